@@ -1,1 +1,46 @@
-//! crds
+//! The API types of `operator.milvus.io`: what a person writes, what the operator answers, and the custom resource
+//! definition made from both. This room holds data and the rules that need nothing but the object itself: no defaults
+//! by version, no platform knowledge, no input or output.
+
+pub mod quantity;
+mod schema;
+pub mod v1beta1;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
+pub use quantity::{Quantity, QuantityError};
+pub use schema::null_as_default;
+pub use v1beta1::*;
+
+/// The API group of every type here.
+pub const GROUP: &str = "operator.milvus.io";
+/// The served and stored version.
+pub const VERSION: &str = "v1beta1";
+/// The kind.
+pub const KIND: &str = "MilvusCluster";
+/// The plural name, as in URLs and `kubectl get`.
+pub const PLURAL: &str = "milvusclusters";
+
+/// The custom resource definition of [`MilvusCluster`].
+pub fn crd() -> CustomResourceDefinition {
+    MilvusCluster::crd()
+}
+
+/// The definition as YAML, the same bytes at every call; `crds/generated/` holds exactly this text.
+pub fn crd_yaml() -> Result<String, CrdYamlError> {
+    // Through a JSON value: its maps are sorted, so the text does not depend on the order of declarations.
+    let value = serde_json::to_value(crd()).map_err(CrdYamlError::Json)?;
+    serde_saphyr::to_string(&value).map_err(CrdYamlError::Yaml)
+}
+
+/// Writing the definition as text failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CrdYamlError {
+    /// The definition has no JSON form.
+    #[error("turning the custom resource definition into JSON failed")]
+    Json(#[source] serde_json::Error),
+    /// The JSON form has no YAML form.
+    #[error("writing the custom resource definition as YAML failed")]
+    Yaml(#[source] serde_saphyr::ser::Error),
+}

@@ -1,0 +1,200 @@
+//! Kubernetes quantities: `512Mi`, `2`, `0.5`, `250m`, `1e9`. Kept as written, parsed when asked.
+
+use std::{borrow::Cow, fmt};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+/// An amount of CPU, memory or storage, as text in Kubernetes' notation. A number in the input is accepted as well.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Quantity(pub String);
+
+/// A quantity that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuantityError {
+    /// Not in the notation of quantities.
+    #[error(
+        "{0:?} is not a quantity; write a number with an optional unit, for example 512Mi, 2Gi, 0.5 or 250m"
+    )]
+    Malformed(String),
+    /// Below zero, where nothing below zero makes sense.
+    #[error("{0:?} is negative; write an amount of zero or more")]
+    Negative(String),
+    /// More than 2^63-1.
+    #[error("{0:?} is too large; the largest amount is 2^63-1")]
+    TooLarge(String),
+}
+
+/// The largest amount that Kubernetes can represent.
+const MAX: u128 = i64::MAX as u128;
+
+impl Quantity {
+    /// The amount in whole units (bytes, for memory and storage), rounded up as Kubernetes does.
+    pub fn bytes(&self) -> Result<u64, QuantityError> {
+        self.scaled(1)
+    }
+
+    /// The amount in thousandths (milli-CPUs, for CPU), rounded up as Kubernetes does.
+    pub fn milli_cpus(&self) -> Result<u64, QuantityError> {
+        self.scaled(1000)
+    }
+
+    /// The text as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `value * scale`, rounded up, in integers throughout: no amount is ever a float here.
+    fn scaled(&self, scale: u128) -> Result<u64, QuantityError> {
+        let malformed = || QuantityError::Malformed(self.0.clone());
+        let too_large = || QuantityError::TooLarge(self.0.clone());
+        let text = self.0.as_str();
+        let (negative, unsigned) = match text.as_bytes().first() {
+            Some(b'-') => (true, &text[1..]),
+            Some(b'+') => (false, &text[1..]),
+            _ => (false, text),
+        };
+        let number_len = unsigned
+            .bytes()
+            .take_while(|b| b.is_ascii_digit() || *b == b'.')
+            .count();
+        let (number, suffix) = unsigned.split_at(number_len);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+            return Err(malformed());
+        }
+        let unit = Unit::parse(suffix).ok_or_else(malformed)?;
+
+        // digits * 10^-fraction.len() * unit * scale
+        let fraction = fraction.trim_end_matches('0');
+        let digits = format!("{whole}{fraction}");
+        let digits = digits.trim_start_matches('0');
+        if digits.is_empty() {
+            return Ok(0);
+        }
+        if negative {
+            return Err(QuantityError::Negative(self.0.clone()));
+        }
+        let mut value: u128 = digits.parse().map_err(|_| too_large())?;
+        let mut tens = -i32::try_from(fraction.len()).map_err(|_| malformed())?;
+        match unit {
+            Unit::Binary(shift) => value = value.checked_mul(1 << shift).ok_or_else(too_large)?,
+            Unit::Decimal(exponent) => tens = tens.saturating_add(exponent),
+        }
+        value = value.checked_mul(scale).ok_or_else(too_large)?;
+        while tens > 0 {
+            value = value.checked_mul(10).ok_or_else(too_large)?;
+            tens -= 1;
+        }
+        if tens < 0 {
+            // 10^39 and above exceeds the type, and the value with it: what is left rounds up to one.
+            value = match 10u128.checked_pow(tens.unsigned_abs()) {
+                Some(divisor) => value.div_ceil(divisor),
+                None => 1,
+            };
+        }
+        match u64::try_from(value) {
+            Ok(amount) if value <= MAX => Ok(amount),
+            _ => Err(too_large()),
+        }
+    }
+}
+
+/// What the letters after the number mean.
+enum Unit {
+    /// A power of two.
+    Binary(u32),
+    /// A power of ten.
+    Decimal(i32),
+}
+
+impl Unit {
+    fn parse(suffix: &str) -> Option<Self> {
+        Some(match suffix {
+            "Ki" => Self::Binary(10),
+            "Mi" => Self::Binary(20),
+            "Gi" => Self::Binary(30),
+            "Ti" => Self::Binary(40),
+            "Pi" => Self::Binary(50),
+            "Ei" => Self::Binary(60),
+            "n" => Self::Decimal(-9),
+            "u" => Self::Decimal(-6),
+            "m" => Self::Decimal(-3),
+            "" => Self::Decimal(0),
+            "k" => Self::Decimal(3),
+            "M" => Self::Decimal(6),
+            "G" => Self::Decimal(9),
+            "T" => Self::Decimal(12),
+            "P" => Self::Decimal(15),
+            "E" => Self::Decimal(18),
+            _ => {
+                let exponent = suffix.strip_prefix(['e', 'E'])?;
+                let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+                if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                    return None;
+                }
+                Self::Decimal(exponent.parse().ok()?)
+            }
+        })
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for Quantity {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Quantity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Quantity;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a quantity: a number, or text such as 512Mi or 250m")
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<Quantity, E> {
+                Ok(Quantity(v.to_owned()))
+            }
+            fn visit_i64<E: de::Error>(self, v: i64) -> Result<Quantity, E> {
+                Ok(Quantity(v.to_string()))
+            }
+            fn visit_u64<E: de::Error>(self, v: u64) -> Result<Quantity, E> {
+                Ok(Quantity(v.to_string()))
+            }
+            fn visit_f64<E: de::Error>(self, v: f64) -> Result<Quantity, E> {
+                Ok(Quantity(v.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// The notation, as the API server checks it.
+const PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
+
+impl JsonSchema for Quantity {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Quantity".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "pattern": PATTERN,
+            "x-kubernetes-int-or-string": true,
+        })
+    }
+}

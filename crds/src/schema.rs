@@ -1,0 +1,85 @@
+//! Small parts that the types share: attributes for serde, fragments of schema, and CEL rules that follow one pattern.
+
+use kube::core::{Message, Rule};
+use schemars::{JsonSchema as _, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+
+/// Whether a value is what an absent field stands for; such fields are left out of the output.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Reads an explicit `null` (a YAML key with nothing under it) like an absent field.
+pub fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// An object whose keys are not known here.
+pub(crate) fn free_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "nullable": true,
+        "x-kubernetes-preserve-unknown-fields": true,
+    })
+}
+
+/// A list of objects whose keys are not known here.
+pub(crate) fn free_objects(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "nullable": true,
+        "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+    })
+}
+
+/// The query node's block: `replicas` carries the one default that the API server writes, because the scale
+/// subresource reads the field from the stored object.
+pub(crate) fn query_node(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = crate::v1beta1::Component::json_schema(generator);
+    if let Some(replicas) = schema
+        .pointer_mut("/properties/replicas")
+        .and_then(|p| p.as_object_mut())
+    {
+        replicas.insert("default".into(), 1.into());
+    }
+    schema.insert("nullable".into(), true.into());
+    schema
+}
+
+/// `true` when every step of a dotted path exists on `root`.
+fn present(root: &str, path: &str) -> String {
+    let mut at = root.to_owned();
+    path.split('.')
+        .map(|step| {
+            at = format!("{at}.{step}");
+            format!("has({at})")
+        })
+        .collect::<Vec<_>>()
+        .join(" && ")
+}
+
+/// A field that can be neither set, changed nor removed after creation. The rule sits on the common parent (`spec`),
+/// because a rule on the field itself is skipped whenever the field, or a block around it, is absent on one side.
+pub(crate) fn immutable(path: &str) -> Rule {
+    let (new, old) = (present("self", path), present("oldSelf", path));
+    Rule::new(format!(
+        "({new}) == ({old}) && (!({new}) || self.{path} == oldSelf.{path})"
+    ))
+    .message(Message::Message(format!(
+        "spec.{path} is immutable: it cannot be set, changed or removed after creation; make a new cluster for another value"
+    )))
+}
+
+/// What an external dependency cannot do without.
+pub(crate) fn external_needs(field: &str, what: &str) -> Rule {
+    Rule::new(format!(
+        "!has(self.external) || !self.external || (has(self.{field}) && size(self.{field}) > 0)"
+    ))
+    .message(Message::Message(format!(
+        "{field} is required when external is true: {what}"
+    )))
+}
