@@ -1,0 +1,207 @@
+//! What the planner can ask for, and why it did not ask for more. Plain data that the executor carries out without
+//! choices, and that status, events, the `plan` command and goldens all show. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::component::{Component, WorkloadKey};
+use crate::ledger::Ledger;
+use crate::observed::Difference;
+use crate::outline::ObjectId;
+use crate::reasons::Reason;
+
+/// One pass's decisions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// In order. The executor stops at the first failure; everything here is safe to do now.
+    pub actions: Vec<Action>,
+    /// What is not done yet, and what for.
+    pub waiting: Vec<Waiting>,
+    /// What people should know.
+    pub notices: Vec<Notice>,
+    /// When to look again if nothing happens before.
+    pub next_check: Duration,
+}
+
+/// One idempotent step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Store the ledger. Always alone in its plan: what follows rests on it.
+    RecordLedger(Box<Ledger>),
+    /// Forget the ledger (after its volumes are gone).
+    ForgetLedger,
+    /// Make an object.
+    Create {
+        /// Which.
+        id: ObjectId,
+        /// Why.
+        cause: CreateCause,
+    },
+    /// Bring an object to its rendering.
+    Update {
+        /// Which.
+        id: ObjectId,
+        /// What differs and why.
+        difference: Difference,
+    },
+    /// Ask a member's object for zero instances, so that it can be respecified without overlap.
+    Stop {
+        /// Which.
+        id: ObjectId,
+        /// Why.
+        reason: String,
+    },
+    /// Remove an object of ours, by its native id.
+    Remove {
+        /// Which.
+        id: ObjectId,
+        /// The native id seen in this pass.
+        native_id: String,
+        /// Why.
+        cause: RemoveCause,
+    },
+    /// Make the directory of a bind-backed member on its node.
+    PrepareDirectory {
+        /// Node id.
+        node: String,
+        /// Base path that must exist.
+        base: String,
+        /// Directory below it.
+        directory: String,
+    },
+    /// Delete a volume on a node. Only ever planned under deletion policy `Delete`.
+    RemoveVolume {
+        /// Node id.
+        node: String,
+        /// Volume name, or directory of a bind.
+        volume: String,
+        /// Base path of a bind, `None` for a named volume.
+        bind_base: Option<String>,
+    },
+    /// Drop the resource's finalizer: everything is gone.
+    DropFinalizer,
+}
+
+/// Why an object is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CreateCause {
+    /// First time.
+    New,
+    /// It was there before and somebody removed it.
+    Missing,
+}
+
+/// Why an object is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoveCause {
+    /// The resource does not ask for it any more.
+    Unwanted,
+    /// A newer one has taken its place and nothing refers to it.
+    Superseded,
+    /// The resource is being deleted.
+    Deleted,
+    /// It has done its work (finished jobs).
+    Finished,
+    /// It must be made again because it cannot be changed in place.
+    Replace,
+}
+
+/// Something that is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Who waits.
+    pub component: Option<Component>,
+    /// What for.
+    pub on: WaitingOn,
+}
+
+/// What can be waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitingOn {
+    /// Components that must answer first, with what each of them lacks.
+    Dependencies(Vec<(Component, String)>),
+    /// Instances are not yet running: how many of how many, and what the platform says.
+    Instances {
+        /// Which.
+        workload: WorkloadKey,
+        /// Running.
+        running: u32,
+        /// Wanted.
+        wanted: u32,
+        /// The platform's words, empty when there are none.
+        detail: String,
+    },
+    /// Runs, but does not answer well yet.
+    Answer {
+        /// Which.
+        component: Component,
+        /// What it said.
+        detail: String,
+    },
+    /// An image cannot be had (yet).
+    Image {
+        /// Reference.
+        reference: String,
+        /// The platform's words.
+        detail: String,
+    },
+    /// No node can take it.
+    Placement {
+        /// Which.
+        workload: WorkloadKey,
+        /// The reason.
+        detail: String,
+    },
+    /// A member is being stopped before it is respecified.
+    MemberStop {
+        /// Which.
+        workload: WorkloadKey,
+    },
+    /// A change waits until the previous one is healthy.
+    Turn {
+        /// Who waits.
+        workload: WorkloadKey,
+        /// For whom.
+        after: WorkloadKey,
+    },
+    /// Processes of a deleted cluster are still stopping.
+    Stopping {
+        /// How many.
+        instances: u32,
+    },
+    /// A node that holds data does not answer.
+    Node {
+        /// Node name.
+        node: String,
+        /// What is there.
+        what: String,
+    },
+    /// Volumes are being deleted.
+    Volumes {
+        /// How many are left.
+        left: u32,
+    },
+}
+
+/// Something that people should know: becomes an event, a condition, or both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Machine-readable reason.
+    pub reason: Reason,
+    /// One line.
+    pub message: String,
+    /// Field path in the resource, where one is the cause.
+    pub field: Option<String>,
+}
+
+/// What came of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// When it was done.
+    pub at: Timestamp,
+    /// Whether anything had to be written.
+    pub wrote: bool,
+    /// The platform's remark, if any (`no digest: the registry did not answer`).
+    pub remark: Option<String>,
+}

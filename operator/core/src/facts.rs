@@ -1,0 +1,56 @@
+//! What validation needs to know beyond the resource itself. Gathered by the controller; pure data here.
+
+use std::collections::BTreeMap;
+
+use crate::ledger::Ledger;
+use crate::names::ClusterKey;
+use crate::observed::Topology;
+
+/// Facts of one pass.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Content of the Secrets that the resource refers to or that were generated for it, by name; missing ones are absent.
+    pub secrets: BTreeMap<String, SecretData>,
+    /// The ledger of this namespace and name, if there is one.
+    pub ledger: Option<Ledger>,
+    /// The machines.
+    pub topology: Topology,
+    /// The other clusters that this operator looks after.
+    pub others: Vec<OtherCluster>,
+    /// Key for fingerprints of secret files.
+    pub fingerprint_key: Vec<u8>,
+    /// Image of the gateway.
+    pub gateway_image: String,
+}
+
+/// One Secret's content. Never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SecretData(pub BTreeMap<String, Vec<u8>>);
+
+impl SecretData {
+    /// The value of a key, as text.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|v| std::str::from_utf8(v).ok())
+    }
+}
+
+impl std::fmt::Debug for SecretData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SecretData")
+            .field(&self.0.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// Another cluster, as far as it can stand in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherCluster {
+    /// Namespace and name.
+    pub key: ClusterKey,
+    /// Client port that its gateway publishes.
+    pub port: u16,
+    /// Node ids that its gateway is restricted to; empty for all.
+    pub gateway_nodes: Vec<String>,
+    /// Since when it exists (RFC 3339): the older one keeps the port.
+    pub created: String,
+}

@@ -1,0 +1,103 @@
+//! The ledger: what must outlive the processes and even the resource. Which member lives on which node and volume, what
+//! has been bootstrapped, and the choices that cannot change. Written before the act that it records; native labels are
+//! copies (a `docker stack rm` erases them). Pure data; storing it is the controller's business.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::component::{Component, WorkloadKey};
+
+/// One object per cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Ledger {
+    /// `metadata.uid` of the resource that holds the entry now; empty after the resource is gone and its data retained.
+    pub owner_uid: String,
+    /// Members by name (`etcd-0`).
+    pub members: BTreeMap<String, MemberEntry>,
+    /// The highest epoch ever given out. A fresh cluster of the same name starts above it.
+    pub last_epoch: u32,
+    /// What has been brought to life once and must never be bootstrapped again.
+    pub bootstrapped: BTreeMap<Component, bool>,
+    /// etcd's `--initial-cluster-token`: two clusters can never merge.
+    pub etcd_token: String,
+    /// Choices that are fixed at creation; compared on every pass.
+    pub fixed: Option<FixedChoices>,
+    /// Names of the API Secrets whose content was generated for this cluster, by purpose.
+    pub generated_secrets: BTreeMap<String, String>,
+    /// Volumes that were left behind when a resource was deleted under `Retain`.
+    pub retained: Vec<RetainedVolume>,
+}
+
+/// Where one member lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberEntry {
+    /// The platform's id of the node; empty where the platform places members itself.
+    pub node: String,
+    /// The node's name, for people.
+    #[serde(default)]
+    pub node_name: String,
+    /// Which incarnation of the member's data this is.
+    pub epoch: u32,
+    /// Full names of its volumes (or directories below a bind path).
+    #[serde(default)]
+    pub volumes: Vec<String>,
+}
+
+/// What cannot change once data exists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FixedChoices {
+    /// `standalone` or `cluster`.
+    pub mode: String,
+    /// Message queue: `pulsar`, `rocksmq`, `woodpecker`, `kafka`, ...
+    pub message_queue: String,
+    /// Bucket and root path of the object storage.
+    pub storage_root: String,
+    /// `<rootPath>` in etcd.
+    pub etcd_root: String,
+    /// Whether the backend network has no way out.
+    pub internal_network: bool,
+    /// MTU of the networks, where one was asked for.
+    #[serde(default)]
+    pub mtu: Option<u32>,
+    /// Members of each dependency at creation (`minio` 4 x 1 drives: the erasure layout never changes).
+    #[serde(default)]
+    pub minio_layout: Option<String>,
+    /// Milvus version (`2.3.5`): a change is refused until upgrades are supported.
+    #[serde(default)]
+    pub version: String,
+}
+
+/// Data left behind on purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetainedVolume {
+    /// Member that it belonged to.
+    pub member: String,
+    /// Node id.
+    pub node: String,
+    /// Node name, for people.
+    pub node_name: String,
+    /// Volume name or path.
+    pub volume: String,
+}
+
+impl Ledger {
+    /// The entry of one member.
+    pub fn member(&self, key: WorkloadKey) -> Option<&MemberEntry> {
+        self.members.get(&key.to_string())
+    }
+
+    /// Whether a component has been bootstrapped.
+    pub fn is_bootstrapped(&self, component: Component) -> bool {
+        self.bootstrapped.get(&component).copied().unwrap_or(false)
+    }
+
+    /// Whether the ledger describes data of a resource that is no longer there.
+    pub fn is_retained(&self) -> bool {
+        self.owner_uid.is_empty() && !self.members.is_empty()
+    }
+}

@@ -1,0 +1,204 @@
+//! What was seen, and when. Filled by the platforms and the probes; judged by the planner. Pure data.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use crate::component::WorkloadKey;
+use crate::outline::{ObjectClass, ObjectId, Revision};
+use crate::probe::{ProbeId, ProbeResult};
+
+/// One look at everything that belongs to (or stands in the way of) one cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// When the look was taken.
+    pub at: Timestamp,
+    /// Native objects that carry our owner label for this cluster, and objects of others under one of our names.
+    pub objects: BTreeMap<ObjectId, ObservedObject>,
+    /// Processes (tasks, pods), newest first within a workload.
+    pub instances: Vec<Instance>,
+    /// The machines.
+    pub topology: Topology,
+    /// Answers of the wire checks of this pass.
+    pub probes: BTreeMap<ProbeId, ProbeResult>,
+}
+
+/// One native object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedObject {
+    /// The platform's id: deletions go by this, never by name.
+    pub native_id: String,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Order class, as far as known.
+    pub class: ObjectClass,
+    /// The workload that it is, from its labels.
+    pub workload: Option<WorkloadKey>,
+    /// The revision in its label.
+    pub revision: Option<Revision>,
+    /// How it differs from what was rendered; `None` when equal (or when nothing was rendered for it).
+    pub difference: Option<Difference>,
+    /// Instances that its spec asks for now; `None` for one per node or where that means nothing.
+    pub replicas: Option<u32>,
+    /// Whether another object still refers to it.
+    pub in_use: bool,
+    /// A change is being rolled over its instances right now.
+    pub updating: bool,
+    /// Whether the platform has paused or given up its own rollout.
+    pub update_stalled: Option<String>,
+}
+
+/// Whose an object is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This resource's, by uid.
+    Ours,
+    /// Made by this operator for an earlier resource of the same name.
+    Predecessor {
+        /// The uid in its label.
+        uid: String,
+    },
+    /// Somebody else's: never touched.
+    Foreign,
+}
+
+/// How an object differs from its rendering.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Who changed: the resource (the label's revision or generation is older) or a hand on the object.
+    pub cause: DifferenceCause,
+    /// Fields that differ, in the platform's words (`TaskTemplate.ContainerSpec.Env`), sorted.
+    pub fields: Vec<String>,
+    /// Whether putting it right restarts processes.
+    pub restarts: bool,
+}
+
+/// Who changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DifferenceCause {
+    /// The resource (or the operator's rendering of it).
+    Spec,
+    /// Somebody edited the native object.
+    EditedByHand,
+    /// Something that it refers to was made again (a network's id changed).
+    Reference,
+}
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Which workload.
+    pub workload: WorkloadKey,
+    /// The platform's id (task id, pod name).
+    pub id: String,
+    /// Slot or index where there is one.
+    pub slot: Option<u64>,
+    /// Node id.
+    pub node: Option<String>,
+    /// Whether the platform still wants it to run.
+    pub wanted: bool,
+    /// What it is doing. A process on a node that is down is [`InstanceState::Lost`], whatever the record says.
+    pub state: InstanceState,
+    /// Address in the cluster's (backend) network.
+    pub address: Option<IpAddr>,
+    /// Since when it is in that state.
+    pub since: Option<Timestamp>,
+    /// Image that it runs.
+    pub image: String,
+    /// Whether it was started from the object's present spec.
+    pub current: bool,
+}
+
+/// What a process is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstanceState {
+    /// Not yet placed; the platform's reason (`no suitable node (insufficient resources on 3 nodes)`).
+    Pending {
+        /// Reason, empty when none was given.
+        reason: String,
+    },
+    /// Image being pulled, mounts being made.
+    Preparing,
+    /// Started, not yet alive by its liveness check.
+    Starting,
+    /// Runs.
+    Running,
+    /// Ended with success.
+    Complete,
+    /// Ended by itself with an error.
+    Failed {
+        /// The platform's text, with the exit code.
+        message: String,
+    },
+    /// Could not be started (no such image, bad mount).
+    Rejected {
+        /// The platform's text.
+        message: String,
+    },
+    /// Told to stop and stopped.
+    Shutdown,
+    /// On a node that does not answer: may still run.
+    Lost,
+}
+
+impl InstanceState {
+    /// Whether a process may still be alive in this state.
+    pub fn may_run(&self) -> bool {
+        matches!(
+            self,
+            InstanceState::Pending { .. }
+                | InstanceState::Preparing
+                | InstanceState::Starting
+                | InstanceState::Running
+                | InstanceState::Lost
+        )
+    }
+}
+
+/// The machines as the platform knows them. Empty where the platform places everything itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// Nodes, sorted by name and id.
+    pub nodes: Vec<Node>,
+}
+
+impl Topology {
+    /// The node with this id.
+    pub fn node(&self, id: &str) -> Option<&Node> {
+        self.nodes.iter().find(|n| n.id == id)
+    }
+}
+
+/// One machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The platform's id.
+    pub id: String,
+    /// Host name.
+    pub name: String,
+    /// Address that others reach it by.
+    pub address: String,
+    /// Manager or worker.
+    pub manager: bool,
+    /// Answers.
+    pub up: bool,
+    /// May be given new work.
+    pub schedulable: bool,
+    /// Thousandths of a core.
+    pub millicpu: u64,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Labels set by the admin.
+    pub labels: BTreeMap<String, String>,
+    /// Labels of the engine.
+    pub engine_labels: BTreeMap<String, String>,
+    /// Operating system and architecture.
+    pub os: String,
+    /// Architecture.
+    pub arch: String,
+    /// Memory already reserved by all tasks on it, bytes.
+    pub reserved_memory: u64,
+    /// CPU already reserved by all tasks on it, thousandths of a core.
+    pub reserved_millicpu: u64,
+}

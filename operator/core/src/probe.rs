@@ -1,0 +1,142 @@
+//! Wire checks as data: what is asked of which host, and what came back. The asking is done in the `probes` room over a
+//! `Dial`; the judging is done in the planner. Pure data.
+
+use jiff::Timestamp;
+
+use crate::component::Component;
+
+/// What makes a component ready, asked over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// What is asked.
+    pub kind: ProbeKind,
+    /// Whom.
+    pub target: ProbeTarget,
+}
+
+/// Whom a probe asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeTarget {
+    /// Every member by its host name.
+    EachMember,
+    /// Every running instance by its address.
+    EachInstance,
+    /// One host.
+    Host(String),
+    /// Hosts of an external dependency, `host:port`.
+    External(Vec<String>),
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// etcd `/health` (linearizable: true only with quorum) on the client port.
+    Etcd {
+        /// Client port.
+        port: u16,
+    },
+    /// MinIO `/minio/health/cluster`: 200 only with write quorum.
+    Minio {
+        /// API port.
+        port: u16,
+    },
+    /// An S3 service of somebody else: any HTTP answer.
+    S3 {
+        /// TLS.
+        tls: bool,
+    },
+    /// ZooKeeper `srvr`: answers with a mode only when it serves.
+    Zookeeper {
+        /// Client port.
+        port: u16,
+    },
+    /// A bookie accepts connections.
+    Bookkeeper {
+        /// Bookie port.
+        port: u16,
+    },
+    /// Pulsar broker: `/admin/v2/brokers/health` until it answered once, `/admin/v2/brokers/ready` afterwards.
+    Broker {
+        /// Web service port.
+        port: u16,
+    },
+    /// A TCP connection.
+    Tcp {
+        /// Port.
+        port: u16,
+    },
+    /// Milvus `/healthz` on the metrics port.
+    Milvus {
+        /// Metrics port.
+        port: u16,
+    },
+    /// Sessions under `<root>/meta/session/` in etcd, counted by role.
+    Sessions {
+        /// etcd client port.
+        port: u16,
+        /// `etcd.rootPath`.
+        root: String,
+    },
+    /// The client endpoint answers a gRPC `GetVersion`.
+    Endpoint {
+        /// Client port.
+        port: u16,
+    },
+    /// The gateway answers on its tunnel.
+    Gateway,
+}
+
+/// Identifies one check in one pass: the component and the host (or address) asked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProbeId {
+    /// Component that is judged.
+    pub component: Component,
+    /// `etcd-0`, `10.0.1.7`, ...
+    pub target: String,
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeResult {
+    /// When the answer came.
+    pub at: Timestamp,
+    /// Yes, or why not.
+    pub outcome: Result<ProbeDetail, ProbeFailure>,
+}
+
+/// What a positive answer told beyond yes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProbeDetail {
+    /// ZooKeeper's mode, etcd's version, a server version: for people.
+    pub note: String,
+    /// Sessions by role name (`proxy`, `querynode`), for [`ProbeKind::Sessions`].
+    pub sessions: std::collections::BTreeMap<String, u32>,
+}
+
+/// Why there was no positive answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeFailure {
+    /// Kind of failure.
+    pub kind: ProbeFailureKind,
+    /// One line for people, without secrets.
+    pub message: String,
+}
+
+/// Kind of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeFailureKind {
+    /// The name does not resolve (yet).
+    NotFound,
+    /// Nobody listens.
+    Refused,
+    /// No answer in time.
+    Timeout,
+    /// It answered that it is not ready (no quorum, not healthy).
+    NotReady,
+    /// Credentials were refused.
+    Denied,
+    /// There is no way into the cluster's network now.
+    NoPath,
+    /// Anything else.
+    Other,
+}

@@ -1,0 +1,129 @@
+//! Every reason that conditions and events carry, in one list. People write alerts on these words: they do not change.
+//! Pure.
+
+/// A machine-readable reason in CamelCase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    // Accepted
+    /// The resource is understood and can be honoured.
+    Valid,
+    /// A field has a value that cannot be.
+    InvalidSpec,
+    /// A field of the type is not acted on yet.
+    NotSupportedYet,
+    /// This platform cannot honour a field.
+    UnsupportedOnPlatform,
+    /// A choice that is fixed at creation was changed.
+    ImmutableField,
+    /// Data of an earlier resource of the same name is there, and `adopt` was not said.
+    RetainedData,
+    /// A referenced Secret or key is missing.
+    SecretMissing,
+    /// Another cluster already uses the port on that node.
+    PortConflict,
+    /// An object of somebody else has one of our names.
+    ForeignObject,
+    // Progress
+    /// Waiting for dependencies.
+    WaitingForDependencies,
+    /// Instances are starting.
+    Starting,
+    /// A change is being rolled out.
+    Updating,
+    /// Everything stands as asked.
+    Complete,
+    /// Everything answers.
+    AllReady,
+    /// Something does not answer.
+    NotReady,
+    /// The platform does not answer.
+    PlatformUnreachable,
+    /// Being deleted.
+    Deleting,
+    // Trouble
+    /// A node does not answer.
+    NodeDown,
+    /// An image cannot be pulled.
+    ImagePullFailed,
+    /// No node can take an instance.
+    Unschedulable,
+    /// A mount does not exist on the node.
+    MountFailed,
+    /// A port is taken on the node.
+    PortTaken,
+    /// An instance ended with an error.
+    InstanceFailed,
+    /// Nothing is wrong.
+    AsExpected,
+    // Events about what was done
+    /// Object made.
+    Created,
+    /// Object made again after somebody removed it.
+    Recreated,
+    /// Object changed because the resource changed.
+    Updated,
+    /// Object put back after somebody edited it.
+    Repaired,
+    /// Object removed.
+    Removed,
+    /// A component became ready.
+    ComponentReady,
+    /// The cluster became ready.
+    Ready,
+    /// The cluster stopped being ready.
+    Unready,
+    /// A member was given its node.
+    Placed,
+    /// Volumes were kept.
+    VolumesRetained,
+    /// Volumes were deleted.
+    VolumesDeleted,
+    /// An action failed.
+    ActionFailed,
+    /// The placement cannot survive the loss of a node.
+    PlacementAtRisk,
+    /// The stored resource vanished without a deletion.
+    ResourceVanished,
+}
+
+impl Reason {
+    /// The word on the wire.
+    pub fn as_str(self) -> String {
+        format!("{self:?}")
+    }
+
+    /// Whether an event of this reason is a warning.
+    pub fn is_warning(self) -> bool {
+        matches!(
+            self,
+            Reason::InvalidSpec
+                | Reason::NotSupportedYet
+                | Reason::UnsupportedOnPlatform
+                | Reason::ImmutableField
+                | Reason::RetainedData
+                | Reason::SecretMissing
+                | Reason::PortConflict
+                | Reason::ForeignObject
+                | Reason::NodeDown
+                | Reason::ImagePullFailed
+                | Reason::Unschedulable
+                | Reason::MountFailed
+                | Reason::PortTaken
+                | Reason::InstanceFailed
+                | Reason::Recreated
+                | Reason::Repaired
+                | Reason::Unready
+                | Reason::ActionFailed
+                | Reason::PlacementAtRisk
+                | Reason::ResourceVanished
+                | Reason::PlatformUnreachable
+                | Reason::NotReady
+        )
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
