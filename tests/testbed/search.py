@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""A real client's round through a Milvus endpoint, and a check of what an earlier round left.
+
+    search.py --uri http://HOST:19530                        create, insert, flush, index, load, search
+    search.py --uri ... --check-only                         the rows of an earlier run must all be there and be found
+    search.py --uri ... --wait 120                           try until the endpoint answers, at most so many seconds
+
+Vectors are made from the row number, so every run knows what a collection must hold. Each step prints its seconds; the exit
+code is 0 only if all rows are counted and the nearest neighbour of every probed vector is that vector itself.
+"""
+import argparse
+import json
+import random
+import sys
+import time
+
+from pymilvus import Collection, CollectionSchema, DataType, FieldSchema, MilvusException, connections, utility
+
+DIM = 64
+BATCH = 5000
+PROBES = 20
+
+
+def vector(row):
+    """The vector of a row: the same in every run, near to no other."""
+    source = random.Random(row)
+    return [source.uniform(-1, 1) for _ in range(DIM)]
+
+
+class Steps:
+    """Prints how long each step took and keeps the figures for --json."""
+
+    def __init__(self, quiet):
+        self.begin = time.monotonic()
+        self.quiet = quiet
+        self.times = {}
+
+    def __call__(self, name, action):
+        start = time.monotonic()
+        result = action()
+        self.times[name] = round(time.monotonic() - start, 3)
+        if not self.quiet:
+            print(f"{name:<8} {self.times[name]:8.2f} s", flush=True)
+        return result
+
+
+def connect(uri, token, wait):
+    """Connects and asks for the version; with `wait`, again until the endpoint answers."""
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            connections.connect("default", uri=uri, token=token, timeout=3)
+            return utility.get_server_version(timeout=3)
+        except (MilvusException, OSError) as error:
+            if time.monotonic() >= deadline:
+                raise SystemExit(f"search.py: no answer from {uri}: {error}") from error
+            connections.disconnect("default")
+            time.sleep(0.25)
+
+
+def retry(action, wait):
+    """A cluster that answers may still refuse work while its parts find each other; `wait` bounds the patience."""
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            return action()
+        except MilvusException as error:
+            if time.monotonic() >= deadline:
+                raise
+            print(f"search.py: again after: {str(error)[:160]}", file=sys.stderr)
+            time.sleep(0.5)
+
+
+def create(name):
+    """A new, empty collection of that name."""
+    if utility.has_collection(name, timeout=30):
+        utility.drop_collection(name, timeout=60)
+    fields = [FieldSchema("row", DataType.INT64, is_primary=True), FieldSchema("vector", DataType.FLOAT_VECTOR, dim=DIM)]
+    return Collection(name, CollectionSchema(fields), timeout=60)
+
+
+def insert(collection, first, rows):
+    """Rows first..first+rows, in batches."""
+    for start in range(first, first + rows, BATCH):
+        numbers = list(range(start, min(start + BATCH, first + rows)))
+        collection.insert([numbers, [vector(n) for n in numbers]], timeout=60)
+
+
+def index(collection):
+    """An HNSW index, finished."""
+    parameters = {"index_type": "HNSW", "metric_type": "L2", "params": {"M": 16, "efConstruction": 100}}
+    collection.create_index("vector", parameters, timeout=120)
+    utility.wait_for_index_building_complete(collection.name, timeout=300)
+
+
+def search(collection, rows):
+    """The nearest neighbour of each probed row is the row itself, and all rows are counted."""
+    probes = sorted({(n * (rows - 1)) // (PROBES - 1) for n in range(PROBES)}) if rows > 1 else [0]
+    found = collection.search([vector(n) for n in probes], "vector", {"metric_type": "L2", "params": {"ef": 128}}, limit=3,
+                              consistency_level="Strong", timeout=60)
+    wrong = [n for n, hits in zip(probes, found) if not hits or hits[0].id != n or hits[0].distance > 1e-4]
+    if wrong:
+        raise SystemExit(f"search.py: {len(wrong)} of {len(probes)} searches did not find the vector itself: rows {wrong}")
+    counted = collection.query("", output_fields=["count(*)"], consistency_level="Strong", timeout=60)[0]["count(*)"]
+    if counted != rows:
+        raise SystemExit(f"search.py: {counted} of {rows} rows are there")
+
+
+def main():
+    """Parses the command line and runs the steps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--uri", required=True)
+    parser.add_argument("--token", default="", help="user:password")
+    parser.add_argument("--collection", default="testbed")
+    parser.add_argument("--rows", type=int, default=5000)
+    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS")
+    parser.add_argument("--check-only", "--expect-existing", action="store_true", help="the rows of an earlier run must be there")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+    args = parser.parse_args()
+
+    step = Steps(args.json)
+    version = step("answer", lambda: connect(args.uri, args.token, args.wait))
+    if args.check_only:
+        if not retry(lambda: utility.has_collection(args.collection, timeout=30), args.wait):
+            raise SystemExit(f"search.py: there is no collection '{args.collection}'")
+        collection = Collection(args.collection)
+        step("load", lambda: retry(lambda: collection.load(timeout=120), args.wait))
+        step("search", lambda: retry(lambda: search(collection, args.rows), args.wait))
+    else:
+        collection = step("create", lambda: retry(lambda: create(args.collection), args.wait))
+        step("insert", lambda: insert(collection, 0, args.rows))
+        step("flush", lambda: collection.flush(timeout=180))
+        step("index", lambda: index(collection))
+        step("load", lambda: collection.load(timeout=180))
+        step("search", lambda: search(collection, args.rows))
+    step.times["total"] = round(time.monotonic() - step.begin, 3)
+    if args.json:
+        print(json.dumps({"version": version, "rows": args.rows, "seconds": step.times}))
+    else:
+        print(f"ok: Milvus {version}, {args.rows} rows, {step.times['total']:.2f} s in all")
+
+
+main()
