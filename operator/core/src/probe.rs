@@ -17,13 +17,13 @@ pub struct Probe {
 /// Whom a probe asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeTarget {
-    /// Every member by its host name.
+    /// Every member by its host name; the [`ProbeId`] names the member (`etcd-0`).
     EachMember,
-    /// Every running instance by its address.
+    /// Every running instance by its address; the [`ProbeId`] names the address.
     EachInstance,
     /// One host.
     Host(String),
-    /// Hosts of an external dependency, `host:port`.
+    /// Hosts of an external dependency, `host:port`; the [`ProbeId`] names each as it stands here.
     External(Vec<String>),
 }
 
@@ -93,6 +93,32 @@ pub struct ProbeId {
     pub component: Component,
     /// `etcd-0`, `10.0.1.7`, ...
     pub target: String,
+}
+
+impl ProbeId {
+    /// The check of Milvus's sessions in etcd.
+    pub fn sessions() -> Self {
+        Self {
+            component: Component::Etcd,
+            target: "sessions".to_owned(),
+        }
+    }
+
+    /// The check of the client endpoint at one address (`10.0.0.1:19530`).
+    pub fn endpoint(address: &str) -> Self {
+        Self {
+            component: Component::Gateway,
+            target: format!("endpoint {address}"),
+        }
+    }
+
+    /// The check of one member, instance address or host of a component.
+    pub fn target(component: Component, target: impl Into<String>) -> Self {
+        Self {
+            component,
+            target: target.into(),
+        }
+    }
 }
 
 /// What came back.
