@@ -31,6 +31,19 @@ pub struct Desired {
     pub endpoint: Endpoint,
     /// Log driver for every task, where the resource asks for one.
     pub logging: Option<Logging>,
+    /// Dependencies that somebody else runs, and how each is checked.
+    pub external: BTreeMap<Component, Probe>,
+    /// Sessions of Milvus roles in etcd, where they can be counted.
+    pub sessions: Option<Sessions>,
+}
+
+/// How the sessions of Milvus roles are counted, and how many there must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sessions {
+    /// The check ([`crate::probe::ProbeKind::Sessions`]). Any one of its targets may answer it.
+    pub probe: Probe,
+    /// The least number of sessions by role name as Milvus writes it (`querynode`).
+    pub expected: BTreeMap<String, u32>,
 }
 
 /// A dependency that somebody else runs. It stands for its component wherever that is required.
@@ -119,6 +132,23 @@ pub struct Workload {
     pub user: Option<String>,
     /// Numbers of open files that the process needs.
     pub nofile: Option<u64>,
+    /// Where in the resource its settings come from, for messages that name a field.
+    pub origin: FieldOrigins,
+}
+
+/// Paths in the resource, as people write them (`spec.components.queryNode.image`). Empty where no field is the cause.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldOrigins {
+    /// The component's block (`spec.components.queryNode`, `spec.dependencies.etcd.inCluster.values`).
+    pub block: String,
+    /// The image, or where the default one would be replaced.
+    pub image: String,
+    /// Requests and limits.
+    pub resources: String,
+    /// Persistence.
+    pub persistence: String,
+    /// Node selector or constraints.
+    pub placement: String,
 }
 
 impl Workload {

@@ -41,9 +41,35 @@ pub struct MemberEntry {
     pub node_name: String,
     /// Which incarnation of the member's data this is.
     pub epoch: u32,
-    /// Full names of its volumes (or directories below a bind path).
+    /// Full names of its named volumes.
     #[serde(default)]
     pub volumes: Vec<String>,
+    /// Its directories on the node, where its data is kept below a base path (binds and devices).
+    #[serde(default)]
+    pub directories: Vec<MemberDirectory>,
+}
+
+impl MemberEntry {
+    /// Everything that holds its data, for people: volume names and full paths of directories.
+    pub fn places(&self) -> Vec<String> {
+        let mut places = self.volumes.clone();
+        places.extend(
+            self.directories
+                .iter()
+                .map(|d| format!("{}/{}", d.base.trim_end_matches('/'), d.directory)),
+        );
+        places
+    }
+}
+
+/// A directory that holds a member's data.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberDirectory {
+    /// Path that must exist on the node.
+    pub base: String,
+    /// Directory below it, made by the operator.
+    pub directory: String,
 }
 
 /// What cannot change once data exists.

@@ -14,5 +14,6 @@ pub mod ledger;
 pub mod names;
 pub mod observed;
 pub mod outline;
+pub mod place;
 pub mod probe;
 pub mod reasons;

@@ -57,6 +57,16 @@ impl ClusterKey {
     pub fn volume(&self, key: WorkloadKey, volume: &str, epoch: u32) -> String {
         format!("{}_{key}-{volume}-e{epoch}", self.stack())
     }
+
+    /// The directory of one member below a base path: `<stack>/<member>-e<epoch>`, and `<stack>/<member>-<volume>-e<epoch>`
+    /// for volumes beside the main one (`data`).
+    pub fn directory(&self, key: WorkloadKey, volume: &str, epoch: u32) -> String {
+        if volume == "data" {
+            format!("{}/{key}-e{epoch}", self.stack())
+        } else {
+            format!("{}/{key}-{volume}-e{epoch}", self.stack())
+        }
+    }
 }
 
 impl std::fmt::Display for ClusterKey {
