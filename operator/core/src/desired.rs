@@ -23,10 +23,6 @@ pub struct Desired {
     pub secrets: BTreeMap<String, SecretFile>,
     /// Processes, in start order.
     pub workloads: Vec<Workload>,
-    /// Dependencies that somebody else runs, and how to ask them.
-    pub external: Vec<ExternalDependency>,
-    /// How Milvus's sessions are asked for in etcd; judged against the replicas. Always [`crate::probe::ProbeKind::Sessions`].
-    pub sessions: Probe,
     /// What clients connect to.
     pub endpoint: Endpoint,
     /// Log driver for every task, where the resource asks for one.
@@ -44,15 +40,6 @@ pub struct Sessions {
     pub probe: Probe,
     /// The least number of sessions by role name as Milvus writes it (`querynode`).
     pub expected: BTreeMap<String, u32>,
-}
-
-/// A dependency that somebody else runs. It stands for its component wherever that is required.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExternalDependency {
-    /// The component that it takes the place of.
-    pub component: Component,
-    /// The wire check; its target is always [`crate::probe::ProbeTarget::External`].
-    pub probe: Probe,
 }
 
 /// One overlay network of a cluster.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
@@ -58,8 +59,36 @@ pub trait Backend: Send + Sync + 'static {
         rendered: Option<&Rendered<Self::Native>>,
     ) -> impl Future<Output = Result<Outcome, PlatformError>> + Send;
 
+    /// The way into the cluster's network, as things stand in `observed`. Cheap: what it needs is kept between passes.
+    fn dial(
+        &self,
+        cluster: &ClusterRef,
+        observed: &Observed,
+        credentials: &TunnelCredentials,
+    ) -> Arc<dyn Dial>;
+
+    /// Where clients reach the cluster now (`host:port`), best first. Empty while nothing is published.
+    fn endpoints(&self, desired: &Desired, observed: &Observed) -> Vec<String>;
+
     /// Hints that something changed. Never the truth: every hint leads to a fresh look.
     fn changes(&self) -> impl Stream<Item = Change> + Send + 'static;
+}
+
+/// What the operator shows at a cluster's gateway, PEM. Empty where the platform needs none.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct TunnelCredentials {
+    /// The cluster's own CA.
+    pub ca: String,
+    /// The operator's certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+}
+
+impl std::fmt::Debug for TunnelCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TunnelCredentials")
+    }
 }
 
 /// A hint.

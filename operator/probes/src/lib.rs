@@ -1,1 +1,10 @@
-//! probes
+//! Wire checks over a [`milvus_platform::Dial`]: etcd, MinIO and S3, ZooKeeper, BookKeeper, Pulsar, Milvus, and the client
+//! endpoint. This room asks and reports; it judges nothing and writes nothing. Every question has a time-out.
+
+mod ask;
+mod http;
+mod pass;
+mod sessions;
+
+pub use ask::{Question, ask};
+pub use pass::{ProbeMemory, Ways, probe};

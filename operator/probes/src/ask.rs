@@ -1,0 +1,261 @@
+//! One question to one host, by kind.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use milvus_core::probe::{ProbeDetail, ProbeFailure, ProbeFailureKind};
+use milvus_platform::{Connection, Dial, DialError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::http::{failure, grpc_empty, request};
+use crate::sessions::count_sessions;
+
+/// For one question, from dialling to the last byte. Pulsar's health check writes and reads a message, which takes a
+/// second or two on a broker that has just started.
+const TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A question to one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// etcd: is there a quorum, seen from this member?
+    EtcdHealth,
+    /// MinIO: can an object be written?
+    MinioCluster,
+    /// Any HTTP answer will do.
+    AnyHttp,
+    /// ZooKeeper: in which mode does it serve?
+    ZookeeperMode,
+    /// A connection will do.
+    Tcp,
+    /// Pulsar broker: can a message be written and read back? Writes one.
+    BrokerHealth,
+    /// Pulsar broker: is it registered and serving? Writes nothing.
+    BrokerReady,
+    /// Milvus role: is every component in this process healthy?
+    MilvusHealthz,
+    /// etcd: which Milvus sessions are there below this root? Addresses limit the count to living instances.
+    Sessions {
+        /// `etcd.rootPath`.
+        root: String,
+        /// Addresses that count; all when empty.
+        addresses: Vec<String>,
+    },
+    /// Milvus proxy: gRPC `GetVersion`.
+    GrpcVersion,
+}
+
+/// Asks `question` at `host:port`, through `dial`.
+///
+/// # Errors
+/// What went wrong, in one line for people.
+pub async fn ask(
+    dial: &dyn Dial,
+    host: &str,
+    port: u16,
+    question: &Question,
+) -> Result<ProbeDetail, ProbeFailure> {
+    match tokio::time::timeout(TIMEOUT, ask_unbounded(dial, host, port, question)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(failure(
+            ProbeFailureKind::Timeout,
+            format!(
+                "{host}:{port} did not answer within {} s",
+                TIMEOUT.as_secs()
+            ),
+        )),
+    }
+}
+
+async fn ask_unbounded(
+    dial: &dyn Dial,
+    host: &str,
+    port: u16,
+    question: &Question,
+) -> Result<ProbeDetail, ProbeFailure> {
+    let connection = dial.dial(host, port).await.map_err(dial_failure)?;
+    let authority = format!("{host}:{port}");
+    match question {
+        Question::Tcp => Ok(ProbeDetail::default()),
+        Question::EtcdHealth => {
+            let answer =
+                request(connection, &authority, http::Method::GET, "/health", None).await?;
+            if answer.status == 200 {
+                Ok(note("quorum"))
+            } else {
+                not_ready(format!("{authority}: no quorum: {}", answer.line()))
+            }
+        }
+        Question::MinioCluster => {
+            let answer = request(
+                connection,
+                &authority,
+                http::Method::GET,
+                "/minio/health/cluster",
+                None,
+            )
+            .await?;
+            match answer.status {
+                200 => Ok(note("write quorum")),
+                503 => not_ready(format!("{authority}: no write quorum")),
+                other => not_ready(format!("{authority}: answers {other} to its cluster check")),
+            }
+        }
+        Question::AnyHttp => {
+            let answer = request(connection, &authority, http::Method::GET, "/", None).await?;
+            if answer.status < 500 {
+                Ok(note("answers"))
+            } else {
+                not_ready(format!("{authority}: answers {}", answer.status))
+            }
+        }
+        Question::ZookeeperMode => zookeeper(connection, &authority).await,
+        Question::BrokerHealth => {
+            let path = "/admin/v2/brokers/health?topicVersion=V2";
+            let answer = request(connection, &authority, http::Method::GET, path, None).await?;
+            if answer.status == 200 {
+                Ok(note("serves"))
+            } else {
+                not_ready(format!("{authority}: {}", brief(&answer)))
+            }
+        }
+        Question::BrokerReady => {
+            let answer = request(
+                connection,
+                &authority,
+                http::Method::GET,
+                "/admin/v2/brokers/ready",
+                None,
+            )
+            .await?;
+            if answer.status == 200 {
+                Ok(note("ready"))
+            } else {
+                not_ready(format!("{authority}: {}", brief(&answer)))
+            }
+        }
+        Question::MilvusHealthz => {
+            let answer =
+                request(connection, &authority, http::Method::GET, "/healthz", None).await?;
+            if answer.status == 200 {
+                Ok(note("healthy"))
+            } else {
+                not_ready(format!("{authority}: {}", answer.line()))
+            }
+        }
+        Question::Sessions { root, addresses } => {
+            let body = range_request(&format!("{root}/meta/session/"));
+            let answer = request(
+                connection,
+                &authority,
+                http::Method::POST,
+                "/v3/kv/range",
+                Some(body),
+            )
+            .await?;
+            if answer.status != 200 {
+                return not_ready(format!("{authority}: {}", brief(&answer)));
+            }
+            let sessions = count_sessions(&answer.body, addresses).map_err(|e| {
+                failure(
+                    ProbeFailureKind::Other,
+                    format!("{authority}: its answer is not understood: {e}"),
+                )
+            })?;
+            Ok(ProbeDetail {
+                note: String::new(),
+                sessions,
+            })
+        }
+        Question::GrpcVersion => {
+            let status = grpc_empty(
+                connection,
+                &authority,
+                "/milvus.proto.milvus.MilvusService/GetVersion",
+            )
+            .await?;
+            match status {
+                // 16 is UNAUTHENTICATED: with authorization on, the proxy has understood the call and wants a user.
+                0 | 16 => Ok(note("answers")),
+                other => not_ready(format!(
+                    "{authority}: GetVersion ended with gRPC status {other}"
+                )),
+            }
+        }
+    }
+}
+
+/// ZooKeeper's `srvr`: it names a mode only while it serves.
+async fn zookeeper(
+    mut connection: Box<dyn Connection>,
+    authority: &str,
+) -> Result<ProbeDetail, ProbeFailure> {
+    let io = |e: std::io::Error| failure(ProbeFailureKind::Other, format!("{authority}: {e}"));
+    connection.write_all(b"srvr").await.map_err(io)?;
+    let mut text = Vec::new();
+    connection
+        .take(16 << 10)
+        .read_to_end(&mut text)
+        .await
+        .map_err(io)?;
+    let text = String::from_utf8_lossy(&text);
+    match text.lines().find_map(|line| line.strip_prefix("Mode: ")) {
+        Some(mode) => Ok(note(mode.trim())),
+        None => not_ready(format!(
+            "{authority}: {}",
+            text.split_whitespace()
+                .take(12)
+                .collect::<Vec<_>>()
+                .join(" ")
+        )),
+    }
+}
+
+fn range_request(prefix: &str) -> Bytes {
+    use base64::Engine;
+    let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let mut end = prefix.as_bytes().to_vec();
+    if let Some(last) = end.last_mut() {
+        *last += 1; // the prefix ends in '/', so this cannot overflow
+    }
+    let body = BTreeMap::from([
+        ("key", encode(prefix.as_bytes())),
+        ("range_end", encode(&end)),
+    ]);
+    Bytes::from(serde_json::to_vec(&body).unwrap_or_default())
+}
+
+fn note(text: &str) -> ProbeDetail {
+    ProbeDetail {
+        note: text.to_owned(),
+        sessions: BTreeMap::new(),
+    }
+}
+
+fn not_ready<T>(message: String) -> Result<T, ProbeFailure> {
+    Err(failure(ProbeFailureKind::NotReady, message))
+}
+
+/// Status code and the first words; error pages of Jetty are long.
+fn brief(answer: &crate::http::Answer) -> String {
+    let line = answer.line();
+    let line = if line.contains("<html") {
+        String::new()
+    } else {
+        line
+    };
+    format!("answers {} {line}", answer.status)
+        .trim_end()
+        .to_owned()
+}
+
+fn dial_failure(error: DialError) -> ProbeFailure {
+    let kind = match &error {
+        DialError::NotFound(_) => ProbeFailureKind::NotFound,
+        DialError::Refused(_) => ProbeFailureKind::Refused,
+        DialError::Timeout(_) => ProbeFailureKind::Timeout,
+        DialError::NoPath(_) => ProbeFailureKind::NoPath,
+        DialError::Other(_) => ProbeFailureKind::Other,
+    };
+    failure(kind, error.to_string())
+}

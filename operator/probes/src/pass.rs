@@ -1,0 +1,259 @@
+//! All questions of one pass, asked side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use milvus_core::capabilities::Addressing;
+use milvus_core::component::{Component, WorkloadKey};
+use milvus_core::desired::{Desired, Workload};
+use milvus_core::observed::{InstanceState, Observed};
+use milvus_core::probe::{Probe, ProbeId, ProbeKind, ProbeResult, ProbeTarget};
+use milvus_platform::Dial;
+
+use crate::ask::{Question, ask};
+
+/// Questions in flight at once, per cluster.
+const CONCURRENCY: usize = 24;
+
+/// The ways to a cluster.
+pub struct Ways<'a> {
+    /// Into its network.
+    pub inside: &'a dyn Dial,
+    /// As its clients come.
+    pub outside: &'a dyn Dial,
+    /// How one finds another inside.
+    pub addressing: Addressing,
+}
+
+/// What earlier passes learnt. Losing it costs one more health message per broker, nothing else.
+#[derive(Clone, Debug, Default)]
+pub struct ProbeMemory {
+    /// Instances of Pulsar's broker that have passed the check that writes a message.
+    served: BTreeSet<String>,
+}
+
+struct Asked {
+    id: ProbeId,
+    host: String,
+    port: u16,
+    question: Question,
+    outside: bool,
+}
+
+/// Asks everything that `desired` wants to know of what was `observed`. `endpoints` are the client addresses
+/// (`host:port`). Workloads without a running instance are not asked: there is nobody to answer.
+pub async fn probe(
+    ways: &Ways<'_>,
+    desired: &Desired,
+    observed: &Observed,
+    endpoints: &[String],
+    memory: &mut ProbeMemory,
+) -> BTreeMap<ProbeId, ProbeResult> {
+    let asked = questions(ways.addressing, desired, observed, endpoints, memory);
+    let brokers: BTreeSet<String> = asked
+        .iter()
+        .filter(|a| a.id.component == Component::Broker)
+        .map(|a| a.id.target.clone())
+        .collect();
+    memory.served.retain(|target| brokers.contains(target));
+    let results: Vec<(Asked, ProbeResult)> = futures::stream::iter(asked)
+        .map(|asked| async move {
+            let dial = if asked.outside {
+                ways.outside
+            } else {
+                ways.inside
+            };
+            let outcome = ask(dial, &asked.host, asked.port, &asked.question).await;
+            (
+                asked,
+                ProbeResult {
+                    at: Timestamp::now(),
+                    outcome,
+                },
+            )
+        })
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+    let mut answers = BTreeMap::new();
+    for (asked, result) in results {
+        if asked.question == Question::BrokerHealth && result.outcome.is_ok() {
+            memory.served.insert(asked.id.target.clone());
+        }
+        answers.insert(asked.id, result);
+    }
+    answers
+}
+
+fn questions(
+    addressing: Addressing,
+    desired: &Desired,
+    observed: &Observed,
+    endpoints: &[String],
+    memory: &ProbeMemory,
+) -> Vec<Asked> {
+    let mut asked = Vec::new();
+    for workload in &desired.workloads {
+        if let Some(probe) = &workload.probe {
+            for (target, host) in hosts(addressing, desired, observed, workload, probe) {
+                let id = ProbeId::target(workload.component, target);
+                if let Some((port, question)) = question(&probe.kind, &id, memory) {
+                    asked.push(Asked {
+                        id,
+                        host,
+                        port,
+                        question,
+                        outside: false,
+                    });
+                }
+            }
+        }
+    }
+    for (component, probe) in &desired.external {
+        if let ProbeTarget::External(addresses) = &probe.target {
+            for address in addresses {
+                let id = ProbeId::target(*component, address.clone());
+                let Some((host, port)) = split(address) else {
+                    continue;
+                };
+                if let Some((_, question)) = question(&probe.kind, &id, memory) {
+                    asked.push(Asked {
+                        id,
+                        host,
+                        port,
+                        question,
+                        outside: false,
+                    });
+                }
+            }
+        }
+    }
+    asked.extend(sessions(addressing, desired, observed));
+    for address in endpoints {
+        if let Some((host, port)) = split(address) {
+            asked.push(Asked {
+                id: ProbeId::endpoint(address),
+                host,
+                port,
+                question: Question::GrpcVersion,
+                outside: true,
+            });
+        }
+    }
+    asked
+}
+
+/// Who is asked for one workload: the name in the [`ProbeId`] and the host.
+fn hosts(
+    addressing: Addressing,
+    desired: &Desired,
+    observed: &Observed,
+    workload: &Workload,
+    probe: &Probe,
+) -> Vec<(String, String)> {
+    let running = |key: &WorkloadKey| {
+        observed
+            .instances
+            .iter()
+            .any(|i| i.workload == *key && i.wanted && i.state == InstanceState::Running)
+    };
+    match &probe.target {
+        ProbeTarget::EachMember => workload
+            .keys()
+            .into_iter()
+            .filter(running)
+            .map(|key| (key.to_string(), addressing.host(&desired.cluster.key, key)))
+            .collect(),
+        ProbeTarget::EachInstance => observed
+            .instances
+            .iter()
+            .filter(|i| {
+                i.workload.component == workload.component
+                    && i.wanted
+                    && i.state == InstanceState::Running
+            })
+            .filter_map(|i| i.address)
+            .map(|address| (address.to_string(), address.to_string()))
+            .collect(),
+        ProbeTarget::Host(host) => vec![(host.clone(), host.clone())],
+        ProbeTarget::External(_) => Vec::new(),
+    }
+}
+
+/// The port and the question; `None` for what is not asked of a host.
+fn question(kind: &ProbeKind, id: &ProbeId, memory: &ProbeMemory) -> Option<(u16, Question)> {
+    Some(match kind {
+        ProbeKind::Etcd { port } => (*port, Question::EtcdHealth),
+        ProbeKind::Minio { port } => (*port, Question::MinioCluster),
+        ProbeKind::S3 { tls: false } => (0, Question::AnyHttp),
+        // Without the service's trust roots a handshake proves little more than a connection does.
+        ProbeKind::S3 { tls: true } => (0, Question::Tcp),
+        ProbeKind::Zookeeper { port } => (*port, Question::ZookeeperMode),
+        ProbeKind::Bookkeeper { port } | ProbeKind::Tcp { port } => (*port, Question::Tcp),
+        ProbeKind::Broker { port } if memory.served.contains(&id.target) => {
+            (*port, Question::BrokerReady)
+        }
+        ProbeKind::Broker { port } => (*port, Question::BrokerHealth),
+        ProbeKind::Milvus { port } => (*port, Question::MilvusHealthz),
+        ProbeKind::Sessions { .. } | ProbeKind::Endpoint { .. } | ProbeKind::Gateway => {
+            return None;
+        }
+    })
+}
+
+/// Sessions are asked of the first etcd that may answer.
+fn sessions(addressing: Addressing, desired: &Desired, observed: &Observed) -> Option<Asked> {
+    let probe = &desired.sessions.as_ref()?.probe;
+    let ProbeKind::Sessions { port, root } = &probe.kind else {
+        return None;
+    };
+    let milvus: Vec<String> = observed
+        .instances
+        .iter()
+        .filter(|i| {
+            i.workload.component.is_milvus() && i.wanted && i.state == InstanceState::Running
+        })
+        .filter_map(|i| i.address.map(|a| a.to_string()))
+        .collect();
+    if milvus.is_empty() {
+        return None;
+    }
+    let (host, port) = match &probe.target {
+        ProbeTarget::External(addresses) => split(addresses.first()?)?,
+        ProbeTarget::Host(host) => (host.clone(), *port),
+        ProbeTarget::EachMember | ProbeTarget::EachInstance => {
+            let member = observed
+                .instances
+                .iter()
+                .filter(|i| {
+                    i.workload.component == Component::Etcd
+                        && i.wanted
+                        && i.state == InstanceState::Running
+                })
+                .map(|i| i.workload)
+                .min()?;
+            (addressing.host(&desired.cluster.key, member), *port)
+        }
+    };
+    let question = Question::Sessions {
+        root: root.clone(),
+        addresses: milvus,
+    };
+    Some(Asked {
+        id: ProbeId::sessions(),
+        host,
+        port,
+        question,
+        outside: false,
+    })
+}
+
+fn split(address: &str) -> Option<(String, u16)> {
+    let bare = address
+        .split_once("://")
+        .map_or(address, |(_, rest)| rest)
+        .trim_end_matches('/');
+    let (host, port) = bare.rsplit_once(':')?;
+    Some((host.to_owned(), port.parse().ok()?))
+}
