@@ -8,6 +8,7 @@ pub mod v1beta1;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
+use serde_json::Value;
 
 pub use quantity::{Quantity, QuantityError};
 pub use schema::null_as_default;
@@ -30,8 +31,26 @@ pub fn crd() -> CustomResourceDefinition {
 /// The definition as YAML, the same bytes at every call; `crds/generated/` holds exactly this text.
 pub fn crd_yaml() -> Result<String, CrdYamlError> {
     // Through a JSON value: its maps are sorted, so the text does not depend on the order of declarations.
-    let value = serde_json::to_value(crd()).map_err(CrdYamlError::Json)?;
+    let mut value = serde_json::to_value(crd()).map_err(CrdYamlError::Json)?;
+    integral(&mut value);
     serde_saphyr::to_string(&value).map_err(CrdYamlError::Yaml)
+}
+
+/// Bounds are floats in the definition's type; `1000` reads better than `1000.0` and means the same.
+fn integral(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Some(float) = number.as_f64().filter(|_| number.is_f64())
+                && float.fract() == 0.0
+                && float.abs() < 1e15
+            {
+                *value = Value::from(float as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(integral),
+        Value::Object(fields) => fields.values_mut().for_each(integral),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
 }
 
 /// Writing the definition as text failed.

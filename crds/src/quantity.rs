@@ -178,8 +178,8 @@ impl<'de> Deserialize<'de> for Quantity {
     }
 }
 
-/// The notation, as the API server checks it.
-const PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
+/// The notation without a minus sign, as the API server checks it on text.
+const PATTERN: &str = r"^[+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$";
 
 impl JsonSchema for Quantity {
     fn inline_schema() -> bool {
@@ -192,7 +192,6 @@ impl JsonSchema for Quantity {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "anyOf": [{"type": "integer"}, {"type": "string"}],
             "pattern": PATTERN,
             "x-kubernetes-int-or-string": true,
         })

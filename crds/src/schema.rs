@@ -1,7 +1,7 @@
 //! Small parts that the types share: attributes for serde, fragments of schema, and CEL rules that follow one pattern.
 
 use kube::core::{Message, Rule};
-use schemars::{JsonSchema as _, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 /// Whether a value is what an absent field stands for; such fields are left out of the output.
@@ -36,17 +36,48 @@ pub(crate) fn free_objects(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Takes the default out of a field that may be absent on input but is always written.
+pub(crate) fn without_default(schema: &mut Schema) {
+    schema.remove("default");
+}
+
+/// A role's block, less the named fields: what a role cannot have is not in its schema.
+fn role_without<T: JsonSchema>(generator: &mut SchemaGenerator, fields: &[&str]) -> Schema {
+    let mut schema = T::json_schema(generator);
+    if let Some(properties) = schema.get_mut("properties").and_then(|p| p.as_object_mut()) {
+        for field in fields {
+            properties.remove(*field);
+        }
+    }
+    schema.insert("nullable".into(), true.into());
+    schema
+}
+
+/// A role that is one process, or one and its standbys: nothing to scale by load or to divide.
+pub(crate) fn single_role(generator: &mut SchemaGenerator) -> Schema {
+    role_without::<crate::Component>(generator, &["autoscaling", "groups"])
+}
+
+/// A role that scales by load, but has no reason to be divided.
+pub(crate) fn ungrouped_role(generator: &mut SchemaGenerator) -> Schema {
+    role_without::<crate::Component>(generator, &["groups"])
+}
+
+/// As [`single_role`], for a role with fields of its own.
+pub(crate) fn single_serving_role(generator: &mut SchemaGenerator) -> Schema {
+    role_without::<crate::ServingComponent>(generator, &["autoscaling", "groups"])
+}
+
 /// The query node's block: `replicas` carries the one default that the API server writes, because the scale
 /// subresource reads the field from the stored object.
 pub(crate) fn query_node(generator: &mut SchemaGenerator) -> Schema {
-    let mut schema = crate::v1beta1::Component::json_schema(generator);
+    let mut schema = role_without::<crate::Component>(generator, &[]);
     if let Some(replicas) = schema
         .pointer_mut("/properties/replicas")
         .and_then(|p| p.as_object_mut())
     {
         replicas.insert("default".into(), 1.into());
     }
-    schema.insert("nullable".into(), true.into());
     schema
 }
 

@@ -71,18 +71,23 @@ pub struct Components {
     /// All coordinators in one process (mixcoord). Default for a cluster unless a separate coordinator is named. Exclusive with
     /// rootCoord, dataCoord, queryCoord and indexCoord; the only form from Milvus 2.6 on.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::single_role")]
     pub mix_coord: Option<Component>,
     /// Coordinator of collections and time stamps as a process of its own (Milvus before 2.6).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::single_role")]
     pub root_coord: Option<Component>,
     /// Coordinator of segments as a process of its own (Milvus before 2.6).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::single_role")]
     pub data_coord: Option<Component>,
     /// Coordinator of loads and query nodes as a process of its own (Milvus before 2.6).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::single_role")]
     pub query_coord: Option<Component>,
     /// Coordinator of index builds as a process of its own (Milvus before 2.6).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::single_role")]
     pub index_coord: Option<Component>,
     /// Workers that hold loaded segments and search them. `kubectl scale milvuscluster NAME --replicas=N` sets
     /// `replicas` here.
@@ -94,15 +99,18 @@ pub struct Components {
     pub data_node: Option<Component>,
     /// Workers that build indexes (Milvus before 2.6). Default: 1 replica.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::ungrouped_role")]
     pub index_node: Option<Component>,
     /// Workers that own the write-ahead log (Milvus 2.6 on). Default: 1 replica.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub streaming_node: Option<Component>,
     /// The one process of mode standalone. Default: 1 replica; 0 stops it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::single_serving_role")]
     pub standalone: Option<ServingComponent>,
     /// Change data capture to another cluster (Milvus 2.6.6 on). Not supported yet.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::single_role")]
     pub cdc: Option<Component>,
 }
 
@@ -281,7 +289,7 @@ pub struct LocalObjectReference {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
-    /// Reserved: a node without this much left is not chosen. Example: {cpu: "1", memory: 2Gi}
+    /// Reserved on the node. Example: {cpu: "1", memory: 2Gi}
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",
@@ -289,7 +297,7 @@ pub struct Resources {
     )]
     #[schemars(extend("nullable" = true))]
     pub requests: ResourceAmounts,
-    /// Upper bound: more memory ends the process, more CPU is throttled. Example: {cpu: "2", memory: 4Gi}
+    /// Upper bound: more memory ends the process, more CPU is throttled.
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",
@@ -303,10 +311,10 @@ pub struct Resources {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceAmounts {
-    /// CPU cores, fractions as decimals or milli-CPUs. Example: "2", "0.5", 500m
+    /// CPU cores. Example: "2", 500m
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Quantity>,
-    /// Bytes of memory. Example: 2Gi, 512Mi
+    /// Bytes. Example: 2Gi, 512Mi
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Quantity>,
 }
@@ -319,7 +327,7 @@ pub struct EnvVar {
     /// Name of the variable. Example: TZ
     #[schemars(length(min = 1, max = 256), regex(pattern = "^[^=]+$"))]
     pub name: String,
-    /// Literal value. It is visible to everyone who may read the resource: use `valueFrom` for anything secret.
+    /// Literal value, for all to read: use `valueFrom` for anything secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// Take the value from elsewhere.
@@ -423,12 +431,4 @@ pub struct ComponentGroup {
     )]
     #[schemars(extend("nullable" = true))]
     pub node_selector: BTreeMap<String, String>,
-    /// CPU and memory of one process of the group. Default: the role's.
-    #[serde(
-        default,
-        deserialize_with = "crate::null_as_default",
-        skip_serializing_if = "crate::schema::is_default"
-    )]
-    #[schemars(extend("nullable" = true))]
-    pub resources: Resources,
 }

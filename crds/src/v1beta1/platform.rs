@@ -180,14 +180,14 @@ impl SwarmComponents {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Kubernetes {
-    /// Pod settings by role and dependency.
+    /// Pod settings by role (proxy, mixCoord, queryNode, ...) and dependency (etcd, minio, zookeeper, bookkeeper, broker).
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",
         skip_serializing_if = "crate::schema::is_default"
     )]
     #[schemars(extend("nullable" = true))]
-    pub components: KubernetesComponents,
+    pub components: BTreeMap<String, KubernetesComponent>,
 }
 
 /// Pod settings of one role or dependency, in the form of the Kubernetes API.
@@ -307,85 +307,25 @@ pub struct KubernetesComponent {
     pub service_annotations: BTreeMap<String, String>,
 }
 
-/// Settings by role and dependency, on Kubernetes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct KubernetesComponents {
-    /// The proxies.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<KubernetesComponent>,
-    /// The joint coordinator.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mix_coord: Option<KubernetesComponent>,
-    /// The root coordinator.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub root_coord: Option<KubernetesComponent>,
-    /// The data coordinator.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_coord: Option<KubernetesComponent>,
-    /// The query coordinator.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub query_coord: Option<KubernetesComponent>,
-    /// The index coordinator.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub index_coord: Option<KubernetesComponent>,
-    /// The query nodes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub query_node: Option<KubernetesComponent>,
-    /// The data nodes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_node: Option<KubernetesComponent>,
-    /// The index nodes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub index_node: Option<KubernetesComponent>,
-    /// The streaming nodes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub streaming_node: Option<KubernetesComponent>,
-    /// The standalone process.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub standalone: Option<KubernetesComponent>,
-    /// Change data capture.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cdc: Option<KubernetesComponent>,
-    /// The etcd members.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub etcd: Option<KubernetesComponent>,
-    /// The MinIO processes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub minio: Option<KubernetesComponent>,
-    /// The ZooKeeper members of Pulsar.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub zookeeper: Option<KubernetesComponent>,
-    /// The bookies of Pulsar.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bookkeeper: Option<KubernetesComponent>,
-    /// The brokers of Pulsar.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub broker: Option<KubernetesComponent>,
-}
-
-impl KubernetesComponents {
-    /// The block of a role or dependency, by its name in the resource (`queryNode`, `etcd`).
-    pub fn get(&self, name: &str) -> Option<&KubernetesComponent> {
-        match name {
-            "proxy" => self.proxy.as_ref(),
-            "mixCoord" => self.mix_coord.as_ref(),
-            "rootCoord" => self.root_coord.as_ref(),
-            "dataCoord" => self.data_coord.as_ref(),
-            "queryCoord" => self.query_coord.as_ref(),
-            "indexCoord" => self.index_coord.as_ref(),
-            "queryNode" => self.query_node.as_ref(),
-            "dataNode" => self.data_node.as_ref(),
-            "indexNode" => self.index_node.as_ref(),
-            "streamingNode" => self.streaming_node.as_ref(),
-            "standalone" => self.standalone.as_ref(),
-            "cdc" => self.cdc.as_ref(),
-            "etcd" => self.etcd.as_ref(),
-            "minio" => self.minio.as_ref(),
-            "zookeeper" => self.zookeeper.as_ref(),
-            "bookkeeper" => self.bookkeeper.as_ref(),
-            "broker" => self.broker.as_ref(),
-            _ => None,
-        }
-    }
+impl Kubernetes {
+    /// The names that `components` may have.
+    pub const NAMES: [&'static str; 17] = [
+        "proxy",
+        "mixCoord",
+        "rootCoord",
+        "dataCoord",
+        "queryCoord",
+        "indexCoord",
+        "queryNode",
+        "dataNode",
+        "indexNode",
+        "streamingNode",
+        "standalone",
+        "cdc",
+        "etcd",
+        "minio",
+        "zookeeper",
+        "bookkeeper",
+        "broker",
+    ];
 }

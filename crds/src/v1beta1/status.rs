@@ -131,13 +131,15 @@ pub enum Phase {
 pub struct ComponentStatus {
     /// Wanted processes.
     #[serde(default)]
-    #[schemars(default)]
+    #[schemars(transform = crate::schema::without_default)]
     pub replicas: i32,
     /// Processes that answer.
     #[serde(default)]
+    #[schemars(transform = crate::schema::without_default)]
     pub ready: i32,
     /// Processes that run the wanted revision.
     #[serde(default)]
+    #[schemars(transform = crate::schema::without_default)]
     pub updated: i32,
     /// Milvus version that it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -186,6 +188,7 @@ pub struct MemberStatus {
     pub node: Option<String>,
     /// Whether it answers.
     #[serde(default)]
+    #[schemars(transform = crate::schema::without_default)]
     pub ready: bool,
     /// Its state in words, when it does not. Example: node worker-1 is down
     #[serde(skip_serializing_if = "Option::is_none")]
