@@ -197,3 +197,126 @@ impl JsonSchema for Quantity {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(text: &str) -> Result<u64, QuantityError> {
+        Quantity::from(text).bytes()
+    }
+
+    fn milli(text: &str) -> Result<u64, QuantityError> {
+        Quantity::from(text).milli_cpus()
+    }
+
+    #[test]
+    fn every_unit() {
+        for (text, amount) in [
+            ("0", 0),
+            ("-0", 0),
+            ("1", 1),
+            ("+1", 1),
+            ("1k", 1000),
+            ("1M", 1_000_000),
+            ("1G", 1_000_000_000),
+            ("1T", 1_000_000_000_000),
+            ("1P", 1_000_000_000_000_000),
+            ("1E", 1_000_000_000_000_000_000),
+            ("1Ki", 1 << 10),
+            ("1Mi", 1 << 20),
+            ("2Gi", 2 << 30),
+            ("1Ti", 1 << 40),
+            ("1Pi", 1 << 50),
+            ("7Ei", 7 << 60),
+            ("1.5Gi", 3 << 29),
+            (".5Ki", 512),
+            ("5.", 5),
+            ("1e3", 1000),
+            ("1E3", 1000),
+            ("12e-1", 2),
+            ("1.25e+2", 125),
+            ("9223372036854775807", i64::MAX as u64),
+        ] {
+            assert_eq!(bytes(text), Ok(amount), "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_of_a_unit_round_up() {
+        for (text, amount) in [("1m", 1), ("1n", 1), ("1500m", 2), ("0.1", 1), ("1e-99", 1)] {
+            assert_eq!(bytes(text), Ok(amount), "{text}");
+        }
+        assert_eq!(milli("100u"), Ok(1));
+        assert_eq!(milli("0.0011"), Ok(2));
+    }
+
+    #[test]
+    fn processors() {
+        for (text, amount) in [
+            ("2", 2000),
+            ("0.5", 500),
+            ("250m", 250),
+            ("1.5", 1500),
+            ("1k", 1_000_000),
+        ] {
+            assert_eq!(milli(text), Ok(amount), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_quantity() {
+        for text in [
+            "",
+            " ",
+            "Gi",
+            ".",
+            "1.2.3",
+            "1 Gi",
+            "1gi",
+            "1K",
+            "1e",
+            "1e+",
+            "1e1.5",
+            "0x10",
+            "--1",
+            "1e99999999999",
+        ] {
+            assert_eq!(
+                bytes(text),
+                Err(QuantityError::Malformed(text.into())),
+                "{text}"
+            );
+        }
+        for text in ["-1", "-1m", "-0.5Gi"] {
+            assert_eq!(
+                bytes(text),
+                Err(QuantityError::Negative(text.into())),
+                "{text}"
+            );
+        }
+        for text in [
+            "8Ei",
+            "10E",
+            "9223372036854775808",
+            "1e40",
+            "1e999",
+            "1e2147483647",
+        ] {
+            assert_eq!(
+                bytes(text),
+                Err(QuantityError::TooLarge(text.into())),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_are_taken_as_text() {
+        let read: Vec<Quantity> =
+            serde_json::from_str(r#"[2, 0.5, "2Gi", 1000000000000]"#).expect("quantities");
+        let text: Vec<_> = read.iter().map(Quantity::as_str).collect();
+        assert_eq!(text, ["2", "0.5", "2Gi", "1000000000000"]);
+        assert!(serde_json::from_str::<Quantity>("true").is_err());
+    }
+}

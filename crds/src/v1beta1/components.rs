@@ -36,6 +36,7 @@ pub struct Components {
         skip_serializing_if = "crate::schema::is_default"
     )]
     #[schemars(extend("nullable" = true))]
+    #[schemars(length(max = 16))]
     pub image_pull_secrets: Vec<LocalObjectReference>,
     /// Environment of every role. Example: [{name: TZ, value: Europe/Berlin}]
     #[serde(
@@ -44,6 +45,7 @@ pub struct Components {
         skip_serializing_if = "crate::schema::is_default"
     )]
     #[schemars(extend("nullable" = true, "x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = 256))]
     pub env: Vec<EnvVar>,
     /// Labels that a node must have to run any role. On Swarm these are node labels (`node.labels.disk == ssd`).
     /// Example: {disk: ssd}
@@ -174,6 +176,7 @@ pub struct Component {
         skip_serializing_if = "crate::schema::is_default"
     )]
     #[schemars(extend("nullable" = true, "x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = 256))]
     pub env: Vec<EnvVar>,
     /// Image of this role alone. Default: components.image
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -206,6 +209,7 @@ pub struct Component {
         skip_serializing_if = "crate::schema::is_default"
     )]
     #[schemars(extend("nullable" = true, "x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = 16))]
     pub groups: Vec<ComponentGroup>,
 }
 
@@ -422,6 +426,7 @@ pub struct ComponentGroup {
         skip_serializing_if = "crate::schema::is_default"
     )]
     #[schemars(extend("nullable" = true, "x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = 256))]
     pub env: Vec<EnvVar>,
     /// Labels that a node must have to run the group.
     #[serde(

@@ -73,6 +73,7 @@ pub struct EtcdValues {
         skip_serializing_if = "crate::schema::is_default"
     )]
     #[schemars(extend("nullable" = true, "x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = 256))]
     pub extra_env_vars: Vec<EnvVar>,
     /// What `autoCompactionRetention` counts: revision (default) or periodic.
     #[serde(skip_serializing_if = "Option::is_none")]
