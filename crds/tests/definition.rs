@@ -1,6 +1,6 @@
 //! The definition that is committed is the one that the types say, and it stays within what API servers take.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value};
@@ -144,6 +144,48 @@ fn optional_fields_take_null_and_only_the_scaled_one_has_a_default() {
     assert!(
         strict.is_empty(),
         "these refuse an empty YAML key: {strict:#?}"
+    );
+}
+
+#[test]
+fn few_fields_are_required() {
+    let mut names = BTreeSet::new();
+    walk_all(&mut |path, schema| {
+        for field in schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            let parent = path.rsplit('.').next().unwrap_or_default();
+            names.insert(format!("{parent}.{}", field.as_str().unwrap_or_default()));
+        }
+    });
+    let expected = [
+        "auth.secretRef",
+        "autoscaling.maxReplicas",
+        "conditions[].lastTransitionTime",
+        "conditions[].message",
+        "conditions[].reason",
+        "conditions[].status",
+        "conditions[].type",
+        "env[].name",
+        "extraEnvVars[].name",
+        "groups[].name",
+        "groups[].replicas",
+        "imagePullSecrets[].name",
+        "members[].name",
+        "quorumBufferPools[].name",
+        "quorumBufferPools[].seeds",
+        "rollout.step",
+        "secretKeyRef.key",
+        "secretKeyRef.name",
+        "ssl.secretRef",
+        "valueFrom.secretKeyRef",
+    ];
+    assert_eq!(
+        names.iter().map(String::as_str).collect::<Vec<_>>(),
+        expected
     );
 }
 

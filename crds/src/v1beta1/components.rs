@@ -72,46 +72,46 @@ pub struct Components {
     pub proxy: Option<ServingComponent>,
     /// All coordinators in one process (mixcoord). Default for a cluster unless a separate coordinator is named. Exclusive with
     /// rootCoord, dataCoord, queryCoord and indexCoord; the only form from Milvus 2.6 on.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::single_role")]
     pub mix_coord: Option<Component>,
     /// Coordinator of collections and time stamps as a process of its own (Milvus before 2.6).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::single_role")]
     pub root_coord: Option<Component>,
     /// Coordinator of segments as a process of its own (Milvus before 2.6).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::single_role")]
     pub data_coord: Option<Component>,
     /// Coordinator of loads and query nodes as a process of its own (Milvus before 2.6).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::single_role")]
     pub query_coord: Option<Component>,
     /// Coordinator of index builds as a process of its own (Milvus before 2.6).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::single_role")]
     pub index_coord: Option<Component>,
     /// Workers that hold loaded segments and search them. `kubectl scale milvuscluster NAME --replicas=N` sets
     /// `replicas` here.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::query_node")]
     pub query_node: Option<Component>,
     /// Workers that write and compact segments; from Milvus 2.6 on they build indexes too. Default: 1 replica.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_node: Option<Component>,
     /// Workers that build indexes (Milvus before 2.6). Default: 1 replica.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::ungrouped_role")]
     pub index_node: Option<Component>,
     /// Workers that own the write-ahead log (Milvus 2.6 on). Default: 1 replica.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub streaming_node: Option<Component>,
     /// The one process of mode standalone. Default: 1 replica; 0 stops it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::single_serving_role")]
     pub standalone: Option<ServingComponent>,
     /// Change data capture to another cluster (Milvus 2.6.6 on). Not supported yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::single_role")]
     pub cdc: Option<Component>,
 }
