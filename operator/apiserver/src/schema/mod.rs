@@ -3,9 +3,28 @@
 //! Pure: no clock, no store, no wire. `Schema::prune`, `Schema::default` and `Schema::validate` are
 //! called in that order on every write; `default` also on every read of stored data.
 
+mod builtin;
+mod cel;
+mod default;
+mod errors;
+mod format;
+mod lists;
+mod meta;
+mod node;
+mod path;
+mod pattern;
+mod prune;
+#[cfg(test)]
+mod tests;
+mod validate;
+
 use std::fmt;
 
 use serde_json::Value;
+
+pub use builtin::{BuiltinKind, builtin, builtin_kinds};
+pub use meta::{metadata_type_error, object_meta_schema};
+use node::Node;
 
 /// Why a schema could not be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +76,18 @@ impl Reason {
             Reason::FieldValueTooMany => "FieldValueTooMany",
         }
     }
+
+    /// Whether CEL rules are left out after such a failure: they could not trust the object's shape.
+    fn blocks_rules(self) -> bool {
+        matches!(
+            self,
+            Reason::FieldValueNotSupported
+                | Reason::FieldValueRequired
+                | Reason::FieldValueTooLong
+                | Reason::FieldValueTooMany
+                | Reason::FieldValueTypeInvalid
+        )
+    }
 }
 
 /// One failure at one field. `Display` is `field: message`, as it stands in a Status message.
@@ -79,31 +110,42 @@ impl fmt::Display for FieldError {
 /// A compiled structural schema.
 #[derive(Debug)]
 pub struct Schema {
-    _todo: (),
+    root: Node,
 }
 
 impl Schema {
     /// Compiles a CRD version's `openAPIV3Schema`.
-    pub fn compile(_schema: &Value) -> Result<Schema, SchemaError> {
-        Ok(Schema { _todo: () })
+    pub fn compile(schema: &Value) -> Result<Schema, SchemaError> {
+        Ok(Schema {
+            root: Node::compile(schema, "", 0)?,
+        })
     }
 
-    /// Removes what the schema does not declare and returns the removed paths, sorted.
-    pub fn prune(&self, _obj: &mut Value) -> Vec<String> {
-        Vec::new()
+    /// Removes what neither the schema nor ObjectMeta declares and returns the removed paths, sorted.
+    pub fn prune(&self, obj: &mut Value) -> Vec<String> {
+        let mut removed = prune::prune_resource(obj, &self.root);
+        meta::prune_metadata(obj, &mut removed);
+        removed.sort();
+        removed
     }
 
-    /// Fills in the declared defaults.
-    pub fn default(&self, _obj: &mut Value) {}
-
-    /// Checks the object; `old` is the stored one on an update (transition rules need it).
-    pub fn validate(&self, _new: &Value, _old: Option<&Value>) -> Vec<FieldError> {
-        Vec::new()
+    /// Fills in the declared defaults; nulls where null is not allowed go first.
+    pub fn default(&self, obj: &mut Value) {
+        default::fill(obj, &self.root);
     }
-}
 
-/// The schema of a built-in kind this server serves (Namespace, Secret, ConfigMap, Event, Lease and the review
-/// kinds), for pruning and strict decoding; `None` for any other.
-pub fn builtin(_group: &str, _version: &str, _kind: &str) -> Option<&'static Schema> {
-    None
+    /// Checks the object. `old` is the stored one on an update: transition rules compare with it, and values that it
+    /// has already are not judged again.
+    pub fn validate(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        let mut errors = validate::check(&self.root, new, old);
+        if old.is_none_or(|old| lists::check(&self.root, old).is_empty()) {
+            errors.extend(lists::check(&self.root, new));
+        }
+        if errors.iter().any(|e| e.reason.blocks_rules()) {
+            errors.push(errors::rules_not_checked());
+        } else {
+            cel::check(&self.root, new, old, &mut errors);
+        }
+        errors
+    }
 }
