@@ -178,8 +178,8 @@ impl<'de> Deserialize<'de> for Quantity {
     }
 }
 
-/// The notation without a minus sign, as the API server checks it on text.
-const PATTERN: &str = r"^[+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$";
+/// The notation as far as people write it, as the API server checks it on text.
+const PATTERN: &str = r"^[0-9]*[.]?[0-9]+([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$";
 
 impl JsonSchema for Quantity {
     fn inline_schema() -> bool {

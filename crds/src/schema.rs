@@ -1,6 +1,6 @@
 //! Small parts that the types share: attributes for serde, fragments of schema, and CEL rules that follow one pattern.
 
-use kube::core::{Message, Rule};
+use kube::core::{Message, Reason, Rule};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
@@ -93,24 +93,46 @@ fn present(root: &str, path: &str) -> String {
         .join(" && ")
 }
 
+/// A rule about one field, judged where more than that field can be seen; the answer points at the field.
+fn about(field: &str, rule: String, message: String, reason: Reason) -> Rule {
+    Rule::new(rule)
+        .message(Message::Message(message))
+        .field_path(format!(".{field}"))
+        .reason(reason)
+}
+
+/// A rule that forbids what `field` says where something else says otherwise.
+pub(crate) fn forbids(field: &str, rule: &str, message: &str) -> Rule {
+    about(
+        field,
+        rule.to_owned(),
+        message.to_owned(),
+        Reason::FieldValueForbidden,
+    )
+}
+
 /// A field that can be neither set, changed nor removed after creation. The rule sits on the common parent (`spec`),
 /// because a rule on the field itself is skipped whenever the field, or a block around it, is absent on one side.
 pub(crate) fn immutable(path: &str) -> Rule {
     let (new, old) = (present("self", path), present("oldSelf", path));
-    Rule::new(format!(
-        "({new}) == ({old}) && (!({new}) || self.{path} == oldSelf.{path})"
-    ))
-    .message(Message::Message(format!(
-        "spec.{path} is immutable: it cannot be set, changed or removed after creation; make a new cluster for another value"
-    )))
+    about(
+        path,
+        format!("({new}) == ({old}) && (!({new}) || self.{path} == oldSelf.{path})"),
+        format!(
+            "spec.{path} is immutable: it cannot be set, changed or removed after creation; make a new cluster for another value"
+        ),
+        Reason::FieldValueForbidden,
+    )
 }
 
 /// What an external dependency cannot do without.
 pub(crate) fn external_needs(field: &str, what: &str) -> Rule {
-    Rule::new(format!(
-        "!has(self.external) || !self.external || (has(self.{field}) && size(self.{field}) > 0)"
-    ))
-    .message(Message::Message(format!(
-        "{field} is required when external is true: {what}"
-    )))
+    about(
+        field,
+        format!(
+            "!has(self.external) || !self.external || (has(self.{field}) && size(self.{field}) > 0)"
+        ),
+        format!("{field} is required when external is true: {what}"),
+        Reason::FieldValueRequired,
+    )
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Components, DeletionPolicy, Dependencies, Kubernetes, MilvusClusterStatus, Swarm};
-use crate::schema::immutable;
+use crate::schema::{forbids, immutable};
 
 /// What a Milvus should be. An empty spec is a standalone Milvus with what it needs. Defaults are never written back
 /// into the resource (but for `components.queryNode.replicas`, which `kubectl scale` reads).
@@ -40,12 +40,12 @@ use crate::schema::immutable;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = ("(has(self.mode) ? self.mode : 'standalone') == (has(oldSelf.mode) ? oldSelf.mode : 'standalone')", "spec.mode is immutable: make a new cluster for the other mode and move the data with a backup"),
+    validation = forbids("mode", "(has(self.mode) ? self.mode : 'standalone') == (has(oldSelf.mode) ? oldSelf.mode : 'standalone')", "spec.mode is immutable: make a new cluster for the other mode and move the data with a backup"),
     validation = immutable("dependencies.msgStreamType"),
     validation = immutable("dependencies.storage.bucket"),
     validation = immutable("dependencies.storage.rootPath"),
     validation = immutable("swarm.mtu"),
-    validation = ("!(has(self.mode) && self.mode == 'cluster') || !has(self.dependencies) || !has(self.dependencies.msgStreamType) || !(self.dependencies.msgStreamType in ['rocksmq', 'natsmq'])", "spec.dependencies.msgStreamType rocksmq and natsmq live inside one process and need spec.mode standalone: use pulsar, kafka or woodpecker in mode cluster"),
+    validation = forbids("dependencies.msgStreamType", "!(has(self.mode) && self.mode == 'cluster') || !has(self.dependencies) || !has(self.dependencies.msgStreamType) || !(self.dependencies.msgStreamType in ['rocksmq', 'natsmq'])", "spec.dependencies.msgStreamType rocksmq and natsmq live inside one process and need spec.mode standalone: use pulsar, kafka or woodpecker in mode cluster"),
 )]
 pub struct MilvusClusterSpec {
     /// standalone (default): all of Milvus in one process. cluster: one service per role. Immutable.
@@ -144,6 +144,7 @@ pub struct MilvusClusterSpec {
     JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
+#[schemars(description = "")]
 pub enum Mode {
     /// All of Milvus in one process.
     #[default]
@@ -168,6 +169,7 @@ pub enum Mode {
     JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
+#[schemars(description = "")]
 pub enum Profile {
     /// 4 CPU and 8Gi in total.
     #[default]

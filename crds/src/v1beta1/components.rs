@@ -199,7 +199,7 @@ pub struct Component {
     /// Let the operator choose `replicas` within bounds. Not supported yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// How processes are replaced when this role changes. Not supported yet: one at a time, stop first.
+    /// How processes are replaced. Not supported yet: one at a time, stop first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update: Option<UpdateStrategy>,
     /// Several sets of processes of this role, each with its own size and place. Not supported yet.
@@ -245,6 +245,7 @@ pub struct ServingComponent {
     Deserialize,
     JsonSchema,
 )]
+#[schemars(description = "")]
 pub enum ServiceType {
     /// Inside the cluster only.
     #[default]
@@ -270,6 +271,7 @@ pub enum ServiceType {
     Deserialize,
     JsonSchema,
 )]
+#[schemars(description = "")]
 pub enum ImagePullPolicy {
     /// At every start.
     Always,
@@ -301,7 +303,7 @@ pub struct Resources {
     )]
     #[schemars(extend("nullable" = true))]
     pub requests: ResourceAmounts,
-    /// Upper bound: more memory ends the process, more CPU is throttled.
+    /// Upper bound; more memory ends the process.
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",
@@ -326,6 +328,7 @@ pub struct ResourceAmounts {
 /// One environment variable: either `value`, or `valueFrom`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(description = "")]
 #[x_kube(validation = ("!(has(self.value) && has(self.valueFrom))", "value and valueFrom exclude each other: keep one of them"))]
 pub struct EnvVar {
     /// Name of the variable. Example: TZ
@@ -334,7 +337,7 @@ pub struct EnvVar {
     /// Literal value, for all to read: use `valueFrom` for anything secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// Take the value from elsewhere.
+    /// Take the value from elsewhere. Example: {secretKeyRef: {name: milvus-env, key: password}}
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value_from: Option<EnvVarSource>,
 }
@@ -343,7 +346,7 @@ pub struct EnvVar {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvVarSource {
-    /// One key of a Secret in the same namespace. Example: {name: milvus-env, key: password}
+    /// One key of a Secret in the same namespace.
     pub secret_key_ref: SecretKeySelector,
 }
 
@@ -393,13 +396,13 @@ pub struct Autoscaling {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateStrategy {
-    /// How many processes may run beyond `replicas` meanwhile; a number or a percentage. Default: 1
+    /// Processes beyond `replicas` meanwhile, number or percentage. Default: 1
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_surge: Option<IntOrString>,
-    /// How many processes may be missing meanwhile; a number or a percentage. Default: 0
+    /// Processes missing meanwhile, number or percentage. Default: 0
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_unavailable: Option<IntOrString>,
-    /// Longest time that a process may take to hand over its work. Go duration. Default: 10m. Example: 30m
+    /// Longest time to hand over work, as a Go duration. Default: 10m
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub drain_timeout: Option<String>,

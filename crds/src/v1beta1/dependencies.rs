@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DeletionPolicy, EtcdValues, KafkaValues, MinioValues, Persistence, PulsarValues};
-use crate::schema::external_needs;
+use crate::schema::{external_needs, forbids};
 
 /// What Milvus stands on. Each part is run by the operator unless its `external` is true.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -89,6 +89,7 @@ pub struct Dependencies {
     JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
+#[schemars(description = "")]
 pub enum MsgStreamType {
     /// Apache Pulsar.
     #[default]
@@ -167,7 +168,7 @@ pub struct EtcdSsl {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = external_needs("endpoint", "name the address of the object store, for example s3.eu-central-1.amazonaws.com:443"),
-    validation = ("!has(self.type) || self.type == 'MinIO' || (has(self.external) && self.external)", "type S3 and type Azure exist outside the cluster only: set external to true, or use type MinIO"),
+    validation = forbids("type", "!has(self.type) || self.type == 'MinIO' || (has(self.external) && self.external)", "type S3 and type Azure exist outside the cluster only: set external to true, or use type MinIO"),
 )]
 pub struct Storage {
     /// Kind of store: MinIO (default), S3 (any store that speaks S3) or Azure. S3 and Azure need `external: true`.
@@ -233,6 +234,7 @@ pub struct Storage {
     Deserialize,
     JsonSchema,
 )]
+#[schemars(description = "")]
 pub enum StorageType {
     /// MinIO.
     #[default]

@@ -11,31 +11,26 @@ use crate::Quantity;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Persistence {
-    /// Keep the data when the member restarts or moves. Default: true, except for the message queues that are built
-    /// into Milvus (rocksmq, natsmq), which the storage of the queue's own block decides. Example: false for throw-away tests.
+    /// Keep the data when the member restarts or moves. Default: true
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// What kind of place. `volume` (default): a named volume of the container engine (Swarm) or a volume claim
-    /// (Kubernetes). `bind`: a directory of the host below `path` (Swarm only). `tmpfs`: memory, lost with the
-    /// container (Swarm only), refused for anything that must survive.
+    /// volume (default): a volume of the container engine, or a volume claim on Kubernetes. bind: a host directory
+    /// below `path` (Swarm). tmpfs: memory (Swarm), refused for anything that must survive.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(rename = "type")]
     pub kind: Option<PersistenceType>,
-    /// Base directory on the host for type `bind`; `<stack>/<member>-e<n>` is appended per member, and the directory is
-    /// made when it is missing. Absolute. Example: /data/milvus/etcd
+    /// Base directory on the host for type bind; `<stack>/<member>-e<n>` is appended. Example: /data/milvus/etcd
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = "^/"))]
     pub path: Option<String>,
-    /// Size of the place. On Kubernetes it is requested with the claim and can only grow; on Swarm volumes have no
-    /// limit, so the size is shown and bounds tmpfs only. Default: per dependency. Example: 20Gi
+    /// Requested size (Kubernetes; can only grow); shown only on Swarm, where volumes have no limit. Example: 20Gi
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<Quantity>,
-    /// Volume driver of the container engine (Swarm only). Default: local
+    /// Volume driver (Swarm). Default: local
     #[serde(skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
-    /// Options of the volume driver (Swarm only), both keys and values text. Example for NFS: {type: nfs, o:
-    /// "addr=10.0.0.5,rw", device: ":/exports/milvus"}; for a dedicated SSD: {type: none, o: bind, device: /mnt/ssd}. A
-    /// `device` is a base: `<stack>/<member>-e<n>` is appended per member.
+    /// Options of the volume driver (Swarm). Example for NFS: {type: nfs, o: "addr=10.0.0.5,rw", device: ":/milvus"}; for
+    /// a disk: {type: none, o: bind, device: /mnt/ssd}. To a device `<stack>/<member>-e<n>` is appended.
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",
@@ -43,7 +38,7 @@ pub struct Persistence {
     )]
     #[schemars(extend("nullable" = true))]
     pub driver_options: BTreeMap<String, String>,
-    /// Storage class of the volume claim (Kubernetes only). Default: the cluster's default class. Example: fast-ssd
+    /// Storage class (Kubernetes). Default: the default class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<String>,
 }
@@ -64,6 +59,7 @@ pub struct Persistence {
     JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
+#[schemars(description = "")]
 pub enum PersistenceType {
     /// A named volume.
     #[default]
@@ -89,6 +85,7 @@ pub enum PersistenceType {
     Deserialize,
     JsonSchema,
 )]
+#[schemars(description = "")]
 pub enum DeletionPolicy {
     /// Processes go, volumes stay.
     #[default]

@@ -81,8 +81,7 @@ pub struct Gateway {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SwarmComponent {
-    /// Placement constraints in Swarm's notation, all of which must hold, besides nodeSelector. Example:
-    /// [node.labels.zone==a, node.role==worker]
+    /// Constraints that all must hold. Example: [node.labels.zone==a]
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",

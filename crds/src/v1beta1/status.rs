@@ -105,6 +105,7 @@ pub struct MilvusClusterStatus {
     Deserialize,
     JsonSchema,
 )]
+#[schemars(description = "")]
 pub enum Phase {
     /// Seen, nothing started yet.
     #[default]

@@ -115,6 +115,7 @@ pub struct EtcdValues {
     JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
+#[schemars(description = "")]
 pub enum AutoCompactionMode {
     /// Revisions.
     #[default]
@@ -198,6 +199,7 @@ pub struct MinioValues {
     JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
+#[schemars(description = "")]
 pub enum MinioMode {
     /// One process, one drive.
     Standalone,
