@@ -18,6 +18,9 @@ pub struct Ledger {
     pub members: BTreeMap<String, MemberEntry>,
     /// The highest epoch ever given out. A fresh cluster of the same name starts above it.
     pub last_epoch: u32,
+    /// The epoch that this cluster began with: members of it bootstrapped the cluster together, members of later epochs
+    /// joined it.
+    pub first_epoch: u32,
     /// What has been brought to life once and must never be bootstrapped again.
     pub bootstrapped: BTreeMap<Component, bool>,
     /// etcd's `--initial-cluster-token`: two clusters can never merge.
