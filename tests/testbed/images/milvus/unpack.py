@@ -39,6 +39,7 @@ def main(wheel, out):
             text = re.sub(r"\{\{(.*?)\}\}", value, archive.read(entry).decode())
             # Upstream's defaults, where the wheel's are those of an embedded server.
             text = text.replace("embed: true", "embed: false").replace("type: rocksmq", "type: default")
+            text = text.replace("storageType: local", "storageType: remote")
             with open(f"{out}/configs/milvus.yaml", "w", encoding="utf-8") as f:
                 f.write(text)
         elif base == "glog.conf":
