@@ -329,14 +329,10 @@ fn refusal(kind: Kind, error: String) -> Refusal {
     Refusal { kind, error }
 }
 
+/// Whatever the name server's trouble is, the name has no address for us; the message tells the rest. A time-out is not
+/// [`Kind::Timeout`], which is about the target: some engines never answer for a name that does not exist.
 fn unresolved(error: LookupError) -> Refusal {
-    let kind = match &error {
-        LookupError::Timeout { .. } => Kind::Timeout,
-        LookupError::NotFound { .. }
-        | LookupError::Failed { .. }
-        | LookupError::Configuration { .. } => Kind::NotFound,
-    };
-    refusal(kind, error.to_string())
+    refusal(Kind::NotFound, error.to_string())
 }
 
 /// Counts something that is open.

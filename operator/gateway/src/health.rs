@@ -4,6 +4,7 @@ use crate::lookup::{Lookup, LookupError};
 use crate::pool::{Health, Pool};
 use crate::server::Target;
 use futures::StreamExt;
+use futures::future::join_all;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -33,38 +34,46 @@ pub struct Check {
     pub timeout: Duration,
 }
 
-/// Follows the names until dropped.
+/// Follows the names until dropped; each at its own pace, because one that is not answered takes long.
 pub(crate) async fn follow(
     pool: Arc<Pool>,
     lookup: Arc<dyn Lookup>,
     targets: Vec<Target>,
     interval: Duration,
 ) {
-    let mut empty = vec![0u32; targets.len()];
+    let followed = targets
+        .iter()
+        .enumerate()
+        .map(|(index, target)| follow_one(&pool, lookup.as_ref(), index, target, interval));
+    join_all(followed).await;
+}
+
+async fn follow_one(
+    pool: &Pool,
+    lookup: &dyn Lookup,
+    index: usize,
+    target: &Target,
+    interval: Duration,
+) {
+    let mut empty = 0u32;
     loop {
-        for ((index, target), empty) in targets.iter().enumerate().zip(&mut empty) {
-            match lookup.lookup(&target.host).await {
-                Ok(found) => {
-                    *empty = 0;
-                    let port = target.port;
-                    let found = found
-                        .into_iter()
-                        .map(|address| SocketAddr::new(address, port))
-                        .collect();
-                    pool.resolved(index, found);
+        match lookup.lookup(&target.host).await {
+            Ok(found) => {
+                empty = 0;
+                let found = found.into_iter();
+                let found = found.map(|address| SocketAddr::new(address, target.port));
+                pool.resolved(index, found.collect());
+            }
+            Err(error) => {
+                let missing = matches!(error, LookupError::NotFound { .. });
+                empty = if missing { empty.saturating_add(1) } else { 0 };
+                if empty >= EMPTY_ANSWERS {
+                    pool.resolved(index, BTreeSet::new());
                 }
-                Err(error) => {
-                    if matches!(error, LookupError::NotFound { .. }) {
-                        *empty = empty.saturating_add(1);
-                        if *empty >= EMPTY_ANSWERS {
-                            pool.resolved(index, BTreeSet::new());
-                        }
-                    }
-                    pool.unresolved(index, error.to_string());
-                }
+                pool.unresolved(index, error.to_string());
             }
         }
-        sleep(pace(&pool, interval)).await;
+        sleep(pace(pool, interval)).await;
     }
 }
 

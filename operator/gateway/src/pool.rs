@@ -202,7 +202,7 @@ impl Pool {
     pub fn unresolved(&self, index: usize, error: String) {
         if let Some(name) = self.state().names.get_mut(index) {
             if name.error.is_none() {
-                tracing::warn!(name = %name.name, %error, "look-up failed, keeping the last addresses");
+                tracing::warn!(name = %name.name, kept = name.addresses.len(), %error, "look-up failed");
             }
             name.error = Some(error);
         }

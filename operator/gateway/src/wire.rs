@@ -20,11 +20,11 @@ pub const ADDRESS_HEADER: &str = "milvus-gateway-address";
 /// Why the gateway refused a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// The name has no address in the overlay.
+    /// The name has no address in the overlay, as far as its name server tells.
     NotFound,
     /// The target answered that nobody listens, or closed the connection.
     Refused,
-    /// The target or the name server did not answer in time.
+    /// The target did not answer in time.
     Timeout,
     /// The target is not on the gateway's allow-list.
     Denied,
