@@ -1,0 +1,51 @@
+# Everything that people, tests and CI run. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+TESTBED := tests/testbed
+# Integration tests of the crate `milvus-tests` that need real parts (a Swarm, real Milvus, a real kube-apiserver); all others
+# are part of `make check`.
+REAL := swarm milvus kubectl apiserver install
+IN_CHECK = $(filter-out $(REAL),$(basename $(notdir $(wildcard tests/tests/*.rs))))
+IN_TEST = $(filter $(REAL),$(basename $(notdir $(wildcard tests/tests/*.rs))))
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s'|'
+
+.PHONY: demo
+demo: ## From nothing to a searchable Milvus cluster on a 3-node Docker Swarm on this machine (or on your Swarm: DOCKER_HOST)
+	@$(TESTBED)/demo.sh up
+
+.PHONY: demo-down
+demo-down: ## Remove the demo and everything that it made (KEEP=1 keeps the images for the next time)
+	@$(TESTBED)/demo.sh down
+
+.PHONY: build
+build: ## Build the operator and the gateway, statically linked
+	@deploy/build.sh
+
+.PHONY: image
+image: build ## Build the images milvus-operator:dev and milvus-gateway in the engine of DOCKER_HOST, or in the testbed's engine
+	@if [ -z "$${DOCKER_HOST:-}" ]; then $(TESTBED)/engine.sh up; export "$$($(TESTBED)/engine.sh env)"; fi; deploy/image.sh
+
+.PHONY: check
+check: ## The quick loop: format, lints, unit tests, goldens, simulator
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
+	$(CARGO) test --locked --workspace --exclude milvus-tests --lib --bins --tests --quiet
+	$(CARGO) test --locked --package milvus-tests --lib $(addprefix --test ,$(IN_CHECK)) --quiet
+
+.PHONY: test
+test: check ## Everything: check, then the suites on real parts (needs root, 24 GiB; installs what is missing)
+	@$(TESTBED)/run.sh $(IN_TEST)
+
+.PHONY: bench
+bench: ## Compare with a hand-written stack and print speed and cost (RUNS=5)
+	@tests/bench/bench.sh $${RUNS:-5}
+
+.PHONY: crds
+crds: ## Write the CustomResourceDefinitions anew from the types
+	UPDATE_CRDS=1 $(CARGO) test --locked --package milvus-crds --quiet

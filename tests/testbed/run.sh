@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Runs suites of the crate `milvus-tests` on real parts: run.sh SUITE...
+# One after the other and one test at a time: they share two cores and one Swarm. All suites run even when one fails.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$TESTBED_DIR/../.."
+[ $# -gt 0 ] || die "no suite named; there should be some in tests/tests"
+[ "$(id -u)" = 0 ] || die "the suites on real parts start engines and networks of their own and need root"
+memory=$(awk '/^MemTotal:/{print int($2 / 1048576)}' /proc/meminfo)
+[ "$memory" -ge 15 ] || die "this machine has $memory GiB of memory; the reference cluster needs 16, better 24"
+
+export TESTBED_NAME=${TESTBED_NAME:-test}
+finish() { "$TESTBED_DIR/swarm.sh" down; "$TESTBED_DIR/engine.sh" down; }
+trap finish EXIT
+trap 'exit 130' INT TERM
+exports=$("$TESTBED_DIR/prepare.sh")
+eval "$exports"
+failed=()
+for suite in "$@"; do
+  say "suite $suite"
+  start=$SECONDS
+  if cargo test --locked --package milvus-tests --test "$suite" -- --test-threads=1 --nocapture; then
+    say "suite $suite passed in $((SECONDS - start)) s"
+  else
+    say "suite $suite FAILED after $((SECONDS - start)) s"
+    failed+=("$suite")
+  fi
+done
+[ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
+say "all suites on real parts passed: $*"
