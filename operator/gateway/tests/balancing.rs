@@ -1,5 +1,7 @@
 //! Clients through the gateway to fake proxies.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::*;

@@ -1,5 +1,7 @@
 //! The binary itself: flags, files, signals, exit codes.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::*;

@@ -1,5 +1,7 @@
 //! The operator's tunnel: who gets in, where it leads, and what happens when gateways go.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::*;
