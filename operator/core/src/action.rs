@@ -1,6 +1,7 @@
 //! What the planner can ask for, and why it did not ask for more. Plain data that the executor carries out without
 //! choices, and that status, events, the `plan` command and goldens all show. Pure.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use crate::component::{Component, WorkloadKey};
 use crate::ledger::Ledger;
 use crate::observed::Difference;
 use crate::outline::ObjectId;
+use crate::plan::Readiness;
 use crate::reasons::Reason;
 
 /// One pass's decisions.
@@ -22,6 +24,10 @@ pub struct Plan {
     pub notices: Vec<Notice>,
     /// When to look again if nothing happens before.
     pub next_check: Duration,
+    /// How each component stands, as judged in this pass.
+    pub readiness: BTreeMap<Component, Readiness>,
+    /// Workloads that do not run what the resource asks for yet.
+    pub changing: Vec<WorkloadKey>,
 }
 
 /// One idempotent step.

@@ -7,6 +7,7 @@
 
 pub mod action;
 pub mod capabilities;
+pub mod check;
 pub mod component;
 pub mod desired;
 pub mod facts;
@@ -15,5 +16,6 @@ pub mod names;
 pub mod observed;
 pub mod outline;
 pub mod place;
+pub mod plan;
 pub mod probe;
 pub mod reasons;

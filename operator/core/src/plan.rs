@@ -1,0 +1,267 @@
+//! What is safe to do now, and what is waited for. Every decision about native objects is made here, from what was seen in
+//! this pass; the executor carries it out without choices. Pure: the time comes in as an argument.
+//!
+//! One pass goes through the steps in this order, each a file in `plan/`: the ledger alone if it must change, objects of
+//! others, prerequisites, workloads whose needs answer, differences, leftovers, and finally words for whatever is not
+//! well.
+
+mod change;
+mod cleanup;
+mod deletion;
+mod ledger;
+mod memory;
+mod ownership;
+mod prerequisites;
+pub mod readiness;
+mod start;
+mod trouble;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use deletion::{DeletionInput, DeletionPolicies, plan_deletion};
+pub use memory::{Memory, wait_key};
+pub use readiness::Readiness;
+
+use crate::action::{Action, Notice, Plan, Waiting, WaitingOn};
+use crate::capabilities::Capabilities;
+use crate::component::{Component, WorkloadKey};
+use crate::desired::{Desired, Workload};
+use crate::ledger::Ledger;
+use crate::observed::{Observed, ObservedObject, Owner};
+use crate::outline::{ObjectClass, ObjectId, ObjectOutline, Outline};
+use crate::place;
+
+/// Between passes while something comes up that we started: it decides how fast a cluster starts.
+const SOON: Duration = Duration::from_millis(250);
+/// Between passes while something is waited for that may take a while (a node, an image, room).
+const PATIENT: Duration = Duration::from_secs(1);
+/// Between passes at rest: events may be lost, so the world is looked at anyway.
+const REST: Duration = Duration::from_secs(15);
+
+/// What one pass decides from.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanInput<'a> {
+    /// What the cluster should be.
+    pub desired: &'a Desired,
+    /// Its native objects as rendered.
+    pub outline: &'a Outline,
+    /// What was seen in this pass, with the answers of the wire checks.
+    pub observed: &'a Observed,
+    /// The ledger as it is stored.
+    pub ledger: &'a Ledger,
+    /// The ledger as [`crate::place::place`] wants it.
+    pub wanted_ledger: &'a Ledger,
+    /// What the platform can honour.
+    pub capabilities: &'a Capabilities,
+    /// The time of this pass.
+    pub now: Timestamp,
+    /// What earlier passes saw.
+    pub memory: &'a Memory,
+}
+
+/// Decides one pass for a resource that is to exist.
+pub fn plan(input: &PlanInput<'_>) -> Plan {
+    let readiness = readiness::judge(input.desired, input.observed, input.ledger);
+    let view = View { input, readiness };
+    let mut draft = Draft::default();
+    if let Some(record) = ledger::record(&view) {
+        draft.actions.push(record);
+        trouble::explain(&view, &mut draft);
+        return draft.finish(view.readiness, Duration::ZERO);
+    }
+    ownership::foreign(&view, &mut draft);
+    ownership::predecessors(&view, &mut draft);
+    prerequisites::create(&view, &mut draft);
+    start::create(&view, &mut draft);
+    change::apply(&view, &mut draft);
+    cleanup::remove(&view, &mut draft);
+    trouble::explain(&view, &mut draft);
+    draft.notices.extend(place::risks(input.ledger));
+    if draft.actions.is_empty()
+        && let Some(record) = ledger::milestones(&view)
+    {
+        draft.actions.push(record);
+    }
+    let next = next_check(&draft);
+    draft.finish(view.readiness, next)
+}
+
+fn next_check(draft: &Draft) -> Duration {
+    if !draft.actions.is_empty() {
+        return SOON;
+    }
+    draft
+        .waiting
+        .iter()
+        .map(|w| match &w.on {
+            WaitingOn::Dependencies(_)
+            | WaitingOn::Instances { .. }
+            | WaitingOn::Answer { .. }
+            | WaitingOn::MemberStop { .. }
+            | WaitingOn::Turn { .. }
+            | WaitingOn::Stopping { .. }
+            | WaitingOn::Volumes { .. } => SOON,
+            WaitingOn::Image { .. } | WaitingOn::Placement { .. } | WaitingOn::Node { .. } => {
+                PATIENT
+            }
+        })
+        .min()
+        .unwrap_or(REST)
+}
+
+/// The input of a pass with what every step needs worked out once.
+pub(crate) struct View<'a> {
+    pub(crate) input: &'a PlanInput<'a>,
+    pub(crate) readiness: BTreeMap<Component, Readiness>,
+}
+
+impl<'a> View<'a> {
+    /// What is desired of a component.
+    pub(crate) fn workload(&self, component: Component) -> Option<&'a Workload> {
+        self.input
+            .desired
+            .workloads
+            .iter()
+            .find(|w| w.component == component)
+    }
+
+    /// An object that is there and this resource's own.
+    pub(crate) fn ours(&self, id: &ObjectId) -> Option<&'a ObservedObject> {
+        self.input
+            .observed
+            .objects
+            .get(id)
+            .filter(|o| o.owner == Owner::Ours)
+    }
+
+    /// Native workloads in start order: dependencies before those who need them, ordinals upwards.
+    pub(crate) fn workload_objects(&self) -> Vec<WorkloadObject<'a>> {
+        let order = |component: Component| {
+            self.input
+                .desired
+                .workloads
+                .iter()
+                .position(|w| w.component == component)
+        };
+        let mut objects: Vec<_> = self
+            .input
+            .outline
+            .iter()
+            .filter(|(_, o)| o.class == ObjectClass::Workload)
+            .filter_map(|(id, outline)| {
+                let key = outline.workload?;
+                let workload = self.workload(key.component)?;
+                Some(WorkloadObject {
+                    id,
+                    outline,
+                    key,
+                    workload,
+                })
+            })
+            .collect();
+        objects.sort_by_key(|o| (order(o.key.component), o.key));
+        objects
+    }
+
+    /// Whether a component answers well enough for those who need it. What is neither ours nor external needs no wait.
+    pub(crate) fn ready(&self, component: Component) -> bool {
+        self.input.ledger.is_bootstrapped(component) && component == Component::PulsarInit
+            || self.readiness.get(&component).is_none_or(|r| r.ready)
+    }
+
+    /// What a workload needs and does not have yet.
+    pub(crate) fn lacking(&self, workload: &Workload) -> Vec<(Component, String)> {
+        workload
+            .requires
+            .iter()
+            .filter(|c| !self.ready(**c))
+            .map(|c| {
+                let detail = self.readiness.get(c).map(|r| r.detail.clone());
+                (*c, detail.unwrap_or_default())
+            })
+            .collect()
+    }
+
+    /// Whether a process of this workload may still be alive.
+    pub(crate) fn may_run(&self, key: WorkloadKey) -> bool {
+        readiness::instances(self.input.observed, key).any(|i| i.state.may_run())
+    }
+
+    /// The node of a member when it does not answer.
+    pub(crate) fn node_down(&self, key: WorkloadKey) -> Option<String> {
+        let entry = self.input.ledger.member(key)?;
+        if entry.node.is_empty() {
+            return None;
+        }
+        match self.input.observed.topology.node(&entry.node) {
+            Some(node) if node.up => None,
+            Some(node) => Some(node.name.clone()),
+            None => Some(entry.node_name.clone()),
+        }
+    }
+
+    /// Whether putting `key` into a new process may let two processes share its data.
+    pub(crate) fn overlaps(&self, object: &WorkloadObject<'_>) -> bool {
+        object.key.ordinal.is_some() && self.input.capabilities.member_updates_overlap
+    }
+}
+
+/// A rendered workload with what is desired of it.
+#[derive(Clone, Copy)]
+pub(crate) struct WorkloadObject<'a> {
+    pub(crate) id: &'a ObjectId,
+    pub(crate) outline: &'a ObjectOutline,
+    pub(crate) key: WorkloadKey,
+    pub(crate) workload: &'a Workload,
+}
+
+/// A plan in the making.
+#[derive(Default)]
+pub(crate) struct Draft {
+    pub(crate) actions: Vec<Action>,
+    pub(crate) waiting: Vec<Waiting>,
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) changing: BTreeSet<WorkloadKey>,
+}
+
+impl Draft {
+    pub(crate) fn wait(&mut self, component: Component, on: WaitingOn) {
+        let waiting = Waiting {
+            component: Some(component),
+            on,
+        };
+        if !self.waiting.contains(&waiting) {
+            self.waiting.push(waiting);
+        }
+    }
+
+    pub(crate) fn note(&mut self, notice: Notice) {
+        if !self.notices.contains(&notice) {
+            self.notices.push(notice);
+        }
+    }
+
+    /// Whether an object is being made or changed by this plan.
+    pub(crate) fn creates(&self, wanted: &ObjectId) -> bool {
+        self.actions
+            .iter()
+            .any(|a| matches!(a, Action::Create { id, .. } if id == wanted))
+    }
+
+    fn finish(self, readiness: BTreeMap<Component, Readiness>, next_check: Duration) -> Plan {
+        Plan {
+            actions: self.actions,
+            waiting: self.waiting,
+            notices: self.notices,
+            next_check,
+            readiness,
+            changing: self.changing.into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

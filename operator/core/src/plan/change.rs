@@ -1,0 +1,276 @@
+//! Objects that are there and differ from their rendering. What restarts nothing is put right at once. What restarts
+//! processes takes turns: one workload at a time over the whole cluster, the next only when the last is healthy, and a
+//! quorum member only while the others answer. What is down already needs no turn: putting it right takes nothing away,
+//! and it is the way back from a change that broke it.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::action::{Action, Notice, RemoveCause, WaitingOn};
+use crate::component::{Component, WorkloadKey};
+use crate::desired::Shape;
+use crate::observed::{Difference, DifferenceCause, InstanceState, ObservedObject};
+use crate::plan::readiness::{Health, health, instances};
+use crate::plan::{Draft, View, WorkloadObject, start};
+use crate::reasons::Reason;
+
+/// How long a quorum must have been lost before its running members are changed without it. An election is shorter.
+const LOST_QUORUM: Duration = Duration::from_secs(10);
+
+struct Candidate<'a> {
+    object: WorkloadObject<'a>,
+    difference: &'a Difference,
+}
+
+pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
+    let objects = view.workload_objects();
+    let mut turns = Vec::new();
+    let mut active = None;
+    for object in &objects {
+        let Some(observed) = view.ours(object.id) else {
+            continue;
+        };
+        if object.workload.shape == Shape::Job {
+            job(view, object, observed, draft);
+            continue;
+        }
+        if stopped(object, observed) && view.overlaps(object) {
+            draft.changing.insert(object.key);
+            active.get_or_insert(object.key);
+            resume(view, object, observed, draft);
+            continue;
+        }
+        match &observed.difference {
+            None => stalled(object, observed, draft),
+            Some(difference) if !difference.restarts => draft.actions.push(Action::Update {
+                id: object.id.clone(),
+                difference: difference.clone(),
+            }),
+            Some(difference) => {
+                draft.changing.insert(object.key);
+                let candidate = Candidate {
+                    object: *object,
+                    difference,
+                };
+                if let Some(node) = view.node_down(object.key) {
+                    draft.wait(
+                        object.key.component,
+                        WaitingOn::Node {
+                            node,
+                            what: format!("{} is to be changed there", object.key),
+                        },
+                    );
+                } else if needs_no_turn(view, object) {
+                    if started(view, &candidate, draft) {
+                        active.get_or_insert(object.key);
+                    }
+                } else {
+                    turns.push(candidate);
+                }
+            }
+        }
+    }
+    take_turn(view, &objects, &turns, active, draft);
+}
+
+/// Whether the object asks for no instance although it should: the middle of a change, or a hand.
+fn stopped(object: &WorkloadObject<'_>, observed: &ObservedObject) -> bool {
+    observed.replicas == Some(0) && object.outline.replicas != Some(0)
+}
+
+/// Goes on with a stopped member once nothing of it runs any more.
+fn resume(
+    view: &View<'_>,
+    object: &WorkloadObject<'_>,
+    observed: &ObservedObject,
+    draft: &mut Draft,
+) {
+    let component = object.key.component;
+    if view.may_run(object.key) {
+        let on = match view.node_down(object.key) {
+            Some(node) => WaitingOn::Node {
+                node,
+                what: format!("{} may still run there", object.key),
+            },
+            None => WaitingOn::MemberStop {
+                workload: object.key,
+            },
+        };
+        draft.wait(component, on);
+        return;
+    }
+    let difference = observed.difference.clone().unwrap_or(Difference {
+        cause: DifferenceCause::Spec,
+        fields: vec!["replicas".to_owned()],
+        restarts: false,
+    });
+    draft.actions.push(Action::Update {
+        id: object.id.clone(),
+        difference,
+    });
+}
+
+/// A job cannot be changed in place: every change would run it again. An unfinished one is made anew.
+fn job(view: &View<'_>, object: &WorkloadObject<'_>, observed: &ObservedObject, draft: &mut Draft) {
+    let restarts = observed.difference.as_ref().is_some_and(|d| d.restarts);
+    if restarts && !start::done(view, object) {
+        draft.changing.insert(object.key);
+        draft.actions.push(Action::Remove {
+            id: object.id.clone(),
+            native_id: observed.native_id.clone(),
+            cause: RemoveCause::Replace,
+        });
+    }
+}
+
+fn stalled(object: &WorkloadObject<'_>, observed: &ObservedObject, draft: &mut Draft) {
+    if let Some(why) = &observed.update_stalled {
+        draft.note(Notice {
+            reason: Reason::NotReady,
+            message: format!("the rollout of {} has stopped: {why}", object.id),
+            field: Some(object.workload.origin.block.clone()).filter(|f| !f.is_empty()),
+        });
+    }
+}
+
+/// Whether a change takes nothing away that works now.
+fn needs_no_turn(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
+    let health = health(object.workload, object.key, view.input.observed);
+    if object.key.ordinal.is_none() {
+        return matches!(health, Health::Down | Health::NotReady);
+    }
+    // Before the first quorum there is nothing to lose.
+    health == Health::Down || !view.input.ledger.is_bootstrapped(object.key.component)
+}
+
+/// Starts a change, if what the workload needs answers.
+fn started(view: &View<'_>, candidate: &Candidate<'_>, draft: &mut Draft) -> bool {
+    let object = &candidate.object;
+    let lacking = view.lacking(object.workload);
+    if !lacking.is_empty() {
+        draft.wait(object.key.component, WaitingOn::Dependencies(lacking));
+        return false;
+    }
+    if view.overlaps(object) && view.may_run(object.key) {
+        draft.actions.push(Action::Stop {
+            id: object.id.clone(),
+            reason: format!(
+                "to change {} without two processes on its data",
+                candidate.difference.fields.join(", ")
+            ),
+        });
+        draft.wait(
+            object.key.component,
+            WaitingOn::MemberStop {
+                workload: object.key,
+            },
+        );
+    } else {
+        draft.actions.push(Action::Update {
+            id: object.id.clone(),
+            difference: candidate.difference.clone(),
+        });
+    }
+    true
+}
+
+/// Starts the next change of something that works, or says for whom it waits.
+fn take_turn(
+    view: &View<'_>,
+    objects: &[WorkloadObject<'_>],
+    turns: &[Candidate<'_>],
+    mut active: Option<WorkloadKey>,
+    draft: &mut Draft,
+) {
+    for candidate in turns {
+        let key = candidate.object.key;
+        let after = active.or_else(|| blocker(view, objects, &candidate.object));
+        match after {
+            Some(after) => draft.wait(
+                key.component,
+                WaitingOn::Turn {
+                    workload: key,
+                    after,
+                },
+            ),
+            None => {
+                if started(view, candidate, draft) {
+                    active = Some(key);
+                }
+            }
+        }
+    }
+}
+
+/// The first workload that must be well before this one may be taken down.
+fn blocker(
+    view: &View<'_>,
+    objects: &[WorkloadObject<'_>],
+    candidate: &WorkloadObject<'_>,
+) -> Option<WorkloadKey> {
+    let component = candidate.key.component;
+    let others = || objects.iter().filter(|o| o.key != candidate.key);
+    if candidate.key.ordinal.is_some() && quorum_lost_for_good(view, component) {
+        // Nothing that works is left to protect; still never two at once.
+        return others()
+            .find(|o| {
+                o.key.component == component
+                    && view.node_down(o.key).is_none()
+                    && !runs(view, o.key)
+            })
+            .map(|o| o.key);
+    }
+    others()
+        .filter(|o| o.workload.shape != Shape::Job)
+        .find(|o| !settled(view, o) && !excused(view, o, component))
+        .map(|o| o.key)
+}
+
+/// A member that is away with its node does not hold up the change of another component while its own has its quorum.
+fn excused(view: &View<'_>, other: &WorkloadObject<'_>, component: Component) -> bool {
+    other.key.component != component
+        && view.node_down(other.key).is_some()
+        && view.ready(other.key.component)
+}
+
+/// Whether a workload stands as asked for by its object: every instance runs its present spec and answers.
+fn settled(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
+    let Some(observed) = view.ours(object.id) else {
+        return start::done(view, object);
+    };
+    let current = instances(view.input.observed, object.key)
+        .filter(|i| i.wanted)
+        .all(|i| i.current && i.state == InstanceState::Running);
+    !observed.updating
+        && !stopped(object, observed)
+        && current
+        && health(object.workload, object.key, view.input.observed) == Health::Serving
+}
+
+fn runs(view: &View<'_>, key: WorkloadKey) -> bool {
+    instances(view.input.observed, key).any(|i| i.wanted && i.state == InstanceState::Running)
+}
+
+/// Whether a component has said for a while that it has no quorum. Answers that did not come do not count: they may be
+/// our own way in that is broken.
+fn quorum_lost_for_good(view: &View<'_>, component: Component) -> bool {
+    let lost_long = view
+        .input
+        .memory
+        .unready
+        .get(&component)
+        .is_some_and(|since| {
+            let lost = view.input.now.duration_since(*since);
+            SignedDuration::try_from(LOST_QUORUM).is_ok_and(|limit| lost >= limit)
+        });
+    let asked = view
+        .workload(component)
+        .map(|w| {
+            w.keys()
+                .iter()
+                .all(|key| health(w, *key, view.input.observed) != Health::Unknown)
+        })
+        .unwrap_or(false);
+    !view.ready(component) && lost_long && asked
+}

@@ -1,0 +1,338 @@
+//! Taking a cluster down: from what was seen, the ledger and the policy alone, because the spec of a deleted resource may be
+//! invalid. Processes go first, front to back, so that nothing writes to what is gone already; then what they used; volumes
+//! by policy; the finalizer last.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use milvus_crds::{DeletionPolicy, MilvusClusterSpec};
+
+use crate::action::{Action, Notice, Plan, RemoveCause, Waiting, WaitingOn};
+use crate::component::{Component, WorkloadKey};
+use crate::ledger::{Ledger, MemberEntry, RetainedVolume};
+use crate::names::ClusterRef;
+use crate::observed::{InstanceState, Observed, Owner};
+use crate::outline::ObjectClass;
+use crate::plan::memory::place;
+use crate::plan::{Draft, Memory, next_check};
+use crate::reasons::Reason;
+
+/// What becomes of volumes, by component.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeletionPolicies {
+    /// Where nothing else is said.
+    pub default: DeletionPolicy,
+    /// Exceptions.
+    pub by_component: BTreeMap<Component, DeletionPolicy>,
+}
+
+impl DeletionPolicies {
+    /// Reads them from a spec, valid or not.
+    pub fn from_spec(spec: &MilvusClusterSpec) -> Self {
+        let dependencies = &spec.dependencies;
+        let pulsar = dependencies.pulsar.in_cluster.deletion_policy;
+        let by_component = [
+            (
+                Component::Etcd,
+                dependencies.etcd.in_cluster.deletion_policy,
+            ),
+            (
+                Component::Minio,
+                dependencies.storage.in_cluster.deletion_policy,
+            ),
+            (Component::Zookeeper, pulsar),
+            (Component::Bookkeeper, pulsar),
+        ]
+        .into_iter()
+        .filter_map(|(component, policy)| Some((component, policy?)))
+        .collect();
+        Self {
+            default: spec.deletion_policy.unwrap_or_default(),
+            by_component,
+        }
+    }
+
+    /// The policy for one component.
+    pub fn of(&self, component: Component) -> DeletionPolicy {
+        self.by_component
+            .get(&component)
+            .copied()
+            .unwrap_or(self.default)
+    }
+}
+
+/// What one pass of a deletion decides from.
+#[derive(Clone, Copy, Debug)]
+pub struct DeletionInput<'a> {
+    /// Whose.
+    pub cluster: &'a ClusterRef,
+    /// What was seen in this pass.
+    pub observed: &'a Observed,
+    /// The ledger as it is stored.
+    pub ledger: Option<&'a Ledger>,
+    /// What becomes of volumes.
+    pub policies: &'a DeletionPolicies,
+    /// Ids of nodes that the admin has given up (`operator.milvus.io/abandon-node`).
+    pub abandoned: &'a BTreeSet<String>,
+    /// The time of this pass.
+    pub now: Timestamp,
+    /// What earlier passes saw.
+    pub memory: &'a Memory,
+}
+
+/// Decides one pass for a resource that is being deleted.
+pub fn plan_deletion(input: &DeletionInput<'_>) -> Plan {
+    let mut draft = Draft::default();
+    let gone = processes(input, &mut draft) && leftovers(input, &mut draft);
+    if gone {
+        data(input, &mut draft);
+    }
+    let next = next_check(&draft);
+    draft.finish(BTreeMap::new(), next)
+}
+
+/// The order in which processes go: a wave starts when nothing of the earlier ones runs.
+fn wave(component: Option<Component>) -> u8 {
+    match component {
+        None => 0,
+        Some(component) if component.is_milvus() => 0,
+        Some(Component::Gateway | Component::PulsarInit) => 0,
+        Some(Component::Broker) => 1,
+        Some(_) => 2,
+    }
+}
+
+/// Within a wave: the front door, the proxy, nodes, coordinators.
+fn rank(component: Option<Component>) -> usize {
+    let order = component.and_then(|c| Component::ALL.iter().position(|other| *other == c));
+    Component::ALL.len() - order.unwrap_or(0)
+}
+
+/// Removes processes wave by wave; true when there are none left.
+fn processes(input: &DeletionInput<'_>, draft: &mut Draft) -> bool {
+    let mut objects: Vec<_> = input
+        .observed
+        .objects
+        .iter()
+        .filter(|(_, o)| o.owner != Owner::Foreign && o.class == ObjectClass::Workload)
+        .map(|(id, o)| (o.workload.map(|k| k.component), id, o))
+        .collect();
+    objects.sort_by_key(|(component, id, _)| (wave(*component), rank(*component), (*id).clone()));
+    // A process on a node that is away cannot be waited for: it ends when the node comes back.
+    let alive: Vec<u8> = input
+        .observed
+        .instances
+        .iter()
+        .filter(|i| i.state.may_run() && i.state != InstanceState::Lost)
+        .map(|i| wave(Some(i.workload.component)))
+        .collect();
+    let standing = objects.iter().map(|(component, _, _)| wave(*component));
+    let Some(now) = standing.chain(alive.iter().copied()).min() else {
+        return true;
+    };
+    for (component, id, object) in objects {
+        if wave(component) == now {
+            draft.actions.push(Action::Remove {
+                id: id.clone(),
+                native_id: object.native_id.clone(),
+                cause: RemoveCause::Deleted,
+            });
+        }
+    }
+    let instances = u32::try_from(alive.len()).unwrap_or(u32::MAX);
+    draft.waiting.push(Waiting {
+        component: None,
+        on: WaitingOn::Stopping { instances },
+    });
+    false
+}
+
+/// Removes what processes used; true when nothing is left.
+fn leftovers(input: &DeletionInput<'_>, draft: &mut Draft) -> bool {
+    let mut left = false;
+    for class in [ObjectClass::Ancillary, ObjectClass::Prerequisite] {
+        for (id, object) in &input.observed.objects {
+            if object.owner == Owner::Foreign || object.class != class {
+                continue;
+            }
+            left = true;
+            if object.in_use {
+                continue; // by somebody else's object: said below, and looked at again
+            }
+            draft.actions.push(Action::Remove {
+                id: id.clone(),
+                native_id: object.native_id.clone(),
+                cause: RemoveCause::Deleted,
+            });
+        }
+    }
+    if left && draft.actions.is_empty() {
+        draft.waiting.push(Waiting {
+            component: None,
+            on: WaitingOn::Stopping { instances: 0 },
+        });
+    }
+    !left
+}
+
+/// Volumes by policy, then the ledger, then the finalizer.
+fn data(input: &DeletionInput<'_>, draft: &mut Draft) {
+    // A ledger of another resource (this one was refused because of it) is not ours to empty.
+    let ledger = input.ledger.filter(|l| l.owner_uid == input.cluster.uid);
+    let Some(ledger) = ledger else {
+        draft.actions.push(Action::DropFinalizer);
+        return;
+    };
+    let mut left = 0u32;
+    let mut abandoned = false;
+    for (name, entry) in &ledger.members {
+        if !deletes(input, name) {
+            continue;
+        }
+        let up = input
+            .observed
+            .topology
+            .node(&entry.node)
+            .is_some_and(|n| n.up);
+        let remaining: Vec<(String, Option<String>)> = places(entry)
+            .into_iter()
+            .filter(|(volume, base)| {
+                let done = (entry.node.clone(), place(volume, base.as_deref()));
+                !input.memory.removed.contains(&done)
+            })
+            .collect();
+        if remaining.is_empty() || entry.node.is_empty() {
+            continue;
+        }
+        if !up && input.abandoned.contains(&entry.node) {
+            abandoned = true;
+            draft.note(Notice {
+                reason: Reason::VolumesRetained,
+                message: format!(
+                    "{} of {name} stays on node {}, which was given up",
+                    entry.places().join(", "),
+                    entry.node_name
+                ),
+                field: None,
+            });
+            continue;
+        }
+        left += u32::try_from(remaining.len()).unwrap_or(u32::MAX);
+        if up {
+            for (volume, bind_base) in remaining {
+                draft.actions.push(Action::RemoveVolume {
+                    node: entry.node.clone(),
+                    volume,
+                    bind_base,
+                });
+            }
+        } else {
+            let on = WaitingOn::Node {
+                node: entry.node_name.clone(),
+                what: format!("{} of {name}", entry.places().join(", ")),
+            };
+            draft.note(Notice {
+                reason: Reason::NodeDown,
+                message: format!(
+                    "node {} does not answer and holds {} of {name}: bring it back, or give it up with the annotation \
+                     operator.milvus.io/abandon-node={}",
+                    entry.node_name,
+                    entry.places().join(", "),
+                    entry.node
+                ),
+                field: None,
+            });
+            draft.waiting.push(Waiting {
+                component: WorkloadKey::parse(name).map(|k| k.component),
+                on,
+            });
+        }
+    }
+    if left > 0 {
+        draft.waiting.push(Waiting {
+            component: None,
+            on: WaitingOn::Volumes { left },
+        });
+        return;
+    }
+    close(input, ledger, abandoned, draft);
+}
+
+fn deletes(input: &DeletionInput<'_>, member: &str) -> bool {
+    WorkloadKey::parse(member)
+        .is_some_and(|key| input.policies.of(key.component) == DeletionPolicy::Delete)
+}
+
+fn places(entry: &MemberEntry) -> Vec<(String, Option<String>)> {
+    let volumes = entry.volumes.iter().map(|v| (v.clone(), None));
+    let directories = entry
+        .directories
+        .iter()
+        .map(|d| (d.directory.clone(), Some(d.base.clone())));
+    volumes.chain(directories).collect()
+}
+
+/// What stays in the ledger when the resource goes: data that was kept, and the epochs that were ever used.
+fn close(input: &DeletionInput<'_>, ledger: &Ledger, abandoned: bool, draft: &mut Draft) {
+    let kept: BTreeMap<String, MemberEntry> = ledger
+        .members
+        .iter()
+        .filter(|(name, _)| !deletes(input, name))
+        .map(|(name, entry)| (name.clone(), entry.clone()))
+        .collect();
+    if kept.is_empty() && !abandoned {
+        draft.actions.push(Action::ForgetLedger);
+        draft.actions.push(Action::DropFinalizer);
+        return;
+    }
+    if kept.is_empty() {
+        // Volumes on abandoned nodes carry epochs that must never be used again.
+        draft.actions.push(Action::RecordLedger(Box::new(Ledger {
+            last_epoch: ledger.last_epoch,
+            ..Ledger::default()
+        })));
+        return;
+    }
+    let retained: Vec<RetainedVolume> = kept
+        .iter()
+        .flat_map(|(name, entry)| {
+            entry.places().into_iter().map(|volume| RetainedVolume {
+                member: name.clone(),
+                node: entry.node.clone(),
+                node_name: entry.node_name.clone(),
+                volume,
+            })
+        })
+        .collect();
+    let names: Vec<String> = retained
+        .iter()
+        .map(|r| format!("{} on {}", r.volume, r.node_name))
+        .collect();
+    draft.note(Notice {
+        reason: Reason::VolumesRetained,
+        message: format!("volumes were kept: {}", names.join(", ")),
+        field: None,
+    });
+    let alive = |component: Component| {
+        // The one-time job's work lives in ZooKeeper.
+        let holder = match component {
+            Component::PulsarInit => Component::Zookeeper,
+            other => other,
+        };
+        kept.keys()
+            .any(|name| WorkloadKey::parse(name).is_some_and(|k| k.component == holder))
+    };
+    let bootstrapped = ledger
+        .bootstrapped
+        .iter()
+        .filter(|(component, _)| alive(**component))
+        .map(|(component, done)| (*component, *done))
+        .collect();
+    draft.actions.push(Action::RecordLedger(Box::new(Ledger {
+        owner_uid: String::new(),
+        members: kept,
+        bootstrapped,
+        retained,
+        ..ledger.clone()
+    })));
+}

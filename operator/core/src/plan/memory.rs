@@ -1,0 +1,115 @@
+//! What earlier passes of this process saw. Nothing here decides what is safe: losing it all may only delay (a wait counts
+//! from anew), make an idempotent step again (a directory, the removal of a volume), or tell a story less precisely.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::action::{Action, Waiting, WaitingOn};
+use crate::component::Component;
+use crate::ledger::MemberDirectory;
+use crate::observed::{Observed, Owner};
+use crate::outline::ObjectId;
+use crate::plan::Plan;
+
+/// Kept per cluster by the controller, from pass to pass.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Objects of ours that have been there: one of them missing was removed by somebody.
+    pub seen: BTreeSet<ObjectId>,
+    /// Directories that have been made, by node.
+    pub prepared: BTreeSet<(String, MemberDirectory)>,
+    /// Volumes and directories that have been deleted, by node.
+    pub removed: BTreeSet<(String, String)>,
+    /// Since when each wait lasts, by [`wait_key`].
+    pub waits: BTreeMap<String, Timestamp>,
+    /// Since when components are not ready.
+    pub unready: BTreeMap<Component, Timestamp>,
+}
+
+impl Memory {
+    /// Takes in one finished pass: what it saw, what it planned, and the actions that succeeded.
+    pub fn learn(&mut self, now: Timestamp, observed: &Observed, plan: &Plan, done: &[&Action]) {
+        self.seen.extend(
+            observed
+                .objects
+                .iter()
+                .filter(|(_, o)| o.owner == Owner::Ours)
+                .map(|(id, _)| id.clone()),
+        );
+        for action in done {
+            match action {
+                Action::Create { id, .. } => {
+                    self.seen.insert(id.clone());
+                }
+                Action::Remove { id, .. } => {
+                    self.seen.remove(id);
+                }
+                Action::PrepareDirectory {
+                    node,
+                    base,
+                    directory,
+                } => {
+                    let directory = MemberDirectory {
+                        base: base.clone(),
+                        directory: directory.clone(),
+                    };
+                    self.prepared.insert((node.clone(), directory));
+                }
+                Action::RemoveVolume {
+                    node,
+                    volume,
+                    bind_base,
+                } => {
+                    self.removed
+                        .insert((node.clone(), place(volume, bind_base.as_deref())));
+                }
+                Action::RecordLedger(_)
+                | Action::ForgetLedger
+                | Action::Update { .. }
+                | Action::Stop { .. }
+                | Action::DropFinalizer => {}
+            }
+        }
+        let waits: BTreeSet<String> = plan.waiting.iter().map(wait_key).collect();
+        self.waits.retain(|key, _| waits.contains(key));
+        for key in waits {
+            self.waits.entry(key).or_insert(now);
+        }
+        let unready: BTreeSet<Component> = plan
+            .readiness
+            .iter()
+            .filter(|(_, r)| !r.ready)
+            .map(|(c, _)| *c)
+            .collect();
+        self.unready.retain(|c, _| unready.contains(c));
+        for component in unready {
+            self.unready.entry(component).or_insert(now);
+        }
+    }
+}
+
+/// The place of data as [`Memory::removed`] names it.
+pub fn place(volume: &str, bind_base: Option<&str>) -> String {
+    match bind_base {
+        Some(base) => format!("{}/{volume}", base.trim_end_matches('/')),
+        None => volume.to_owned(),
+    }
+}
+
+/// Tells one wait from another, without the details that change while it lasts.
+pub fn wait_key(waiting: &Waiting) -> String {
+    let who = waiting.component.map_or("", Component::name);
+    match &waiting.on {
+        WaitingOn::Dependencies(_) => format!("{who}/dependencies"),
+        WaitingOn::Instances { workload, .. } => format!("{who}/instances/{workload}"),
+        WaitingOn::Answer { component, .. } => format!("{who}/answer/{component}"),
+        WaitingOn::Image { reference, .. } => format!("{who}/image/{reference}"),
+        WaitingOn::Placement { workload, .. } => format!("{who}/placement/{workload}"),
+        WaitingOn::MemberStop { workload } => format!("{who}/stop/{workload}"),
+        WaitingOn::Turn { workload, .. } => format!("{who}/turn/{workload}"),
+        WaitingOn::Stopping { .. } => format!("{who}/stopping"),
+        WaitingOn::Node { node, .. } => format!("{who}/node/{node}"),
+        WaitingOn::Volumes { .. } => format!("{who}/volumes"),
+    }
+}

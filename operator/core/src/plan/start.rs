@@ -1,0 +1,140 @@
+//! Workloads that are not there: made as soon as what they need answers, all that may start together in one plan.
+
+use std::collections::BTreeSet;
+
+use crate::action::{Action, CreateCause, WaitingOn};
+use crate::component::{Component, WorkloadKey};
+use crate::desired::Shape;
+use crate::observed::Owner;
+use crate::plan::{Draft, View, WorkloadObject, readiness};
+
+pub(super) fn create(view: &View<'_>, draft: &mut Draft) {
+    for object in view.workload_objects() {
+        if view.input.observed.objects.contains_key(object.id) || done(view, &object) {
+            continue;
+        }
+        draft.changing.insert(object.key);
+        if !startable(view, &object, draft) {
+            continue;
+        }
+        prepare(view, object.key, draft);
+        draft.actions.push(Action::Create {
+            id: object.id.clone(),
+            cause: cause(view, &object),
+        });
+    }
+}
+
+/// A one-time job that has done its work is not made again.
+pub(super) fn done(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
+    object.workload.shape == Shape::Job && view.input.ledger.is_bootstrapped(object.key.component)
+}
+
+/// Whether everything that a workload needs is there; says what is not.
+fn startable(view: &View<'_>, object: &WorkloadObject<'_>, draft: &mut Draft) -> bool {
+    let component = object.key.component;
+    let lacking = view.lacking(object.workload);
+    if !lacking.is_empty() {
+        draft.wait(component, WaitingOn::Dependencies(lacking));
+        return false;
+    }
+    let missing: Vec<String> = object
+        .outline
+        .uses
+        .iter()
+        .filter(|id| view.ours(id).is_none() && !draft.creates(id))
+        .map(ToString::to_string)
+        .collect();
+    if !missing.is_empty() {
+        draft.wait(
+            component,
+            WaitingOn::Answer {
+                component,
+                detail: format!("{} cannot be used yet", missing.join(", ")),
+            },
+        );
+        return false;
+    }
+    // The object is gone, but its process may not be: two processes must never share the data.
+    if object.key.ordinal.is_some() && view.may_run(object.key) {
+        let on = match view.node_down(object.key) {
+            Some(node) => WaitingOn::Node {
+                node,
+                what: format!("{} may still run there", object.key),
+            },
+            None => WaitingOn::MemberStop {
+                workload: object.key,
+            },
+        };
+        draft.wait(component, on);
+        return false;
+    }
+    if let Some(node) = view.node_down(object.key)
+        && !unprepared(view, object.key).is_empty()
+    {
+        draft.wait(
+            component,
+            WaitingOn::Node {
+                node,
+                what: format!("the directory of {} is to be made there", object.key),
+            },
+        );
+        return false;
+    }
+    true
+}
+
+fn unprepared(view: &View<'_>, key: WorkloadKey) -> Vec<Action> {
+    let Some(entry) = view.input.ledger.member(key) else {
+        return Vec::new();
+    };
+    entry
+        .directories
+        .iter()
+        .filter(|d| {
+            let made = (entry.node.clone(), (*d).clone());
+            !view.input.memory.prepared.contains(&made)
+        })
+        .map(|d| Action::PrepareDirectory {
+            node: entry.node.clone(),
+            base: d.base.clone(),
+            directory: d.directory.clone(),
+        })
+        .collect()
+}
+
+fn prepare(view: &View<'_>, key: WorkloadKey, draft: &mut Draft) {
+    let actions = unprepared(view, key);
+    draft.actions.extend(actions);
+}
+
+/// Whether a workload is made for the first time: not when we saw it, when its component has lived before, or when
+/// another member of it is there already.
+fn cause(view: &View<'_>, object: &WorkloadObject<'_>) -> CreateCause {
+    let component = object.key.component;
+    let lived = view.input.ledger.is_bootstrapped(component)
+        || (component.is_milvus() && survivors(view).contains(&component));
+    if lived || view.input.memory.seen.contains(object.id) {
+        CreateCause::Missing
+    } else {
+        CreateCause::New
+    }
+}
+
+/// Components that have processes left although their object is gone.
+fn survivors(view: &View<'_>) -> BTreeSet<Component> {
+    view.input
+        .desired
+        .workloads
+        .iter()
+        .map(|w| w.component)
+        .filter(|c| {
+            let gone = !view.input.observed.objects.values().any(|o| {
+                o.owner == Owner::Ours && o.workload.is_some_and(|key| key.component == *c)
+            });
+            gone && readiness::instances(view.input.observed, WorkloadKey::shared(*c))
+                .next()
+                .is_some()
+        })
+        .collect()
+}

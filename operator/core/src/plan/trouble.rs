@@ -1,0 +1,268 @@
+//! Words for whatever is not well: which node, image, mount or port, and which field of the resource leads there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::action::{Notice, WaitingOn};
+use crate::component::{Component, WorkloadKey};
+use crate::desired::{Shape, Workload};
+use crate::observed::{Instance, InstanceState};
+use crate::plan::readiness::{self, Health, instances};
+use crate::plan::{Draft, View, WorkloadObject, start};
+use crate::reasons::Reason;
+
+pub(super) fn explain(view: &View<'_>, draft: &mut Draft) {
+    nodes(view, draft);
+    for object in view.workload_objects() {
+        if view.ours(object.id).is_some() && !start::done(view, &object) {
+            workload(view, &object, draft);
+        }
+    }
+    for (component, readiness) in &view.readiness {
+        if readiness.external && !readiness.ready {
+            draft.wait(
+                *component,
+                WaitingOn::Answer {
+                    component: *component,
+                    detail: readiness.detail.clone(),
+                },
+            );
+        }
+    }
+    if draft.waiting.is_empty() && draft.actions.is_empty() {
+        whole(view, draft);
+    }
+}
+
+/// Nodes that do not answer and hold members.
+fn nodes(view: &View<'_>, draft: &mut Draft) {
+    let mut away: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for name in view.input.ledger.members.keys() {
+        let Some(key) = WorkloadKey::parse(name) else {
+            continue;
+        };
+        let wanted = view
+            .workload(key.component)
+            .is_some_and(|w| w.keys().contains(&key));
+        if wanted && let Some(node) = view.node_down(key) {
+            away.entry(node).or_default().insert(name);
+        }
+    }
+    for (node, members) in away {
+        let members: Vec<&str> = members.into_iter().collect();
+        draft.note(Notice {
+            reason: Reason::NodeDown,
+            message: format!(
+                "node {node} does not answer: {} stay down until it is back",
+                members.join(", ")
+            ),
+            field: None,
+        });
+    }
+}
+
+/// What the cluster as a whole lacks when every part is well.
+fn whole(view: &View<'_>, draft: &mut Draft) {
+    let component = view.input.desired.endpoint.component;
+    if let Some(detail) = readiness::sessions_lacking(view.input.desired, view.input.observed) {
+        draft.wait(component, WaitingOn::Answer { component, detail });
+    }
+    if let Some(detail) = readiness::endpoint_lacking(view.input.observed) {
+        draft.wait(component, WaitingOn::Answer { component, detail });
+    }
+}
+
+fn workload(view: &View<'_>, object: &WorkloadObject<'_>, draft: &mut Draft) {
+    let observed = view.input.observed;
+    let key = object.key;
+    if view.node_down(key).is_some() {
+        return; // said with its node
+    }
+    let stopping = draft
+        .waiting
+        .iter()
+        .any(|w| matches!(&w.on, WaitingOn::MemberStop { workload } if *workload == key));
+    if stopping {
+        return;
+    }
+    let wanted = match object.workload.shape {
+        Shape::Job => 1,
+        _ => match object.outline.replicas {
+            Some(replicas) => replicas,
+            None => readiness::wanted(object.workload, observed),
+        },
+    };
+    let running = instances(observed, key)
+        .filter(|i| i.wanted && i.state == InstanceState::Running)
+        .count();
+    let running = u32::try_from(running).unwrap_or(u32::MAX);
+    if running < wanted || object.workload.shape == Shape::Job {
+        absent(view, object, running, wanted, draft);
+        return;
+    }
+    match readiness::health(object.workload, key, observed) {
+        Health::Serving => {}
+        Health::NotReady | Health::Down | Health::Unknown => {
+            let detail = detail(view, object);
+            draft.wait(
+                key.component,
+                WaitingOn::Answer {
+                    component: key.component,
+                    detail,
+                },
+            );
+        }
+    }
+}
+
+fn detail(view: &View<'_>, object: &WorkloadObject<'_>) -> String {
+    let own = object.key.ordinal.is_some().then(|| {
+        readiness::answer(object.workload, object.key, view.input.observed)
+            .err()
+            .map(|(_, why)| why)
+    });
+    match own {
+        Some(why) => why.unwrap_or_default(),
+        None => view
+            .readiness
+            .get(&object.key.component)
+            .map(|r| r.detail.clone())
+            .unwrap_or_default(),
+    }
+}
+
+/// Fewer processes run than are wanted: the last words of the platform tell why.
+fn absent(
+    view: &View<'_>,
+    object: &WorkloadObject<'_>,
+    running: u32,
+    wanted: u32,
+    draft: &mut Draft,
+) {
+    let key = object.key;
+    let component = key.component;
+    let telling = telling(view, key);
+    let cause = telling.and_then(|i| cause(object.workload, i).map(|c| (c, i)));
+    let Some((cause, instance)) = cause else {
+        let detail = instances(view.input.observed, key)
+            .find(|i| i.wanted && i.state != InstanceState::Running)
+            .map(|i| readiness::state_in_words(i, view.input.observed))
+            .unwrap_or_default();
+        draft.wait(
+            component,
+            WaitingOn::Instances {
+                workload: key,
+                running,
+                wanted,
+                detail,
+            },
+        );
+        return;
+    };
+    let on = match cause.reason {
+        Reason::ImagePullFailed => WaitingOn::Image {
+            reference: object.workload.image.reference.clone(),
+            detail: cause.message.clone(),
+        },
+        Reason::Unschedulable | Reason::PortTaken => WaitingOn::Placement {
+            workload: key,
+            detail: cause.message.clone(),
+        },
+        _ => WaitingOn::Instances {
+            workload: key,
+            running,
+            wanted,
+            detail: readiness::state_in_words(instance, view.input.observed),
+        },
+    };
+    draft.wait(component, on);
+    draft.note(Notice {
+        reason: cause.reason,
+        message: format!("{key}: {}", cause.message),
+        field: (!cause.field.is_empty()).then_some(cause.field),
+    });
+}
+
+/// The process whose state says why there is none that runs: the wanted one, or the one that ended before it.
+fn telling<'a>(view: &View<'a>, key: WorkloadKey) -> Option<&'a Instance> {
+    let speaks = |i: &&Instance| match &i.state {
+        InstanceState::Pending { reason } => !reason.is_empty(),
+        InstanceState::Failed { .. } | InstanceState::Rejected { .. } => true,
+        _ => false,
+    };
+    let of_key: Vec<&Instance> = instances(view.input.observed, key)
+        .filter(|i| i.current)
+        .collect();
+    let wanted = of_key.iter().copied().filter(|i| i.wanted).find(speaks);
+    // The newest few only: what failed long ago says nothing about now.
+    wanted.or_else(|| of_key.into_iter().take(3).find(speaks))
+}
+
+struct Cause {
+    reason: Reason,
+    message: String,
+    field: String,
+}
+
+fn cause(workload: &Workload, instance: &Instance) -> Option<Cause> {
+    let origin = &workload.origin;
+    let (text, pending, rejected) = match &instance.state {
+        InstanceState::Pending { reason } => (reason, true, false),
+        InstanceState::Rejected { message } => (message, false, true),
+        InstanceState::Failed { message } => (message, false, false),
+        _ => return None,
+    };
+    let lower = text.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|w| lower.contains(w));
+    let (reason, field) = if has(&[
+        "port already in use",
+        "address already in use",
+        "port is already allocated",
+    ]) {
+        (Reason::PortTaken, port_field(workload.component))
+    } else if pending {
+        let field = if has(&["insufficient resources"]) {
+            origin.resources.clone()
+        } else {
+            origin.placement.clone()
+        };
+        (Reason::Unschedulable, field)
+    } else if has(&[
+        "no such image",
+        "pull access denied",
+        "manifest unknown",
+        "manifest for",
+        "repository does not exist",
+        "invalid reference format",
+    ]) {
+        (Reason::ImagePullFailed, origin.image.clone())
+    } else if has(&[
+        "invalid mount config",
+        "source path does not exist",
+        "invalid bind mount source",
+        "failed to mount local volume",
+        "error while mounting volume",
+    ]) {
+        (Reason::MountFailed, origin.persistence.clone())
+    } else if rejected {
+        (Reason::InstanceFailed, origin.block.clone())
+    } else {
+        (Reason::InstanceFailed, String::new())
+    };
+    let message = match reason {
+        Reason::ImagePullFailed => format!("image {}: {text}", workload.image.reference),
+        _ => text.clone(),
+    };
+    Some(Cause {
+        reason,
+        message,
+        field,
+    })
+}
+
+fn port_field(component: Component) -> String {
+    if component == Component::Gateway {
+        "spec.swarm.gateway.port".to_owned()
+    } else {
+        String::new()
+    }
+}
