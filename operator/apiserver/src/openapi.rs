@@ -1,8 +1,21 @@
 //! OpenAPI v3: the index and one document per group and version, made once from the served kinds.
 //! Pure; kubectl keeps documents on disk by their hash, so a document never changes under one hash.
+//!
+//! A document says what clients read: the schema of each kind under its group, version and kind, and the operations,
+//! of which PATCH with the query parameter `fieldValidation` tells that the server checks fields itself.
+
+mod operations;
+mod schemas;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::schema;
 
 /// One served kind, as the documents need it.
 #[derive(Debug, Clone)]
@@ -30,7 +43,7 @@ pub struct ServedKind {
 pub struct Document {
     /// The JSON text.
     pub body: Bytes,
-    /// Strong entity tag with quotes, also the `hash` of the index.
+    /// Strong entity tag with quotes; without them it is the `hash` of the index.
     pub etag: String,
 }
 
@@ -52,22 +65,42 @@ pub enum OpenApiError {
 #[derive(Debug, Clone)]
 pub struct Documents {
     index: Document,
+    documents: BTreeMap<String, Document>,
 }
 
-/// The built-in kinds with their schemas: Namespace, Secret, ConfigMap, Event (both groups), Lease, the review kinds.
+/// The built-in kinds with their schemas: Namespace, Secret, ConfigMap, Event (both groups), the review kinds.
 pub fn builtin_kinds() -> Vec<ServedKind> {
-    Vec::new()
+    schema::builtin_kinds()
+        .iter()
+        .map(|kind| ServedKind {
+            group: kind.group.clone(),
+            version: kind.version.clone(),
+            kind: kind.kind.clone(),
+            plural: kind.plural.clone(),
+            namespaced: kind.namespaced,
+            verbs: kind.verbs.clone(),
+            subresources: kind.subresources.clone(),
+            schema: kind.schema.clone(),
+        })
+        .collect()
 }
 
 impl Documents {
     /// Builds the index and one document per group and version.
-    pub fn build(_kinds: &[ServedKind]) -> Result<Documents, OpenApiError> {
-        Ok(Documents {
-            index: Document {
-                body: Bytes::from_static(b"{\"paths\":{}}"),
-                etag: "\"0\"".into(),
-            },
-        })
+    pub fn build(kinds: &[ServedKind]) -> Result<Documents, OpenApiError> {
+        let mut by_path: BTreeMap<String, Vec<&ServedKind>> = BTreeMap::new();
+        for kind in kinds {
+            by_path.entry(kind.base_path()).or_default().push(kind);
+        }
+        let mut documents = BTreeMap::new();
+        let mut paths = Map::new();
+        for (path, kinds) in by_path {
+            let document = serialise(&path, &group_version(&path, &kinds))?;
+            let url = format!("/openapi/v3/{path}?hash={}", document.etag.trim_matches('"'));
+            paths.insert(path.clone(), json!({ "serverRelativeURL": url }));
+            documents.insert(path, document);
+        }
+        Ok(Documents { index: serialise("the index", &json!({ "paths": paths }))?, documents })
     }
 
     /// The answer to `GET /openapi/v3`.
@@ -76,7 +109,63 @@ impl Documents {
     }
 
     /// The answer to `GET /openapi/v3/<path>`, path as in the index: `api/v1` or `apis/GROUP/VERSION`.
-    pub fn group_version(&self, _path: &str) -> Option<&Document> {
-        None
+    pub fn group_version(&self, path: &str) -> Option<&Document> {
+        self.documents.get(path)
+    }
+}
+
+fn serialise(name: &str, document: &Value) -> Result<Document, OpenApiError> {
+    let body = serde_json::to_vec(document)
+        .map_err(|source| OpenApiError::Serialise { group_version: name.to_owned(), source })?;
+    let hash = hex::encode_upper(Sha256::digest(&body));
+    Ok(Document { body: Bytes::from(body), etag: format!("\"{hash}\"") })
+}
+
+fn group_version(path: &str, kinds: &[&ServedKind]) -> Value {
+    let mut schemas = schemas::shared(kinds.iter().any(|k| k.subresources.iter().any(|s| s == "scale")));
+    let mut paths = Map::new();
+    for kind in kinds {
+        schemas.insert(kind.schema_name(), schemas::object(kind));
+        if kind.has("list") {
+            schemas.insert(kind.list_schema_name(), schemas::list(kind));
+        }
+        operations::add(kind, &mut paths);
+    }
+    json!({
+        "openapi": "3.0.0",
+        "info": {"title": format!("milvus-operator API server, {path}"), "version": env!("CARGO_PKG_VERSION")},
+        "paths": paths,
+        "components": {"schemas": schemas},
+    })
+}
+
+impl ServedKind {
+    fn base_path(&self) -> String {
+        match self.group.as_str() {
+            "" => format!("api/{}", self.version),
+            group => format!("apis/{group}/{}", self.version),
+        }
+    }
+
+    fn has(&self, verb: &str) -> bool {
+        self.verbs.iter().any(|v| v == verb)
+    }
+
+    /// `io.milvus.operator.v1beta1.MilvusCluster`: the group reversed, as definitions of custom kinds are named.
+    fn schema_name(&self) -> String {
+        let group = match self.group.as_str() {
+            "" => "io.k8s.api.core".to_owned(),
+            g if g.ends_with(".k8s.io") => format!("io.k8s.api.{}", g.split('.').next().unwrap_or(g)),
+            g => g.rsplit('.').collect::<Vec<_>>().join("."),
+        };
+        format!("{group}.{}.{}", self.version, self.kind)
+    }
+
+    fn list_schema_name(&self) -> String {
+        format!("{}List", self.schema_name())
+    }
+
+    fn identity(&self, kind: &str) -> Value {
+        json!({"group": self.group, "version": self.version, "kind": kind})
     }
 }
