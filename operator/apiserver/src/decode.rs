@@ -22,7 +22,9 @@ pub struct Decoded {
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// The media type is not one of JSON and YAML.
-    #[error("decode body: content type {content_type:?} is not supported; send application/json or application/yaml")]
+    #[error(
+        "decode body: content type {content_type:?} is not supported; send application/json or application/yaml"
+    )]
     MediaType {
         /// What was sent.
         content_type: String,
@@ -56,17 +58,29 @@ pub fn decode_body(content_type: &str, bytes: &[u8]) -> Result<Decoded, DecodeEr
         m if m.ends_with("/yaml") || m.ends_with("+yaml") || m.ends_with("/x-yaml") => {
             decode_yaml(bytes)
         }
-        _ => Err(DecodeError::MediaType { content_type: content_type.to_owned() }),
+        _ => Err(DecodeError::MediaType {
+            content_type: content_type.to_owned(),
+        }),
     }
 }
 
 fn decode_json(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let state = RefCell::new(State::default());
-    let json = |e: serde_json::Error| DecodeError::Json { problem: e.to_string() };
+    let json = |e: serde_json::Error| DecodeError::Json {
+        problem: e.to_string(),
+    };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Seed { state: &state, depth: 0 }.deserialize(&mut deserializer).map_err(json)?;
+    let value = Seed {
+        state: &state,
+        depth: 0,
+    }
+    .deserialize(&mut deserializer)
+    .map_err(json)?;
     deserializer.end().map_err(json)?;
-    Ok(Decoded { value, duplicates: state.into_inner().duplicates })
+    Ok(Decoded {
+        value,
+        duplicates: state.into_inner().duplicates,
+    })
 }
 
 fn decode_yaml(bytes: &[u8]) -> Result<Decoded, DecodeError> {
@@ -81,11 +95,27 @@ fn decode_yaml(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let options = serde_saphyr::options! {
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
     };
-    let value = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
-        Seed { state: &state, depth: 0 }.deserialize(deserializer)
+    let value =
+        serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+            Seed {
+                state: &state,
+                depth: 0,
+            }
+            .deserialize(deserializer)
+        })
+        .map_err(|e| {
+            yaml(
+                e.to_string()
+                    .lines()
+                    .next()
+                    .unwrap_or("not yaml")
+                    .to_owned(),
+            )
+        })?;
+    Ok(Decoded {
+        value,
+        duplicates: state.into_inner().duplicates,
     })
-    .map_err(|e| yaml(e.to_string().lines().next().unwrap_or("not yaml").to_owned()))?;
-    Ok(Decoded { value, duplicates: state.into_inner().duplicates })
 }
 
 /// Where the decoder is, and what it met twice.
@@ -123,7 +153,10 @@ impl Seed<'_> {
         if self.depth >= MAX_DEPTH {
             return Err(E::custom(format!("exceeded max depth of {MAX_DEPTH}")));
         }
-        Ok(Seed { state: self.state, depth: self.depth + 1 })
+        Ok(Seed {
+            state: self.state,
+            depth: self.depth + 1,
+        })
     }
 }
 
@@ -156,7 +189,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<Value, E> {
-        Number::from_f64(v).map(Value::Number).ok_or_else(|| E::custom("number is not finite"))
+        Number::from_f64(v)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("number is not finite"))
     }
 
     fn visit_str<E>(self, v: &str) -> Result<Value, E> {
@@ -179,7 +214,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
         deserializer.deserialize_any(self)
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 
@@ -234,7 +272,10 @@ mod tests {
     #[test]
     fn json_with_repeated_keys() {
         let got = json(r#"{"a":1,"spec":{"v":1,"v":2,"l":[{},{"x":1,"x":2,"x":3}]},"a":[]}"#);
-        assert_eq!(got.value, json!({"a": [], "spec": {"v": 2, "l": [{}, {"x": 3}]}}));
+        assert_eq!(
+            got.value,
+            json!({"a": [], "spec": {"v": 2, "l": [{}, {"x": 3}]}})
+        );
         assert_eq!(got.duplicates, ["spec.v", "spec.l[1].x", "a"]);
         assert!(json(r#"{"a":{"b":1},"c":{"b":1}}"#).duplicates.is_empty());
     }
@@ -242,7 +283,10 @@ mod tests {
     #[test]
     fn numbers_keep_their_kind() {
         let got = json("[1, -1, 1.0, 1e2, 9223372036854775807, 9223372036854775808]").value;
-        assert_eq!(got.to_string(), "[1,-1,1.0,100.0,9223372036854775807,9.223372036854776e+18]");
+        assert_eq!(
+            got.to_string(),
+            "[1,-1,1.0,100.0,9223372036854775807,9.223372036854776e+18]"
+        );
     }
 
     #[test]
@@ -264,11 +308,23 @@ mod tests {
 
     #[test]
     fn media_types() {
-        for good in ["", "application/json", "Application/JSON;charset=utf-8", "application/merge-patch+json"] {
+        for good in [
+            "",
+            "application/json",
+            "Application/JSON;charset=utf-8",
+            "application/merge-patch+json",
+        ] {
             assert!(decode_body(good, b"{}").is_ok(), "{good}");
         }
-        for bad in ["text/html", "application/cbor", "application/vnd.kubernetes.protobuf"] {
-            assert!(matches!(decode_body(bad, b"{}"), Err(DecodeError::MediaType { .. })), "{bad}");
+        for bad in [
+            "text/html",
+            "application/cbor",
+            "application/vnd.kubernetes.protobuf",
+        ] {
+            assert!(
+                matches!(decode_body(bad, b"{}"), Err(DecodeError::MediaType { .. })),
+                "{bad}"
+            );
         }
     }
 
@@ -285,8 +341,14 @@ mod tests {
         let deep = "{a: ".repeat(5000) + &"}".repeat(5000);
         assert!(decode_body("application/yaml", deep.as_bytes()).is_err());
         let mut bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned();
-        for (name, below) in ["b", "c", "d", "e", "f", "g", "h"].iter().zip(["a", "b", "c", "d", "e", "f", "g"]) {
-            bomb += &format!("{name}: &{name} [{}]\n", vec![format!("*{below}"); 8].join(","));
+        for (name, below) in ["b", "c", "d", "e", "f", "g", "h"]
+            .iter()
+            .zip(["a", "b", "c", "d", "e", "f", "g"])
+        {
+            bomb += &format!(
+                "{name}: &{name} [{}]\n",
+                vec![format!("*{below}"); 8].join(",")
+            );
         }
         assert!(decode_body("application/yaml", bomb.as_bytes()).is_err());
     }

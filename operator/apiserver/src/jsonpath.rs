@@ -59,15 +59,25 @@ impl JsonPath {
     /// Parses an expression, with or without braces around it.
     pub fn parse(expression: &str) -> Result<JsonPath, JsonPathError> {
         let trimmed = expression.trim();
-        let inner = trimmed.strip_prefix('{').and_then(|e| e.strip_suffix('}')).unwrap_or(trimmed);
-        Parser { expression: inner, chars: inner.char_indices().peekable() }.path()
+        let inner = trimmed
+            .strip_prefix('{')
+            .and_then(|e| e.strip_suffix('}'))
+            .unwrap_or(trimmed);
+        Parser {
+            expression: inner,
+            chars: inner.char_indices().peekable(),
+        }
+        .path()
     }
 
     /// Every value the expression finds, in order.
     pub fn find<'a>(&self, root: &'a Value) -> Vec<&'a Value> {
         let mut found = vec![root];
         for step in &self.steps {
-            found = found.into_iter().flat_map(|value| step.apply(value)).collect();
+            found = found
+                .into_iter()
+                .flat_map(|value| step.apply(value))
+                .collect();
         }
         found
     }
@@ -88,20 +98,27 @@ impl Step {
     fn apply<'a>(&self, value: &'a Value) -> Vec<&'a Value> {
         match (self, value) {
             (Step::Field(name), Value::Object(map)) => map.get(name).into_iter().collect(),
-            (Step::Index(index), Value::Array(items)) => {
-                place(*index, items.len()).and_then(|i| items.get(i)).into_iter().collect()
-            }
+            (Step::Index(index), Value::Array(items)) => place(*index, items.len())
+                .and_then(|i| items.get(i))
+                .into_iter()
+                .collect(),
             (Step::Slice(from, to), Value::Array(items)) => {
                 let bound = |end: &Option<i64>, absent: usize| match end {
                     None => absent,
                     Some(i) if *i < 0 => items.len().saturating_sub(i.unsigned_abs() as usize),
                     Some(i) => (*i as usize).min(items.len()),
                 };
-                items.get(bound(from, 0)..bound(to, items.len())).unwrap_or_default().iter().collect()
+                items
+                    .get(bound(from, 0)..bound(to, items.len()))
+                    .unwrap_or_default()
+                    .iter()
+                    .collect()
             }
             (Step::All, Value::Array(items)) => items.iter().collect(),
             (Step::All, Value::Object(map)) => map.values().collect(),
-            (Step::Filter(filter), Value::Array(items)) => items.iter().filter(|i| filter.keeps(i)).collect(),
+            (Step::Filter(filter), Value::Array(items)) => {
+                items.iter().filter(|i| filter.keeps(i)).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -109,7 +126,11 @@ impl Step {
 
 /// A place counted from the end when negative.
 fn place(index: i64, length: usize) -> Option<usize> {
-    if index >= 0 { usize::try_from(index).ok() } else { length.checked_sub(index.unsigned_abs() as usize) }
+    if index >= 0 {
+        usize::try_from(index).ok()
+    } else {
+        length.checked_sub(index.unsigned_abs() as usize)
+    }
 }
 
 impl Filter {
@@ -145,7 +166,11 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn problem<T>(&mut self, problem: &str) -> Result<T, JsonPathError> {
         let at = self.chars.peek().map_or(self.expression.len(), |(i, _)| *i);
-        Err(JsonPathError::Parse { expression: self.expression.to_owned(), at, problem: problem.to_owned() })
+        Err(JsonPathError::Parse {
+            expression: self.expression.to_owned(),
+            at,
+            problem: problem.to_owned(),
+        })
     }
 
     fn peek(&mut self) -> Option<char> {
@@ -157,7 +182,11 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, wanted: char) -> Result<(), JsonPathError> {
-        if self.take(wanted) { Ok(()) } else { self.problem(&format!("expected {wanted:?}")) }
+        if self.take(wanted) {
+            Ok(())
+        } else {
+            self.problem(&format!("expected {wanted:?}"))
+        }
     }
 
     fn spaces(&mut self) {
@@ -166,7 +195,11 @@ impl Parser<'_> {
 
     fn path(mut self) -> Result<JsonPath, JsonPathError> {
         let steps = self.steps(false)?;
-        if self.peek().is_some() { self.problem("unexpected character") } else { Ok(JsonPath { steps }) }
+        if self.peek().is_some() {
+            self.problem("unexpected character")
+        } else {
+            Ok(JsonPath { steps })
+        }
     }
 
     /// Steps up to the end, or inside a filter up to what cannot be part of a path.
@@ -198,7 +231,9 @@ impl Parser<'_> {
             match c {
                 '.' | '[' => break,
                 ' ' | ')' | '=' | '!' | '<' | '>' if in_filter => break,
-                ']' | '(' | ')' | '{' | '}' | '"' | '\'' => return self.problem("unexpected character in a name"),
+                ']' | '(' | ')' | '{' | '}' | '"' | '\'' => {
+                    return self.problem("unexpected character in a name");
+                }
                 '\\' => {
                     self.chars.next();
                     match self.chars.next() {
@@ -239,7 +274,9 @@ impl Parser<'_> {
                 } else {
                     match from {
                         Some(index) => Step::Index(index),
-                        None => return self.problem("expected an index, a quoted key, * or a filter"),
+                        None => {
+                            return self.problem("expected an index, a quoted key, * or a filter");
+                        }
                     }
                 }
             }
@@ -285,7 +322,9 @@ impl Parser<'_> {
         self.expect('(')?;
         self.spaces();
         self.expect('@')?;
-        let path = JsonPath { steps: self.steps(true)? };
+        let path = JsonPath {
+            steps: self.steps(true)?,
+        };
         self.spaces();
         let test = match self.operator()? {
             None => None,
@@ -368,8 +407,14 @@ mod tests {
             (".list[?(@.k>=2)].k", json!([2, 3])),
             (".list[?(@.v)].k", json!([1, 2])),
             (".list[?(@.v!='x')].k", json!([2])),
-            (r#".status.conditions[?(@.type=="Ready")].status"#, json!(["False"])),
-            (r#".status.conditions[?( @.type == "Ready" )].n"#, json!([5])),
+            (
+                r#".status.conditions[?(@.type=="Ready")].status"#,
+                json!(["False"]),
+            ),
+            (
+                r#".status.conditions[?( @.type == "Ready" )].n"#,
+                json!([5]),
+            ),
             (".status.missing.deep", json!([])),
             (".spec.mode.deeper", json!([])),
         ] {
@@ -380,7 +425,16 @@ mod tests {
     #[test]
     fn bad_expressions() {
         for bad in [
-            "..a", ".a[", ".a[]", ".a[x]", ".a['k]", ".a[?(@.b==)]", ".a[?(@.b=1)]", ".a b]", ".a[?(.b==1)]", ".a[--1]",
+            "..a",
+            ".a[",
+            ".a[]",
+            ".a[x]",
+            ".a['k]",
+            ".a[?(@.b==)]",
+            ".a[?(@.b=1)]",
+            ".a b]",
+            ".a[?(.b==1)]",
+            ".a[--1]",
         ] {
             assert!(JsonPath::parse(bad).is_err(), "{bad}");
         }
@@ -388,7 +442,10 @@ mod tests {
 
     #[test]
     fn plain_paths_name_fields() {
-        assert_eq!(JsonPath::parse(".spec.replicas").expect("path").fields(), Some(vec!["spec", "replicas"]));
+        assert_eq!(
+            JsonPath::parse(".spec.replicas").expect("path").fields(),
+            Some(vec!["spec", "replicas"])
+        );
         assert_eq!(JsonPath::parse(".a[0]").expect("path").fields(), None);
     }
 

@@ -96,11 +96,17 @@ impl Documents {
         let mut paths = Map::new();
         for (path, kinds) in by_path {
             let document = serialise(&path, &group_version(&path, &kinds))?;
-            let url = format!("/openapi/v3/{path}?hash={}", document.etag.trim_matches('"'));
+            let url = format!(
+                "/openapi/v3/{path}?hash={}",
+                document.etag.trim_matches('"')
+            );
             paths.insert(path.clone(), json!({ "serverRelativeURL": url }));
             documents.insert(path, document);
         }
-        Ok(Documents { index: serialise("the index", &json!({ "paths": paths }))?, documents })
+        Ok(Documents {
+            index: serialise("the index", &json!({ "paths": paths }))?,
+            documents,
+        })
     }
 
     /// The answer to `GET /openapi/v3`.
@@ -115,14 +121,23 @@ impl Documents {
 }
 
 fn serialise(name: &str, document: &Value) -> Result<Document, OpenApiError> {
-    let body = serde_json::to_vec(document)
-        .map_err(|source| OpenApiError::Serialise { group_version: name.to_owned(), source })?;
+    let body = serde_json::to_vec(document).map_err(|source| OpenApiError::Serialise {
+        group_version: name.to_owned(),
+        source,
+    })?;
     let hash = hex::encode_upper(Sha256::digest(&body));
-    Ok(Document { body: Bytes::from(body), etag: format!("\"{hash}\"") })
+    Ok(Document {
+        body: Bytes::from(body),
+        etag: format!("\"{hash}\""),
+    })
 }
 
 fn group_version(path: &str, kinds: &[&ServedKind]) -> Value {
-    let mut schemas = schemas::shared(kinds.iter().any(|k| k.subresources.iter().any(|s| s == "scale")));
+    let mut schemas = schemas::shared(
+        kinds
+            .iter()
+            .any(|k| k.subresources.iter().any(|s| s == "scale")),
+    );
     let mut paths = Map::new();
     for kind in kinds {
         schemas.insert(kind.schema_name(), schemas::object(kind));
@@ -155,7 +170,9 @@ impl ServedKind {
     fn schema_name(&self) -> String {
         let group = match self.group.as_str() {
             "" => "io.k8s.api.core".to_owned(),
-            g if g.ends_with(".k8s.io") => format!("io.k8s.api.{}", g.split('.').next().unwrap_or(g)),
+            g if g.ends_with(".k8s.io") => {
+                format!("io.k8s.api.{}", g.split('.').next().unwrap_or(g))
+            }
             g => g.rsplit('.').collect::<Vec<_>>().join("."),
         };
         format!("{group}.{}.{}", self.version, self.kind)

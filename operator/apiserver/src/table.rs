@@ -87,12 +87,18 @@ impl Columns {
             let name = text("name").ok_or_else(|| missing("name"))?;
             let kind = text("type").ok_or_else(|| missing("type"))?;
             if !["integer", "number", "string", "boolean", "date"].contains(&kind) {
-                let problem = format!("type {kind:?} is none of integer, number, string, boolean, date");
-                return Err(TableError::Column { column: name.to_owned(), problem });
+                let problem =
+                    format!("type {kind:?} is none of integer, number, string, boolean, date");
+                return Err(TableError::Column {
+                    column: name.to_owned(),
+                    problem,
+                });
             }
             let expression = text("jsonPath").ok_or_else(|| missing("jsonPath"))?;
-            let path = JsonPath::parse(expression)
-                .map_err(|source| TableError::Path { column: name.to_owned(), source })?;
+            let path = JsonPath::parse(expression).map_err(|source| TableError::Path {
+                column: name.to_owned(),
+                source,
+            })?;
             let description = match text("description").unwrap_or("") {
                 "" => format!("Value at {expression}."),
                 words => words.to_owned(),
@@ -106,7 +112,10 @@ impl Columns {
             definitions.push(definition("Age", "date", "", AGE, 0));
             cells.push(Cell::Age(vec![CREATED]));
         }
-        Ok(Columns { definitions: Value::Array(definitions), cells })
+        Ok(Columns {
+            definitions: Value::Array(definitions),
+            cells,
+        })
     }
 
     /// The columns of a built-in kind; `None` if it has none of its own (Name and Age then).
@@ -115,16 +124,42 @@ impl Columns {
         let age = ("Age", "", AGE, 0, Cell::Age(vec![CREATED]));
         let columns = match (group, kind) {
             ("", "Namespace") => {
-                vec![name, ("Status", "", "Active or Terminating.", 0, Cell::Text(&["status", "phase"])), age]
+                vec![
+                    name,
+                    (
+                        "Status",
+                        "",
+                        "Active or Terminating.",
+                        0,
+                        Cell::Text(&["status", "phase"]),
+                    ),
+                    age,
+                ]
             }
             ("", "Secret") => vec![
                 name,
-                ("Type", "", "What the values are for.", 0, Cell::Text(&["type"])),
+                (
+                    "Type",
+                    "",
+                    "What the values are for.",
+                    0,
+                    Cell::Text(&["type"]),
+                ),
                 ("Data", "", "Number of values.", 0, Cell::Entries(&["data"])),
                 age,
             ],
             ("", "ConfigMap") => {
-                vec![name, ("Data", "", "Number of values.", 0, Cell::Entries(&["data", "binaryData"])), age]
+                vec![
+                    name,
+                    (
+                        "Data",
+                        "",
+                        "Number of values.",
+                        0,
+                        Cell::Entries(&["data", "binaryData"]),
+                    ),
+                    age,
+                ]
             }
             ("" | "events.k8s.io", "Event") => event_columns(group.is_empty()),
             _ => return None,
@@ -132,10 +167,16 @@ impl Columns {
         let (definitions, cells): (Vec<Value>, Vec<Cell>) = columns
             .into_iter()
             .map(|(name, format, description, priority, cell)| {
-                (definition(name, "string", format, description, priority), cell)
+                (
+                    definition(name, "string", format, description, priority),
+                    cell,
+                )
             })
             .unzip();
-        Some(Columns { definitions: Value::Array(definitions), cells })
+        Some(Columns {
+            definitions: Value::Array(definitions),
+            cells,
+        })
     }
 
     /// A Table of `items`; `list_meta` is the list's own metadata (resourceVersion, continue, remainingItemCount).
@@ -146,7 +187,10 @@ impl Columns {
         include: IncludeObject,
         now: Timestamp,
     ) -> Value {
-        let rows: Vec<Value> = items.into_iter().map(|item| self.row(item, include, now)).collect();
+        let rows: Vec<Value> = items
+            .into_iter()
+            .map(|item| self.row(item, include, now))
+            .collect();
         json!({
             "kind": "Table",
             "apiVersion": "meta.k8s.io/v1",
@@ -158,7 +202,13 @@ impl Columns {
 
     /// The Table of one object (`get NAME`, or one watch event): its resourceVersion is the object's, and column
     /// definitions stand only in the `first` one of a stream.
-    pub fn event(&self, item: &Value, first: bool, include: IncludeObject, now: Timestamp) -> Value {
+    pub fn event(
+        &self,
+        item: &Value,
+        first: bool,
+        include: IncludeObject,
+        now: Timestamp,
+    ) -> Value {
         let mut list_meta = Map::new();
         if let Some(version) = at(item, &["metadata", "resourceVersion"]) {
             list_meta.insert("resourceVersion".to_owned(), version.clone());
@@ -171,7 +221,11 @@ impl Columns {
     }
 
     fn row(&self, item: &Value, include: IncludeObject, now: Timestamp) -> Value {
-        let cells: Vec<Value> = self.cells.iter().map(|cell| cell.render(item, now)).collect();
+        let cells: Vec<Value> = self
+            .cells
+            .iter()
+            .map(|cell| cell.render(item, now))
+            .collect();
         let mut row = json!({ "cells": cells });
         match include {
             IncludeObject::None => {}
@@ -192,8 +246,12 @@ impl Columns {
 type Column = (&'static str, &'static str, &'static str, i64, Cell);
 
 fn event_columns(core: bool) -> Vec<Column> {
-    const CORE_LAST: &[&[&str]] =
-        &[&["series", "lastObservedTime"], &["lastTimestamp"], &["firstTimestamp"], &["eventTime"]];
+    const CORE_LAST: &[&[&str]] = &[
+        &["series", "lastObservedTime"],
+        &["lastTimestamp"],
+        &["firstTimestamp"],
+        &["eventTime"],
+    ];
     const CORE_FIRST: &[&[&str]] = &[&["firstTimestamp"], &["eventTime"]];
     const NEW_LAST: &[&[&str]] = &[
         &["series", "lastObservedTime"],
@@ -202,18 +260,56 @@ fn event_columns(core: bool) -> Vec<Column> {
         &["eventTime"],
     ];
     const NEW_FIRST: &[&[&str]] = &[&["deprecatedFirstTimestamp"], &["eventTime"]];
-    let (last, first) = if core { (CORE_LAST, CORE_FIRST) } else { (NEW_LAST, NEW_FIRST) };
+    let (last, first) = if core {
+        (CORE_LAST, CORE_FIRST)
+    } else {
+        (NEW_LAST, NEW_FIRST)
+    };
     let message: &[&str] = if core { &["message"] } else { &["note"] };
-    let part: &[&str] = if core { &["involvedObject", "fieldPath"] } else { &["regarding", "fieldPath"] };
+    let part: &[&str] = if core {
+        &["involvedObject", "fieldPath"]
+    } else {
+        &["regarding", "fieldPath"]
+    };
     vec![
-        ("Last Seen", "", "When it was last seen.", 0, Cell::Age(last.to_vec())),
+        (
+            "Last Seen",
+            "",
+            "When it was last seen.",
+            0,
+            Cell::Age(last.to_vec()),
+        ),
         ("Type", "", "Normal or Warning.", 0, Cell::Text(&["type"])),
-        ("Reason", "", "One word for programs.", 0, Cell::Text(&["reason"])),
+        (
+            "Reason",
+            "",
+            "One word for programs.",
+            0,
+            Cell::Text(&["reason"]),
+        ),
         ("Object", "", "The object it is about.", 0, Cell::Subject),
-        ("Subobject", "", "The part of the object that is meant.", 1, Cell::Text(part)),
+        (
+            "Subobject",
+            "",
+            "The part of the object that is meant.",
+            1,
+            Cell::Text(part),
+        ),
         ("Source", "", "Who reports it.", 1, Cell::Source),
-        ("Message", "", "A sentence for people.", 0, Cell::Text(message)),
-        ("First Seen", "", "When it was first seen.", 1, Cell::Age(first.to_vec())),
+        (
+            "Message",
+            "",
+            "A sentence for people.",
+            0,
+            Cell::Text(message),
+        ),
+        (
+            "First Seen",
+            "",
+            "When it was first seen.",
+            1,
+            Cell::Age(first.to_vec()),
+        ),
         ("Count", "", "How often it happened.", 1, Cell::Count),
         ("Name", "name", NAME, 1, Cell::Name),
     ]

@@ -8,7 +8,14 @@ use super::schemas::{DELETE_OPTIONS, PATCH, SCALE, STATUS, reference};
 /// Query parameters of a write.
 const WRITE: &[&str] = &["dryRun", "fieldManager", "fieldValidation"];
 /// Query parameters of a list.
-const LIST: &[&str] = &["labelSelector", "fieldSelector", "limit", "continue", "resourceVersion", "watch"];
+const LIST: &[&str] = &[
+    "labelSelector",
+    "fieldSelector",
+    "limit",
+    "continue",
+    "resourceVersion",
+    "watch",
+];
 
 /// Adds every path of a kind.
 pub(super) fn add(kind: &ServedKind, paths: &mut Map<String, Value>) {
@@ -23,17 +30,35 @@ pub(super) fn add(kind: &ServedKind, paths: &mut Map<String, Value>) {
         let list = operation(kind, "list", None, &kind.list_schema_name(), LIST);
         if kind.namespaced {
             let mut everywhere = list.clone();
-            everywhere["operationId"] = Value::from(format!("list{}ForAllNamespaces", suffix(kind)));
-            paths.insert(format!("{base}/{}", kind.plural), json!({ "get": everywhere }));
+            everywhere["operationId"] =
+                Value::from(format!("list{}ForAllNamespaces", suffix(kind)));
+            paths.insert(
+                format!("{base}/{}", kind.plural),
+                json!({ "get": everywhere }),
+            );
         }
         many.insert("get".to_owned(), list);
     }
     if kind.has("create") {
-        many.insert("post".to_owned(), operation(kind, "post", Some(&own), &own, WRITE));
+        many.insert(
+            "post".to_owned(),
+            operation(kind, "post", Some(&own), &own, WRITE),
+        );
     }
     if kind.has("deletecollection") {
-        let parameters = ["labelSelector", "fieldSelector", "dryRun", "propagationPolicy"];
-        let delete = operation(kind, "deletecollection", Some(DELETE_OPTIONS), STATUS, &parameters);
+        let parameters = [
+            "labelSelector",
+            "fieldSelector",
+            "dryRun",
+            "propagationPolicy",
+        ];
+        let delete = operation(
+            kind,
+            "deletecollection",
+            Some(DELETE_OPTIONS),
+            STATUS,
+            &parameters,
+        );
         many.insert("delete".to_owned(), delete);
     }
     insert(paths, &collection, many, kind.namespaced, false);
@@ -44,12 +69,18 @@ pub(super) fn add(kind: &ServedKind, paths: &mut Map<String, Value>) {
     let mut item = read_write(kind, &own, kind.has("update"), kind.has("patch"));
     if kind.has("delete") {
         let parameters = ["dryRun", "propagationPolicy", "gracePeriodSeconds"];
-        item.insert("delete".to_owned(), operation(kind, "delete", Some(DELETE_OPTIONS), STATUS, &parameters));
+        item.insert(
+            "delete".to_owned(),
+            operation(kind, "delete", Some(DELETE_OPTIONS), STATUS, &parameters),
+        );
     }
     insert(paths, &one, item, kind.namespaced, true);
     for subresource in &kind.subresources {
         let (schema, identity) = match subresource.as_str() {
-            "scale" => (SCALE, json!({"group": "autoscaling", "version": "v1", "kind": "Scale"})),
+            "scale" => (
+                SCALE,
+                json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}),
+            ),
             _ => (own.as_str(), kind.identity(&kind.kind)),
         };
         let mut item = read_write(kind, schema, true, true);
@@ -58,19 +89,34 @@ pub(super) fn add(kind: &ServedKind, paths: &mut Map<String, Value>) {
             let id = format!("{method}{}{}", suffix(kind), capital(subresource));
             operation["operationId"] = Value::from(id);
         }
-        insert(paths, &format!("{one}/{subresource}"), item, kind.namespaced, true);
+        insert(
+            paths,
+            &format!("{one}/{subresource}"),
+            item,
+            kind.namespaced,
+            true,
+        );
     }
 }
 
 fn read_write(kind: &ServedKind, schema: &str, update: bool, patch: bool) -> Map<String, Value> {
     let mut item = Map::new();
-    item.insert("get".to_owned(), operation(kind, "get", None, schema, &["resourceVersion"]));
+    item.insert(
+        "get".to_owned(),
+        operation(kind, "get", None, schema, &["resourceVersion"]),
+    );
     if update {
-        item.insert("put".to_owned(), operation(kind, "put", Some(schema), schema, WRITE));
+        item.insert(
+            "put".to_owned(),
+            operation(kind, "put", Some(schema), schema, WRITE),
+        );
     }
     if patch {
         let parameters = ["dryRun", "fieldManager", "fieldValidation", "force"];
-        item.insert("patch".to_owned(), operation(kind, "patch", Some(PATCH), schema, &parameters));
+        item.insert(
+            "patch".to_owned(),
+            operation(kind, "patch", Some(PATCH), schema, &parameters),
+        );
     }
     item
 }
@@ -82,7 +128,13 @@ fn suffix(kind: &ServedKind) -> String {
     format!("{group}{}{scope}{}", capital(&kind.version), kind.kind)
 }
 
-fn operation(kind: &ServedKind, action: &str, body: Option<&str>, answer: &str, parameters: &[&str]) -> Value {
+fn operation(
+    kind: &ServedKind,
+    action: &str,
+    body: Option<&str>,
+    answer: &str,
+    parameters: &[&str],
+) -> Value {
     let parameters: Vec<Value> = parameters.iter().map(|name| parameter(name)).collect();
     let mut operation = json!({
         "operationId": format!("{action}{}", suffix(kind)),
@@ -95,11 +147,17 @@ fn operation(kind: &ServedKind, action: &str, body: Option<&str>, answer: &str, 
     });
     if let Some(body) = body {
         let media: &[&str] = match action {
-            "patch" => &["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"],
+            "patch" => &[
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/apply-patch+yaml",
+            ],
             _ => &["application/json", "application/yaml"],
         };
-        let content: Map<String, Value> =
-            media.iter().map(|media| ((*media).to_owned(), json!({"schema": reference(body)}))).collect();
+        let content: Map<String, Value> = media
+            .iter()
+            .map(|media| ((*media).to_owned(), json!({"schema": reference(body)})))
+            .collect();
         operation["requestBody"] = json!({ "content": content });
     }
     operation
@@ -107,29 +165,46 @@ fn operation(kind: &ServedKind, action: &str, body: Option<&str>, answer: &str, 
 
 fn capital(word: &str) -> String {
     let mut chars = word.chars();
-    chars.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + chars.as_str())
+    chars.next().map_or_else(String::new, |first| {
+        first.to_ascii_uppercase().to_string() + chars.as_str()
+    })
 }
 
 fn parameter(name: &str) -> Value {
     let (kind, description) = match name {
         "labelSelector" => ("string", "Only objects whose labels fit."),
         "fieldSelector" => ("string", "Only objects whose fields fit."),
-        "limit" => ("integer", "At most so many objects; the rest follows by continue."),
+        "limit" => (
+            "integer",
+            "At most so many objects; the rest follows by continue.",
+        ),
         "continue" => ("string", "Where the list before ended."),
         "resourceVersion" => ("string", "Not older than this; for a watch, from here on."),
         "watch" => ("boolean", "Send changes as they happen."),
         "dryRun" => ("string", "All: do everything but store."),
         "fieldManager" => ("string", "Name of the writer."),
-        "fieldValidation" => ("string", "What to do with unknown or repeated fields: Strict, Warn or Ignore."),
+        "fieldValidation" => (
+            "string",
+            "What to do with unknown or repeated fields: Strict, Warn or Ignore.",
+        ),
         "force" => ("boolean", "Take over fields that others own."),
-        "propagationPolicy" => ("string", "What becomes of dependents: Background, Foreground or Orphan."),
+        "propagationPolicy" => (
+            "string",
+            "What becomes of dependents: Background, Foreground or Orphan.",
+        ),
         "gracePeriodSeconds" => ("integer", "Seconds granted for a graceful end."),
         _ => ("string", ""),
     };
     json!({"name": name, "in": "query", "description": description, "schema": {"type": kind, "uniqueItems": true}})
 }
 
-fn insert(paths: &mut Map<String, Value>, path: &str, mut item: Map<String, Value>, namespaced: bool, named: bool) {
+fn insert(
+    paths: &mut Map<String, Value>,
+    path: &str,
+    mut item: Map<String, Value>,
+    namespaced: bool,
+    named: bool,
+) {
     if item.is_empty() {
         return;
     }

@@ -35,11 +35,20 @@ pub(super) fn object(kind: &ServedKind) -> Value {
     let Some(map) = schema.as_object_mut() else {
         return schema;
     };
-    map.insert("x-kubernetes-group-version-kind".to_owned(), json!([kind.identity(&kind.kind)]));
+    map.insert(
+        "x-kubernetes-group-version-kind".to_owned(),
+        json!([kind.identity(&kind.kind)]),
+    );
     let properties = map.entry("properties").or_insert_with(|| json!({}));
     if let Some(properties) = properties.as_object_mut() {
-        let metadata = described(OBJECT_META, "Name, labels, owners and history of the object.");
-        properties.insert("apiVersion".to_owned(), text("API group and version of the object."));
+        let metadata = described(
+            OBJECT_META,
+            "Name, labels, owners and history of the object.",
+        );
+        properties.insert(
+            "apiVersion".to_owned(),
+            text("API group and version of the object."),
+        );
         properties.insert("kind".to_owned(), text("Kind of the object."));
         properties.insert("metadata".to_owned(), metadata);
     }

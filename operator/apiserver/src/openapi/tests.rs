@@ -8,7 +8,16 @@ fn custom(description: &str) -> ServedKind {
         kind: "MilvusCluster".into(),
         plural: "milvusclusters".into(),
         namespaced: true,
-        verbs: words(&["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]),
+        verbs: words(&[
+            "create",
+            "delete",
+            "deletecollection",
+            "get",
+            "list",
+            "patch",
+            "update",
+            "watch",
+        ]),
         subresources: words(&["status", "scale"]),
         schema: json!({"type": "object", "description": description, "properties": {
             "metadata": {"type": "object"}, "spec": {"type": "object"}}}),
@@ -43,7 +52,10 @@ fn the_index_points_at_each_document_by_its_hash() {
     for (path, entry) in paths {
         let document = documents.group_version(path).expect("document");
         let hash = document.etag.trim_matches('"');
-        assert_eq!(entry["serverRelativeURL"], format!("/openapi/v3/{path}?hash={hash}"));
+        assert_eq!(
+            entry["serverRelativeURL"],
+            format!("/openapi/v3/{path}?hash={hash}")
+        );
     }
     assert!(documents.group_version("apis/none/v1").is_none());
 }
@@ -52,7 +64,10 @@ fn the_index_points_at_each_document_by_its_hash() {
 fn only_a_changed_document_changes_its_hash() {
     let (a, b) = (documents("a"), documents("b"));
     let tag = |d: &Documents, path: &str| d.group_version(path).expect("document").etag.clone();
-    assert_ne!(tag(&a, "apis/operator.milvus.io/v1beta1"), tag(&b, "apis/operator.milvus.io/v1beta1"));
+    assert_ne!(
+        tag(&a, "apis/operator.milvus.io/v1beta1"),
+        tag(&b, "apis/operator.milvus.io/v1beta1")
+    );
     assert_eq!(tag(&a, "api/v1"), tag(&b, "api/v1"));
     assert_ne!(a.index().etag, b.index().etag);
 }
@@ -60,7 +75,11 @@ fn only_a_changed_document_changes_its_hash() {
 #[test]
 fn patch_takes_field_validation_and_names_its_kind() {
     let documents = documents("a");
-    let document = parsed(documents.group_version("apis/operator.milvus.io/v1beta1").expect("document"));
+    let document = parsed(
+        documents
+            .group_version("apis/operator.milvus.io/v1beta1")
+            .expect("document"),
+    );
     let path = "/apis/operator.milvus.io/v1beta1/namespaces/{namespace}/milvusclusters/{name}";
     let patch = &document["paths"][path]["patch"];
     assert_eq!(
@@ -72,8 +91,14 @@ fn patch_takes_field_validation_and_names_its_kind() {
     let scale = &document["paths"][format!("{path}/scale")]["get"];
     assert_eq!(scale["x-kubernetes-group-version-kind"]["kind"], "Scale");
     let schema = &document["components"]["schemas"]["io.milvus.operator.v1beta1.MilvusCluster"];
-    assert_eq!(schema["x-kubernetes-group-version-kind"][0]["kind"], "MilvusCluster");
-    assert_eq!(schema["properties"]["metadata"]["allOf"][0], schemas::reference(schemas::OBJECT_META));
+    assert_eq!(
+        schema["x-kubernetes-group-version-kind"][0]["kind"],
+        "MilvusCluster"
+    );
+    assert_eq!(
+        schema["properties"]["metadata"]["allOf"][0],
+        schemas::reference(schemas::OBJECT_META)
+    );
 }
 
 #[test]
@@ -94,7 +119,12 @@ fn every_reference_leads_somewhere() {
         references(&document, &mut found);
         assert!(!found.is_empty());
         for reference in found {
-            assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+            assert!(
+                document
+                    .pointer(reference.trim_start_matches('#'))
+                    .is_some(),
+                "{reference}"
+            );
         }
     }
 }
