@@ -49,8 +49,8 @@ def connect(uri, token, wait):
     deadline = time.monotonic() + wait
     while True:
         try:
-            connections.connect("default", uri=uri, token=token, timeout=3)
-            return utility.get_server_version(timeout=3)
+            connections.connect("default", uri=uri, token=token, timeout=2)
+            return utility.get_server_version(timeout=2)
         except (MilvusException, OSError) as error:
             if time.monotonic() >= deadline:
                 raise SystemExit(f"search.py: no answer from {uri}: {error}") from error
