@@ -19,3 +19,4 @@ pub mod place;
 pub mod plan;
 pub mod probe;
 pub mod reasons;
+pub mod status;

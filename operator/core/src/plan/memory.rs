@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::action::Plan;
 use crate::action::{Action, Waiting, WaitingOn};
 use crate::component::Component;
 use crate::ledger::MemberDirectory;
 use crate::observed::{Observed, Owner};
 use crate::outline::ObjectId;
-use crate::plan::Plan;
+use crate::plan::Readiness;
 
 /// Kept per cluster by the controller, from pass to pass.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +24,10 @@ pub struct Memory {
     pub removed: BTreeSet<(String, String)>,
     /// Since when each wait lasts, by [`wait_key`].
     pub waits: BTreeMap<String, Timestamp>,
-    /// Since when components are not ready.
+    /// Since when components are not ready for those who need them.
     pub unready: BTreeMap<Component, Timestamp>,
+    /// Since when components have instances that do not answer.
+    pub lacking: BTreeMap<Component, Timestamp>,
 }
 
 impl Memory {
@@ -76,16 +79,28 @@ impl Memory {
         for key in waits {
             self.waits.entry(key).or_insert(now);
         }
-        let unready: BTreeSet<Component> = plan
-            .readiness
-            .iter()
-            .filter(|(_, r)| !r.ready)
-            .map(|(c, _)| *c)
-            .collect();
-        self.unready.retain(|c, _| unready.contains(c));
-        for component in unready {
-            self.unready.entry(component).or_insert(now);
-        }
+        let unready = |r: &Readiness| !r.ready;
+        let lacking = |r: &Readiness| !r.full;
+        keep_since(&mut self.unready, plan, unready, now);
+        keep_since(&mut self.lacking, plan, lacking, now);
+    }
+}
+
+fn keep_since(
+    since: &mut BTreeMap<Component, Timestamp>,
+    plan: &Plan,
+    is: impl Fn(&Readiness) -> bool,
+    now: Timestamp,
+) {
+    let those: BTreeSet<Component> = plan
+        .readiness
+        .iter()
+        .filter(|(_, r)| is(r))
+        .map(|(c, _)| *c)
+        .collect();
+    since.retain(|c, _| those.contains(c));
+    for component in those {
+        since.entry(component).or_insert(now);
     }
 }
 

@@ -1,0 +1,271 @@
+//! The six conditions. A condition's time moves only with its status.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::action::Notice;
+use crate::reasons::Reason;
+use crate::status::{Facts, roots, say, seconds, words};
+
+pub(super) const ACCEPTED: &str = "Accepted";
+pub(super) const DEPENDENCIES_READY: &str = "DependenciesReady";
+pub(super) const READY: &str = "Ready";
+pub(super) const PROGRESSING: &str = "Progressing";
+pub(super) const DEGRADED: &str = "Degraded";
+pub(super) const UPDATED: &str = "Updated";
+
+struct Verdict {
+    status: &'static str,
+    reason: Reason,
+    message: String,
+}
+
+fn verdict(status: &'static str, reason: Reason, message: impl Into<String>) -> Verdict {
+    Verdict {
+        status,
+        reason,
+        message: message.into(),
+    }
+}
+
+pub(super) fn all(facts: &Facts<'_>) -> Vec<Condition> {
+    [
+        (ACCEPTED, Some(accepted(facts))),
+        (DEPENDENCIES_READY, dependencies(facts)),
+        (READY, Some(ready(facts))),
+        (PROGRESSING, Some(progressing(facts))),
+        (DEGRADED, degraded(facts)),
+        (UPDATED, updated(facts)),
+    ]
+    .into_iter()
+    .filter_map(|(kind, verdict)| match verdict {
+        Some(verdict) => Some(condition(kind, verdict, facts)),
+        // Nothing new is known: what was said stands, with the generation that it spoke of.
+        None => old(facts, kind).cloned(),
+    })
+    .collect()
+}
+
+pub(super) fn old<'a>(facts: &Facts<'a>, kind: &str) -> Option<&'a Condition> {
+    facts
+        .old
+        .and_then(|s| s.conditions.iter().find(|c| c.type_ == kind))
+}
+
+fn condition(kind: &str, verdict: Verdict, facts: &Facts<'_>) -> Condition {
+    let since = old(facts, kind)
+        .filter(|c| c.status == verdict.status)
+        .map(|c| c.last_transition_time.clone());
+    Condition {
+        type_: kind.to_owned(),
+        status: verdict.status.to_owned(),
+        reason: verdict.reason.as_str(),
+        message: verdict.message,
+        observed_generation: Some(facts.generation),
+        last_transition_time: since.unwrap_or_else(|| seconds(facts.input.now)),
+    }
+}
+
+fn accepted(facts: &Facts<'_>) -> Verdict {
+    let Some(first) = facts.input.refusals.first() else {
+        return verdict("True", Reason::Valid, "the resource can be honoured");
+    };
+    let all: Vec<String> = facts.input.refusals.iter().map(with_field).collect();
+    verdict("False", first.reason, words::shorten(&all))
+}
+
+/// A notice with its field, in one line.
+pub(super) fn with_field(notice: &Notice) -> String {
+    match &notice.field {
+        Some(field) if !field.is_empty() && !notice.message.contains(field.as_str()) => {
+            format!("{field}: {}", notice.message)
+        }
+        _ => notice.message.clone(),
+    }
+}
+
+fn unreachable(facts: &Facts<'_>) -> Option<Verdict> {
+    if facts.input.observed.is_some() || !facts.input.refusals.is_empty() {
+        return None;
+    }
+    let message = facts
+        .input
+        .failure
+        .map_or("the platform was not asked yet", |f| f.message.as_str());
+    Some(verdict("Unknown", Reason::PlatformUnreachable, message))
+}
+
+fn dependencies(facts: &Facts<'_>) -> Option<Verdict> {
+    if facts.deleting {
+        return None;
+    }
+    if let Some(unknown) = unreachable(facts) {
+        return Some(unknown);
+    }
+    if !facts.judged {
+        return None;
+    }
+    let plan = facts.input.plan?;
+    let lacking: Vec<String> = plan
+        .readiness
+        .iter()
+        .filter(|(c, r)| !c.is_milvus() && **c != crate::component::Component::Gateway && !r.ready)
+        .map(|(c, r)| format!("{c}: {}", r.detail))
+        .collect();
+    Some(if lacking.is_empty() {
+        verdict("True", Reason::AllReady, "every dependency answers")
+    } else {
+        verdict(
+            "False",
+            Reason::WaitingForDependencies,
+            words::shorten(&lacking),
+        )
+    })
+}
+
+fn ready(facts: &Facts<'_>) -> Verdict {
+    if facts.deleting {
+        return verdict("False", Reason::Deleting, "the cluster is being taken down");
+    }
+    if let Some(unknown) = unreachable(facts) {
+        return unknown;
+    }
+    if !facts.judged {
+        return match facts.input.refusals.first() {
+            // Not looked at while the resource is refused: what was true may not be true now.
+            Some(_) if facts.was_ready => verdict(
+                "Unknown",
+                Reason::InvalidSpec,
+                "not judged while the resource is refused; the running cluster is left as it is",
+            ),
+            Some(first) => verdict("False", first.reason, "nothing was started"),
+            None => verdict("False", Reason::Starting, waiting_words(facts)),
+        };
+    }
+    if facts.lacking.is_empty() {
+        return verdict(
+            "True",
+            Reason::AllReady,
+            "every role and the endpoint answer",
+        );
+    }
+    let reason = if facts.was_ready {
+        Reason::NotReady
+    } else {
+        Reason::Starting
+    };
+    verdict("False", reason, words::shorten(&facts.lacking))
+}
+
+fn waiting_words(facts: &Facts<'_>) -> String {
+    let words: Vec<String> = roots(&facts.waiting).iter().map(|w| say(w)).collect();
+    if words.is_empty() {
+        "nothing was started yet".to_owned()
+    } else {
+        format!("waiting for {}", words::shorten(&words))
+    }
+}
+
+fn progressing(facts: &Facts<'_>) -> Verdict {
+    if let Some(failure) = facts.input.failure {
+        return verdict("True", failure.reason, failure.message.clone());
+    }
+    if facts.deleting {
+        let words = waiting_words(facts);
+        return verdict("True", Reason::Deleting, words);
+    }
+    if !facts.input.refusals.is_empty() {
+        return verdict(
+            "False",
+            Reason::InvalidSpec,
+            "nothing is done until the resource is put right",
+        );
+    }
+    let changing = facts.input.plan.is_some_and(|p| !p.changing.is_empty());
+    if facts.waiting.is_empty() && !changing && facts.input.plan.is_some() {
+        return verdict("False", Reason::Complete, "everything stands as asked for");
+    }
+    let reason = if changing && facts.was_ready {
+        Reason::Updating
+    } else if roots(&facts.waiting)
+        .iter()
+        .all(|w| matches!(w.on, crate::action::WaitingOn::Dependencies(_)))
+        && !facts.waiting.is_empty()
+    {
+        Reason::WaitingForDependencies
+    } else {
+        Reason::Starting
+    };
+    verdict("True", reason, waiting_words(facts))
+}
+
+/// Notices that say that something is wrong.
+pub(super) fn troubles<'a>(facts: &Facts<'a>) -> Vec<&'a Notice> {
+    facts
+        .notices
+        .iter()
+        .copied()
+        .filter(|n| n.reason.is_warning() && !matches!(n.reason, Reason::PlacementAtRisk))
+        .collect()
+}
+
+fn degraded(facts: &Facts<'_>) -> Option<Verdict> {
+    if facts.input.observed.is_none() {
+        return None;
+    }
+    let troubles = troubles(facts);
+    let unplaced: Vec<String> = facts.input.unplaced.iter().map(say).collect();
+    if let Some(first) = troubles.first() {
+        let all: Vec<String> = troubles.iter().map(|n| with_field(n)).collect();
+        return Some(verdict("True", first.reason, words::shorten(&all)));
+    }
+    if !unplaced.is_empty() {
+        return Some(verdict(
+            "True",
+            Reason::Unschedulable,
+            words::shorten(&unplaced),
+        ));
+    }
+    if facts.input.plan.is_none() {
+        return None;
+    }
+    let changing = facts.input.plan.is_some_and(|p| !p.changing.is_empty());
+    if facts.was_ready && facts.judged && !facts.lacking.is_empty() && !changing {
+        return Some(verdict(
+            "True",
+            Reason::NotReady,
+            words::shorten(&facts.lacking),
+        ));
+    }
+    let risks: Vec<String> = facts
+        .notices
+        .iter()
+        .filter(|n| n.reason == Reason::PlacementAtRisk)
+        .map(|n| n.message.clone())
+        .collect();
+    Some(if risks.is_empty() {
+        verdict("False", Reason::AsExpected, "nothing is wrong")
+    } else {
+        verdict("False", Reason::PlacementAtRisk, words::shorten(&risks))
+    })
+}
+
+fn updated(facts: &Facts<'_>) -> Option<Verdict> {
+    let plan = facts.input.plan?;
+    if facts.deleting || !facts.input.refusals.is_empty() {
+        return None;
+    }
+    Some(if plan.changing.is_empty() && facts.judged {
+        verdict(
+            "True",
+            Reason::Complete,
+            "every workload runs what the resource asks for",
+        )
+    } else {
+        let names: Vec<String> = plan.changing.iter().map(ToString::to_string).collect();
+        verdict(
+            "False",
+            Reason::Updating,
+            format!("not yet as asked for: {}", names.join(", ")),
+        )
+    })
+}

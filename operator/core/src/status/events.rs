@@ -1,0 +1,314 @@
+//! Events: the story of a cluster in the order in which it happened. Each is told once: what stands in the old status was
+//! told before.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use milvus_crds::MilvusClusterStatus;
+
+use crate::action::{Action, CreateCause, RemoveCause};
+use crate::component::Component;
+use crate::observed::DifferenceCause;
+use crate::outline::ObjectId;
+use crate::reasons::Reason;
+use crate::status::conditions::{self, with_field};
+use crate::status::{Facts, component_name, words};
+
+/// One event about the resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventNote {
+    /// `Warning` instead of `Normal`.
+    pub warning: bool,
+    /// Reason.
+    pub reason: Reason,
+    /// One line, without secrets.
+    pub message: String,
+    /// What was being done (`Create`, `Reconcile`).
+    pub action: &'static str,
+}
+
+fn event(reason: Reason, action: &'static str, message: impl Into<String>) -> EventNote {
+    EventNote {
+        warning: reason.is_warning(),
+        reason,
+        message: message.into(),
+        action,
+    }
+}
+
+pub(super) fn all(facts: &Facts<'_>, status: &MilvusClusterStatus) -> Vec<EventNote> {
+    let mut events = Vec::new();
+    refusals(facts, &mut events);
+    done(facts, &mut events);
+    troubles(facts, &mut events);
+    components(facts, status, &mut events);
+    readiness(facts, status, &mut events);
+    waiting(facts, status, &mut events);
+    events
+}
+
+fn refusals(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
+    let told = conditions::old(facts, conditions::ACCEPTED)
+        .filter(|c| c.status == "False")
+        .map_or("", |c| c.message.as_str());
+    for refusal in facts.input.refusals.iter().take(5) {
+        let message = with_field(refusal);
+        if !told.contains(&message) {
+            events.push(event(refusal.reason, "Validate", message));
+        }
+    }
+}
+
+/// What was done, like with like.
+fn done(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
+    let mut created: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut recreated: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut removed: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    let mut deleted = Vec::new();
+    for (action, outcome) in facts.input.done {
+        match action {
+            Action::Create { id, cause } => match cause {
+                CreateCause::New => created.entry(id.kind).or_default().push(&id.name),
+                CreateCause::Missing => recreated.entry(id.kind).or_default().push(&id.name),
+            },
+            Action::Remove { id, cause, .. } => {
+                removed
+                    .entry((id.kind, why(*cause)))
+                    .or_default()
+                    .push(&id.name);
+            }
+            Action::Update { id, difference } if outcome.wrote => {
+                events.push(updated(id, difference.cause, &difference.fields));
+            }
+            Action::Stop { id, reason } if outcome.wrote => {
+                events.push(event(
+                    Reason::Updating,
+                    "Update",
+                    format!("stopped {id} {reason}"),
+                ));
+            }
+            Action::RemoveVolume {
+                node,
+                volume,
+                bind_base,
+            } => deleted.push(match bind_base {
+                Some(base) => format!("{base}/{volume} on {}", node_name(facts, node)),
+                None => format!("{volume} on {}", node_name(facts, node)),
+            }),
+            Action::RecordLedger(ledger) => placed(facts, ledger, events),
+            Action::Update { .. }
+            | Action::Stop { .. }
+            | Action::ForgetLedger
+            | Action::PrepareDirectory { .. }
+            | Action::DropFinalizer => {}
+        }
+        if let Some(remark) = &outcome.remark {
+            events.push(event(Reason::Updated, "Reconcile", remark.clone()));
+        }
+    }
+    for (kind, names) in created {
+        let message = format!("created {} {}", plural(kind, names.len()), names.join(", "));
+        events.push(event(Reason::Created, "Create", message));
+    }
+    for (kind, names) in recreated {
+        let message = format!(
+            "{} {} had been removed by somebody; made again",
+            plural(kind, names.len()),
+            names.join(", ")
+        );
+        events.push(event(Reason::Recreated, "Repair", message));
+    }
+    for ((kind, why), names) in removed {
+        let message = format!(
+            "removed {} {}: {why}",
+            plural(kind, names.len()),
+            names.join(", ")
+        );
+        events.push(event(Reason::Removed, "Remove", message));
+    }
+    if !deleted.is_empty() {
+        let message = format!("deleted volumes {}", deleted.join(", "));
+        events.push(event(Reason::VolumesDeleted, "Remove", message));
+    }
+}
+
+fn node_name(facts: &Facts<'_>, id: &str) -> String {
+    facts
+        .input
+        .observed
+        .and_then(|o| o.topology.node(id))
+        .map_or_else(|| id.to_owned(), |n| n.name.clone())
+}
+
+fn plural(kind: &str, count: usize) -> String {
+    if count == 1 {
+        kind.to_owned()
+    } else {
+        format!("{kind}s")
+    }
+}
+
+fn why(cause: RemoveCause) -> &'static str {
+    match cause {
+        RemoveCause::Unwanted => "not asked for any more",
+        RemoveCause::Superseded => "a newer one has taken its place",
+        RemoveCause::Deleted => "the resource is being deleted",
+        RemoveCause::Finished => "its work is done",
+        RemoveCause::Replace => "it cannot be changed in place and is made anew",
+    }
+}
+
+fn updated(id: &ObjectId, cause: DifferenceCause, fields: &[String]) -> EventNote {
+    let fields = fields.join(", ");
+    match cause {
+        DifferenceCause::EditedByHand => event(
+            Reason::Repaired,
+            "Repair",
+            format!("{id} was edited by hand: {fields}; put back"),
+        ),
+        DifferenceCause::Reference => event(
+            Reason::Updated,
+            "Repair",
+            format!("{id} referred to something that was made again: {fields}; brought up to date"),
+        ),
+        DifferenceCause::Spec => {
+            event(Reason::Updated, "Update", format!("updated {id}: {fields}"))
+        }
+    }
+}
+
+fn placed(facts: &Facts<'_>, ledger: &crate::ledger::Ledger, events: &mut Vec<EventNote>) {
+    let new: Vec<String> = ledger
+        .members
+        .iter()
+        .filter(|(name, entry)| {
+            !entry.node.is_empty()
+                && facts
+                    .input
+                    .ledger
+                    .is_none_or(|l| !l.members.contains_key(*name))
+        })
+        .map(|(name, entry)| format!("{name} on {}", entry.node_name))
+        .collect();
+    if !new.is_empty() {
+        let message = format!("members were given their nodes: {}", new.join(", "));
+        events.push(event(Reason::Placed, "Place", message));
+    }
+}
+
+/// What is wrong, told when it is first seen.
+fn troubles(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
+    let told = conditions::old(facts, conditions::DEGRADED).map_or("", |c| c.message.as_str());
+    for notice in &facts.notices {
+        let message = with_field(notice);
+        if notice.reason == Reason::VolumesRetained || !told.contains(&message) {
+            events.push(event(notice.reason, "Reconcile", message));
+        }
+    }
+    for waiting in facts.input.unplaced {
+        let message = words::say(waiting);
+        if !told.contains(&message) {
+            events.push(event(
+                Reason::Unschedulable,
+                "Place",
+                format!("waiting for {message}"),
+            ));
+        }
+    }
+    if let Some(failure) = facts.input.failure {
+        let told =
+            conditions::old(facts, conditions::PROGRESSING).map_or("", |c| c.message.as_str());
+        if !told.contains(&failure.message) {
+            events.push(event(failure.reason, "Reconcile", failure.message.clone()));
+        }
+    }
+}
+
+/// Components that have become ready, and after how long.
+fn components(facts: &Facts<'_>, status: &MilvusClusterStatus, events: &mut Vec<EventNote>) {
+    let Some(plan) = facts.input.plan else {
+        return;
+    };
+    for (component, readiness) in &plan.readiness {
+        if !readiness.full || !shown(*component, status) || was_full(facts, *component) {
+            continue;
+        }
+        let after = facts
+            .input
+            .memory
+            .lacking
+            .get(component)
+            .map(|since| facts.input.now.duration_since(*since).as_secs());
+        let message = match after {
+            Some(seconds) => format!("{component} is ready after {seconds} s"),
+            None => format!("{component} is ready"),
+        };
+        events.push(event(Reason::ComponentReady, "Reconcile", message));
+    }
+}
+
+fn shown(component: Component, status: &MilvusClusterStatus) -> bool {
+    let name = component_name(component);
+    status.components.contains_key(name) || status.dependencies.contains_key(name)
+}
+
+fn was_full(facts: &Facts<'_>, component: Component) -> bool {
+    let name = component_name(component);
+    let Some(old) = facts.old else {
+        return false;
+    };
+    if let Some(role) = old.components.get(name) {
+        return role.ready >= role.replicas;
+    }
+    old.dependencies.get(name).is_some_and(|d| {
+        d.external
+            || d.ready
+                .as_deref()
+                .and_then(|r| r.split_once('/'))
+                .is_some_and(|(ready, wanted)| ready == wanted)
+    })
+}
+
+fn readiness(facts: &Facts<'_>, status: &MilvusClusterStatus, events: &mut Vec<EventNote>) {
+    let state = |c: Option<&Condition>| c.map(|c| c.status.clone()).unwrap_or_default();
+    let before = state(conditions::old(facts, conditions::READY));
+    let now = status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == conditions::READY);
+    match (before.as_str(), state(now).as_str()) {
+        (was, "True") if was != "True" => {
+            let at = status.endpoint.as_deref().unwrap_or("its endpoint");
+            let created = facts.input.resource.metadata.creation_timestamp.as_ref();
+            let message = match created.filter(|_| !facts.was_ready) {
+                Some(created) => format!(
+                    "the cluster answers at {at}, {} s after it was asked for",
+                    facts.input.now.duration_since(created.0).as_secs()
+                ),
+                None => format!("the cluster answers at {at}"),
+            };
+            events.push(event(Reason::Ready, "Reconcile", message));
+        }
+        ("True", "False") if !facts.deleting => {
+            let message = now.map(|c| c.message.clone()).unwrap_or_default();
+            events.push(event(Reason::Unready, "Reconcile", message));
+        }
+        _ => {}
+    }
+}
+
+/// The first wait of a row of waits is told; the status follows the rest.
+fn waiting(facts: &Facts<'_>, status: &MilvusClusterStatus, events: &mut Vec<EventNote>) {
+    let was = facts.old.is_some_and(|o| o.waiting_on.is_some());
+    if let Some(text) = status
+        .waiting_on
+        .as_ref()
+        .filter(|_| !was && !facts.deleting)
+    {
+        events.push(event(
+            Reason::WaitingForDependencies,
+            "Reconcile",
+            format!("waiting for {text}"),
+        ));
+    }
+}
