@@ -1,0 +1,240 @@
+//! Work on one node that no API of a Swarm offers: making the directory of a member, deleting a volume or a directory. Each
+//! is a one-shot job pinned to its node, named by what it does, so that a repeated try finds the earlier one.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use milvus_core::names::ClusterRef;
+use milvus_core::observed::Owner;
+use milvus_platform::{Class, PlatformError};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::api::wire::{Service, Task};
+use crate::api::{ApiError, Engine};
+use crate::drift;
+use crate::labels;
+
+/// How long one try waits for the job; an unfinished one is found again by the next try.
+const PATIENCE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(150);
+/// A finished job that nobody came back for is cleared away after this time.
+const LEFT_OVER_AFTER_SECONDS: i64 = 120;
+/// Exit code of a volume that something still uses.
+const STILL_IN_USE: i64 = 3;
+
+/// What runs on the node.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Image whose entry point is `milvus-gateway`.
+    pub image: String,
+    /// Where engines listen on their own machines.
+    pub engine_socket: String,
+}
+
+/// What is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeTask<'a> {
+    /// Makes a directory below a base path that must exist.
+    MakeDirectory {
+        /// Base.
+        base: &'a str,
+        /// Below it.
+        directory: &'a str,
+    },
+    /// Deletes a directory below a base path.
+    RemoveDirectory {
+        /// Base.
+        base: &'a str,
+        /// Below it.
+        directory: &'a str,
+    },
+    /// Deletes a named volume.
+    RemoveVolume {
+        /// Name.
+        volume: &'a str,
+    },
+}
+
+impl NodeTask<'_> {
+    fn operation(&self, node: &str) -> String {
+        match self {
+            NodeTask::MakeDirectory { base, directory } => {
+                format!("make directory {base}/{directory} on node {node}")
+            }
+            NodeTask::RemoveDirectory { base, directory } => {
+                format!("remove directory {base}/{directory} on node {node}")
+            }
+            NodeTask::RemoveVolume { volume } => format!("remove volume {volume} on node {node}"),
+        }
+    }
+
+    fn args(&self) -> Vec<&str> {
+        match self {
+            NodeTask::MakeDirectory { directory, .. } => {
+                vec!["node-task", "make-directory", "--base", "/base", directory]
+            }
+            NodeTask::RemoveDirectory { directory, .. } => {
+                vec![
+                    "node-task",
+                    "remove-directory",
+                    "--base",
+                    "/base",
+                    directory,
+                ]
+            }
+            NodeTask::RemoveVolume { volume } => vec![
+                "node-task",
+                "remove-volume",
+                "--docker-socket",
+                "/engine.sock",
+                volume,
+            ],
+        }
+    }
+
+    fn mount(&self, settings: &Settings) -> Value {
+        match self {
+            NodeTask::MakeDirectory { base, .. } | NodeTask::RemoveDirectory { base, .. } => {
+                json!({ "Type": "bind", "Source": base, "Target": "/base" })
+            }
+            NodeTask::RemoveVolume { .. } => {
+                json!({ "Type": "bind", "Source": settings.engine_socket, "Target": "/engine.sock" })
+            }
+        }
+    }
+}
+
+/// The job of a task: pure.
+fn job(settings: &Settings, cluster: &ClusterRef, node: &str, task: &NodeTask<'_>) -> Value {
+    let template = json!({
+        "ContainerSpec": {
+            "Image": settings.image,
+            "Args": task.args(),
+            "Mounts": [task.mount(settings)],
+            "User": "0:0",
+        },
+        // What fails is judged here and tried again by the next pass, with its reason told in between.
+        "RestartPolicy": { "Condition": "none" },
+        "Placement": { "Constraints": [format!("node.id=={node}")] },
+    });
+    let mut all = labels::owner(cluster);
+    all.insert(labels::NODE_TASK.to_owned(), task.args()[1].to_owned());
+    json!({
+        "Name": format!("{}_op-{}", cluster.key.stack(), drift::hash(&template)),
+        "Labels": all,
+        "TaskTemplate": template,
+        "Mode": { "ReplicatedJob": { "MaxConcurrent": 1, "TotalCompletions": 1 } },
+        "EndpointSpec": { "Mode": "dnsrr" },
+    })
+}
+
+/// Runs a task to its end, or as long as one try may take.
+///
+/// # Errors
+/// When it failed, with the node's words; `Transient` while it is not done yet.
+pub async fn run(
+    engine: &Engine,
+    settings: &Settings,
+    cluster: &ClusterRef,
+    node: &str,
+    task: &NodeTask<'_>,
+) -> Result<(), PlatformError> {
+    let operation = task.operation(node);
+    let spec = job(settings, cluster, node, task);
+    let name = spec
+        .get("Name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let id = match engine.create_service(&spec, None).await {
+        Ok(created) => created.id,
+        Err(error) if error.is_name_taken() => {
+            let Some(found) = engine.service(&name).await? else {
+                return Err(error.into());
+            };
+            if labels::owner_of(&found.labels(), cluster) == Owner::Foreign {
+                return Err(PlatformError::new(
+                    Class::Conflict,
+                    operation,
+                    format!("the service {name} belongs to somebody else"),
+                ));
+            }
+            found.id
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let tasks = engine.tasks_of(&id).await?;
+        let verdict = tasks.iter().find_map(verdict);
+        match verdict {
+            Some(verdict) => {
+                clear(engine, &id, &name).await?;
+                return verdict.map_err(|(class, message)| {
+                    PlatformError::new(class, operation.clone(), message)
+                });
+            }
+            None if Instant::now() >= end => {
+                let doing = tasks
+                    .first()
+                    .map(|t| {
+                        if t.status.err.is_empty() {
+                            t.status.state.clone()
+                        } else {
+                            t.status.err.clone()
+                        }
+                    })
+                    .unwrap_or_default();
+                let mut error = PlatformError::new(
+                    Class::Transient,
+                    operation,
+                    format!("not done yet: its task is {doing}"),
+                );
+                error.retry_after = Some(Duration::from_secs(2));
+                return Err(error);
+            }
+            None => sleep(POLL).await,
+        }
+    }
+}
+
+async fn clear(engine: &Engine, id: &str, name: &str) -> Result<(), ApiError> {
+    match engine.remove_service(id, name).await {
+        Err(error) if !error.is_not_found() => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// What became of a task; `None` while it runs.
+fn verdict(task: &Task) -> Option<Result<(), (Class, String)>> {
+    let status = &task.status;
+    match status.state.as_str() {
+        "complete" => Some(Ok(())),
+        "rejected" => Some(Err((Class::Invalid, status.err.clone()))),
+        "failed" | "shutdown" | "orphaned" | "remove" => {
+            let message = match status.container_status.exit_code {
+                STILL_IN_USE => "something on the node still uses it".to_owned(),
+                0 if !status.err.is_empty() => status.err.clone(),
+                code => format!("{} (exit code {code}; see its log on the node)", status.err),
+            };
+            Some(Err((Class::Transient, message)))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a job of ours ended long ago and nobody came back for its result.
+pub fn is_left_over(service: &Service, tasks: &[Task], now: Timestamp) -> bool {
+    let mut own = tasks
+        .iter()
+        .filter(|t| t.service_id == service.id)
+        .peekable();
+    own.peek().is_some()
+        && own.all(|t| {
+            verdict(t).is_some()
+                && t.status
+                    .timestamp
+                    .is_some_and(|at| now.as_second() - at.as_second() > LEFT_OVER_AFTER_SECONDS)
+        })
+}

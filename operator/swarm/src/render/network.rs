@@ -1,0 +1,60 @@
+//! Overlay networks. They cannot be changed once made. Pure.
+
+use std::collections::BTreeMap;
+
+use milvus_core::desired::Network;
+use milvus_core::names::ClusterRef;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::drift;
+use crate::labels::{self, Labels};
+
+/// The driver option that sets the MTU.
+pub const MTU: &str = "com.docker.network.driver.mtu";
+
+/// An overlay network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkObject {
+    /// Full name.
+    pub name: String,
+    /// No way out.
+    pub internal: bool,
+    /// Driver options that were asked for.
+    pub options: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: Labels,
+}
+
+impl NetworkObject {
+    /// The request that makes it.
+    pub fn request(&self) -> Value {
+        json!({
+            "Name": self.name,
+            "CheckDuplicate": true,
+            "Driver": "overlay",
+            "Scope": "swarm",
+            "Internal": self.internal,
+            "Options": self.options,
+            "Labels": self.labels,
+        })
+    }
+}
+
+pub(super) fn render(cluster: &ClusterRef, short: &str, network: &Network) -> NetworkObject {
+    let Network { internal, mtu } = network;
+    NetworkObject {
+        name: format!("{}_{short}", cluster.key.stack()),
+        internal: *internal,
+        options: mtu
+            .iter()
+            .map(|mtu| (MTU.to_owned(), mtu.to_string()))
+            .collect(),
+        labels: labels::owner(cluster),
+    }
+}
+
+pub(super) fn revision(object: &NetworkObject) -> String {
+    drift::hash(&json!({ "internal": object.internal, "options": object.options }))
+}

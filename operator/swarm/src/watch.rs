@@ -1,0 +1,192 @@
+//! Hints from the engine's event stream. Events may be lost, and changes of tasks make none at all: whoever listens must look
+//! again by the clock too.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures::Stream;
+use futures::stream::unfold;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use milvus_core::names::ClusterKey;
+use milvus_platform::Change;
+use rand::Rng;
+use tokio::time::{sleep, timeout};
+
+use crate::api::Engine;
+use crate::api::wire::Event;
+
+/// A stream that is silent for so long is opened anew: the engine does not tell when its own source has dried up.
+const IDLE: Duration = Duration::from_secs(300);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest line that is kept.
+const MAX_LINE: usize = 256 * 1024;
+
+/// The clusters that hints are given for.
+#[derive(Clone, Debug, Default)]
+pub struct Known(Arc<RwLock<BTreeSet<ClusterKey>>>);
+
+impl Known {
+    /// Remembers a cluster.
+    pub fn add(&self, key: &ClusterKey) {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(key) {
+            drop(known);
+            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            known.insert(key.clone());
+        }
+    }
+
+    fn contains(&self, key: &ClusterKey) -> bool {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(key)
+    }
+}
+
+struct State {
+    engine: Engine,
+    known: Known,
+    stream: Option<Incoming>,
+    line: Vec<u8>,
+    pending: VecDeque<Change>,
+    pause: Duration,
+}
+
+/// Hints for as long as somebody listens. Every (re)connection begins with [`Change::Everything`].
+pub fn changes(engine: Engine, known: Known) -> impl Stream<Item = Change> + Send + 'static {
+    let state = State {
+        engine,
+        known,
+        stream: None,
+        line: Vec::new(),
+        pending: VecDeque::new(),
+        pause: FIRST_PAUSE,
+    };
+    unfold(state, |mut state| async move {
+        loop {
+            if let Some(change) = state.pending.pop_front() {
+                return Some((change, state));
+            }
+            state.advance().await;
+        }
+    })
+}
+
+impl State {
+    async fn advance(&mut self) {
+        let Some(stream) = &mut self.stream else {
+            match self.engine.events().await {
+                Ok(stream) => {
+                    self.stream = Some(stream);
+                    self.line.clear();
+                    self.pending.push_back(Change::Everything);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the engine's events cannot be heard");
+                    self.rest().await;
+                }
+            }
+            return;
+        };
+        match timeout(IDLE, stream.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                self.pause = FIRST_PAUSE;
+                if let Some(data) = frame.data_ref() {
+                    let changes = lines(&mut self.line, data, &self.known);
+                    self.pending.extend(changes);
+                }
+                if self.line.len() > MAX_LINE {
+                    self.stream = None;
+                }
+            }
+            Ok(None | Some(Err(_))) => {
+                self.stream = None;
+                self.rest().await;
+            }
+            Err(_) => self.stream = None,
+        }
+    }
+
+    /// Waits a little longer each time, never in step with others.
+    async fn rest(&mut self) {
+        let share = rand::rng().random_range(0.5..1.0);
+        sleep(self.pause.mul_f64(share)).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// The distinct hints in the lines that are complete; the rest stays in `line`.
+fn lines(line: &mut Vec<u8>, data: &[u8], known: &Known) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for byte in data {
+        if *byte != b'\n' {
+            line.push(*byte);
+            continue;
+        }
+        // What cannot be read may have been anything.
+        let change = match serde_json::from_slice::<Event>(line) {
+            Ok(event) => hint(&event, known),
+            Err(_) if line.iter().all(u8::is_ascii_whitespace) => None,
+            Err(_) => Some(Change::Everything),
+        };
+        line.clear();
+        if let Some(change) = change {
+            if !changes.contains(&change) {
+                changes.push(change);
+            }
+        }
+    }
+    changes
+}
+
+fn hint(event: &Event, known: &Known) -> Option<Change> {
+    if event.kind == "node" {
+        return Some(Change::Everything);
+    }
+    let Some(name) = event.actor.attributes.get("name") else {
+        return Some(Change::Everything);
+    };
+    // Components and short names have no `_`, stacks may have one.
+    let (stack, _) = name.rsplit_once('_')?;
+    let key = ClusterKey::from_stack(stack);
+    known.contains(&key).then_some(Change::Cluster(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_hints_for_known_clusters() {
+        let known = Known::default();
+        let demo = ClusterKey::new("default", "demo");
+        let team = ClusterKey::new("team", "demo");
+        known.add(&demo);
+        known.add(&team);
+        let mut line = Vec::new();
+        let text = concat!(
+            r#"{"Type":"service","Action":"update","Actor":{"ID":"x","Attributes":{"name":"demo_etcd-0"}}}"#,
+            "\n",
+            r#"{"Type":"service","Action":"update","Actor":{"ID":"x","Attributes":{"name":"demo_proxy"}}}"#,
+            "\n",
+            r#"{"Type":"config","Action":"create","Actor":{"ID":"y","Attributes":{"name":"team_demo_zoo-cfg-0123456789"}}}"#,
+            "\n",
+            r#"{"Type":"service","Action":"create","Actor":{"ID":"z","Attributes":{"name":"other_web"}}}"#,
+            "\n",
+            r#"{"Type":"config","Action":"create","Actor":{"ID":"z","Attributes":{"name":"plain"}}}"#,
+            "\n",
+        );
+        let (first, rest) = text.split_at(40);
+        assert!(lines(&mut line, first.as_bytes(), &known).is_empty());
+        assert_eq!(
+            lines(&mut line, rest.as_bytes(), &known),
+            [Change::Cluster(demo), Change::Cluster(team)]
+        );
+        let node = b"{\"Type\":\"node\",\"Action\":\"update\",\"Actor\":{\"ID\":\"n\",\"Attributes\":{\"name\":\"node1\"}}}\nnonsense\n\n";
+        assert_eq!(lines(&mut line, node, &known), [Change::Everything]);
+    }
+}
