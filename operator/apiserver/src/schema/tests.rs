@@ -413,6 +413,23 @@ fn bad_schemas_are_refused_with_their_place() {
     }
 }
 
+/// The definition that this server is built for: everything in it must be understood.
+#[test]
+fn the_milvus_definition_compiles() {
+    let text = include_str!("../../../../crds/generated/milvusclusters.operator.milvus.io.yaml");
+    let crd = crate::decode::decode_body("application/yaml", text.as_bytes()).expect("yaml").value;
+    let version = &crd["spec"]["versions"][0];
+    let schema = Schema::compile(&version["schema"]["openAPIV3Schema"]).unwrap_or_else(|e| panic!("{e}"));
+    let columns = &version["additionalPrinterColumns"];
+    assert!(columns.as_array().is_some_and(|c| !c.is_empty()));
+    crate::table::Columns::from_printer_columns(columns).unwrap_or_else(|e| panic!("{e}"));
+    let mut obj = json!({"apiVersion": "operator.milvus.io/v1beta1", "kind": "MilvusCluster",
+        "metadata": {"name": "a"}, "spec": {"mode": "nonsense", "unheardOf": 1}});
+    assert_eq!(schema.prune(&mut obj), ["spec.unheardOf"]);
+    let errors = schema.validate(&obj, None);
+    assert!(errors.iter().any(|e| e.field == "spec.mode" && e.reason == Reason::FieldValueNotSupported), "{errors:?}");
+}
+
 #[test]
 fn schemas_can_be_shared_between_threads() {
     fn shared<T: Send + Sync>() {}

@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# Builds parts of a real Kubernetes control plane from Go modules alone and prints the path of each, one a line.
+# Usage: build.sh COMPONENT...      kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, kubelet, etcd
+#
+# About five minutes of two cores for the first component (the modules are fetched and compiled), one for each further one;
+# what is there already is only named. KUBE_VERSION chooses another release, in folders of its own.
+set -euo pipefail
+. "$(dirname "$0")/../lib.sh"
+KUBE_VERSION=${KUBE_VERSION:-v1.34.4}
+ETCD_VERSION=${ETCD_VERSION:-v3.6.16}
+KUBE=$TESTBED_STATE/kube
+SRC=$KUBE/src-$KUBE_VERSION BIN=$KUBE/bin-$KUBE_VERSION
+export CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+
+# A module that requires what k8s.io/kubernetes requires. Kubernetes itself replaces its staging modules by folders
+# of its repository; published under their own names and version numbers, they are replaced by those here.
+module() {
+  [ ! -f "$SRC/go.sum" ] || return 0
+  local mod component
+  mkdir -p "$SRC"
+  mod=$(cd /tmp && go mod download -json "k8s.io/kubernetes@$KUBE_VERSION" | python3 -c 'import json,sys; print(json.load(sys.stdin)["GoMod"])')
+  python3 - "$mod" "$KUBE_VERSION" >"$SRC/go.mod" <<'PY'
+import re, sys
+text, version = open(sys.argv[1]).read(), sys.argv[2]
+staging_version = "v0." + version.removeprefix("v1.")
+staging = re.findall(r"^\s*(?:replace\s+)?(k8s\.io/\S+)\s+=>\s+\./staging/", text, re.M)
+if not staging:
+    sys.exit("no staging modules found in the go.mod of Kubernetes: its layout has changed")
+print("module controlplane\n\ngo", re.search(r"^go (\S+)", text, re.M).group(1))
+for line in re.findall(r"^godebug .*$", text, re.M):
+    print(line)
+print("\nrequire (\n\tk8s.io/kubernetes", version)
+for name, required in re.findall(r"^\t(\S+\.\S+) (v\S+)", text, re.M):
+    print("\t" + name, staging_version if name in staging else required)
+print(")\n\nreplace (")
+for name in staging:
+    print("\t" + name, "=>", name, staging_version)
+print(")")
+PY
+  for component in kube-apiserver:NewAPIServerCommand kube-controller-manager:NewControllerManagerCommand \
+    kube-scheduler:NewSchedulerCommand kube-proxy:NewProxyCommand kubelet:NewKubeletCommand; do
+    main "${component%%:*}" "${component##*:}"
+  done
+  # Every command at once, so that go.sum is complete whichever is built first.
+  (cd "$SRC" && GOFLAGS="$GOFLAGS -mod=mod" nice -n 10 go list -deps ./... >/dev/null)
+}
+
+main() { # main COMPONENT CONSTRUCTOR
+  local context='' import=''
+  if [ "$1" = kubelet ]; then context='context.Background()' import='	"context"'; fi
+  mkdir -p "$SRC/cmd/$1"
+  cat >"$SRC/cmd/$1/main.go" <<GO
+package main
+
+import (
+$import
+	"os"
+
+	"k8s.io/component-base/cli"
+	_ "k8s.io/component-base/logs/json/register"
+	_ "k8s.io/component-base/metrics/prometheus/clientgo"
+	_ "k8s.io/component-base/metrics/prometheus/version"
+	"k8s.io/kubernetes/cmd/$1/app"
+)
+
+func main() { os.Exit(cli.Run(app.$2($context))) }
+GO
+}
+
+build() { # build COMPONENT
+  if [ -x "$BIN/$1" ]; then return; fi
+  local start=$SECONDS minor flags='-s -w' package
+  minor=${KUBE_VERSION#v1.} minor=${minor%%.*}
+  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    flags+=" -X $package.gitVersion=$KUBE_VERSION -X $package.gitMajor=1 -X $package.gitMinor=$minor"
+    flags+=" -X $package.gitTreeState=clean -X $package.gitCommit=testbed -X $package.buildDate=1970-01-01T00:00:00Z"
+  done
+  say "building $1 $KUBE_VERSION from Go modules; takes some minutes"
+  (cd "$SRC" && nice -n 10 go build -mod=mod -trimpath -p 2 -ldflags "$flags" -o "$BIN/.$1" "./cmd/$1") >&2
+  mv "$BIN/.$1" "$BIN/$1"
+  say "$1 built in $((SECONDS - start)) s"
+}
+
+# The images' etcd serves here too; built alike where there are no images yet.
+etcd() {
+  local made=$TESTBED_STATE/work/bin/etcd@$ETCD_VERSION src=$KUBE/src-etcd-$ETCD_VERSION
+  if [ -x "$BIN/etcd" ]; then return; fi
+  if [ -x "$made" ]; then ln "$made" "$BIN/etcd" 2>/dev/null || cp "$made" "$BIN/etcd"; return; fi
+  mkdir -p "$src"
+  cat >"$src/main.go" <<'GO'
+package main
+
+import (
+	"os"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+)
+
+func main() { etcdmain.Main(os.Args) }
+GO
+  (
+    cd "$src"
+    [ -f go.mod ] || go mod init etcd
+    go get "go.etcd.io/etcd/server/v3/etcdmain@$ETCD_VERSION"
+    nice -n 10 go build -trimpath -ldflags '-s -w' -o "$BIN/.etcd" .
+  ) >&2
+  mv "$BIN/.etcd" "$BIN/etcd"
+}
+
+make_all() {
+  local component
+  mkdir -p "$BIN"
+  for component in "$@"; do
+    case $component in
+      etcd) etcd ;;
+      kube-apiserver | kube-controller-manager | kube-scheduler | kube-proxy | kubelet) module; build "$component" ;;
+      *) die "unknown component $component" ;;
+    esac
+  done
+}
+
+[ $# -gt 0 ] || die "usage: build.sh COMPONENT..."
+command -v go >/dev/null || die "Go is needed to build Kubernetes; please install it"
+locked kube make_all "$@"
+printf "$BIN/%s\n" "$@"
