@@ -9,6 +9,9 @@ pub mod action;
 pub mod capabilities;
 pub mod check;
 pub mod component;
+pub mod components;
+mod config;
+pub mod desire;
 pub mod desired;
 pub mod facts;
 pub mod ledger;
@@ -20,3 +23,7 @@ pub mod plan;
 pub mod probe;
 pub mod reasons;
 pub mod status;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod validate;
+pub mod version;

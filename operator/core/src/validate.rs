@@ -1,0 +1,192 @@
+//! Parse, don't validate: turns a resource into a [`ValidatedCluster`] with every default filled in, or says everything that
+//! is wrong with it at once, each with its path. May read the resource, the facts and the platform's capabilities; writes
+//! nothing back. Pure.
+
+mod cluster;
+mod dependencies;
+mod facts;
+mod fields;
+mod parts;
+mod queue;
+mod roles;
+mod secrets;
+mod settings;
+mod violations;
+
+use std::collections::BTreeMap;
+
+use milvus_crds::{DeletionPolicy, MilvusCluster, MilvusClusterSpec, Mode};
+
+use crate::capabilities::Capabilities;
+use crate::component::Component;
+use crate::desired::{Logging, Network};
+use crate::facts::Facts;
+use crate::names::{ClusterKey, ClusterRef};
+use crate::version::{DEFAULT_IMAGE, Features, MilvusVersion};
+
+pub use cluster::{
+    Credentials, Etcd, EtcdMembers, ExternalEtcd, Gateway, GatewayPki, JavaPart, Part, Pulsar,
+    Queue, Secret, Storage, StorageKind, Tls, ValidatedCluster,
+};
+pub use secrets::{
+    GeneratedSecret, GeneratedSecretKind, generated_secrets_needed, secrets_referenced,
+};
+pub use violations::Violation;
+
+use violations::Findings;
+
+/// What every rule may look at.
+pub(crate) struct Input<'a> {
+    pub(crate) resource: &'a MilvusCluster,
+    pub(crate) spec: &'a MilvusClusterSpec,
+    pub(crate) facts: &'a Facts,
+    pub(crate) capabilities: &'a Capabilities,
+    pub(crate) mode: Mode,
+    pub(crate) version: MilvusVersion,
+    pub(crate) features: Features,
+}
+
+/// Understands a resource.
+///
+/// # Errors
+/// Everything that stands in its way, not just the first.
+pub fn validate(
+    resource: &MilvusCluster,
+    facts: &Facts,
+    capabilities: &Capabilities,
+) -> Result<ValidatedCluster, Vec<Violation>> {
+    let mut findings = Findings::default();
+    let spec = &resource.spec;
+    let (version, features) = version(spec, &mut findings);
+    let input = Input {
+        resource,
+        spec,
+        facts,
+        capabilities,
+        mode: spec.mode.unwrap_or_default(),
+        version,
+        features,
+    };
+    fields::check(&input, &mut findings);
+    settings::check(&input, &mut findings);
+    let queue = queue::queue(&input, &mut findings);
+    let etcd = dependencies::etcd(&input, &mut findings);
+    let storage = dependencies::storage(&input, &mut findings);
+    let roles = roles::roles(&input, queue.kind(), &mut findings);
+    let gateway = roles::gateway(&input, &mut findings);
+    let (client_port, service_type) = roles::serving(&input, &mut findings);
+    let external = matches!(etcd, Etcd::External(_))
+        || matches!(storage.kind, StorageKind::External { .. })
+        || matches!(
+            queue,
+            Queue::ExternalPulsar { .. } | Queue::ExternalKafka { .. }
+        );
+    let mut cluster = ValidatedCluster {
+        cluster: identity(resource),
+        mode: input.mode,
+        version,
+        features,
+        roles,
+        etcd,
+        storage,
+        queue,
+        config: spec.config.clone(),
+        hook_config: spec.hook_config.clone(),
+        client_port,
+        service_type,
+        gateway,
+        network: Network {
+            internal: !external,
+            mtu: spec.swarm.mtu.and_then(|mtu| u32::try_from(mtu).ok()),
+        },
+        logging: logging(&input),
+        deletion: deletion(spec),
+        adopt: spec.adopt,
+        notices: Vec::new(),
+    };
+    facts::check(&input, &cluster, &mut findings);
+    if findings.violations.is_empty() {
+        cluster.notices = findings.notices;
+        Ok(cluster)
+    } else {
+        Err(findings.violations)
+    }
+}
+
+/// The key, uid and generation of a resource.
+pub fn identity(resource: &MilvusCluster) -> ClusterRef {
+    let meta = &resource.metadata;
+    ClusterRef {
+        key: ClusterKey::new(
+            meta.namespace.clone().unwrap_or_else(|| "default".into()),
+            meta.name.clone().unwrap_or_default(),
+        ),
+        uid: meta.uid.clone().unwrap_or_default(),
+        generation: meta.generation.unwrap_or_default(),
+    }
+}
+
+/// What happens to the volumes of each component when the resource is deleted. Needs no valid resource.
+pub fn deletion(spec: &MilvusClusterSpec) -> BTreeMap<Component, DeletionPolicy> {
+    let default = spec.deletion_policy.unwrap_or_default();
+    let of = |own: Option<DeletionPolicy>| own.unwrap_or(default);
+    let dependencies = &spec.dependencies;
+    let pulsar = of(dependencies.pulsar.in_cluster.deletion_policy);
+    BTreeMap::from([
+        (
+            Component::Etcd,
+            of(dependencies.etcd.in_cluster.deletion_policy),
+        ),
+        (
+            Component::Minio,
+            of(dependencies.storage.in_cluster.deletion_policy),
+        ),
+        (Component::Zookeeper, pulsar),
+        (Component::Bookkeeper, pulsar),
+        (Component::Standalone, default),
+    ])
+}
+
+/// The version in force. What cannot be read is refused, and the tested version stands in for the rest of the rules.
+fn version(spec: &MilvusClusterSpec, findings: &mut Findings) -> (MilvusVersion, Features) {
+    let components = &spec.components;
+    let (field, version) = match &components.version {
+        Some(text) => ("spec.components.version", MilvusVersion::parse(text)),
+        None => (
+            "spec.components.image",
+            MilvusVersion::from_image(components.image.as_deref().unwrap_or(DEFAULT_IMAGE)),
+        ),
+    };
+    match version.and_then(|version| Ok((version, version.features()?))) {
+        Ok(known) => known,
+        Err(error) => {
+            findings.invalid(field, error.to_string());
+            tested_version()
+        }
+    }
+}
+
+fn tested_version() -> (MilvusVersion, Features) {
+    let version = MilvusVersion::new(2, 3, 5);
+    (version, version.features_of_known())
+}
+
+/// Swarm keeps every line that a container ever wrote unless told otherwise.
+fn logging(input: &Input<'_>) -> Option<Logging> {
+    if input.capabilities.escape_hatch != "swarm" {
+        return None;
+    }
+    let asked = input.spec.swarm.logging.clone().unwrap_or_default();
+    let driver = asked.driver.unwrap_or_else(|| "json-file".to_owned());
+    let mut options = asked.options;
+    if options.is_empty() && driver == "json-file" {
+        options = BTreeMap::from([
+            ("max-file".to_owned(), "3".to_owned()),
+            ("max-size".to_owned(), "100m".to_owned()),
+        ]);
+    }
+    Some(Logging { driver, options })
+}
+
+#[cfg(test)]
+mod tests;

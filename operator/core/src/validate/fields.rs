@@ -1,0 +1,107 @@
+//! Fields of the type that nothing acts on: refused with their path, never ignored. Pure.
+
+use milvus_crds::{Components, SwarmComponents};
+
+use super::Input;
+use super::violations::Findings;
+use crate::component::Component;
+use crate::components;
+
+pub(super) fn check(input: &Input<'_>, findings: &mut Findings) {
+    not_yet(input, findings);
+    other_platform(input, findings);
+    placement_of_nobody(input, findings);
+}
+
+/// What the type has and this release does not do.
+fn not_yet(input: &Input<'_>, findings: &mut Findings) {
+    let spec = input.spec;
+    for (set, field, what) in [
+        (
+            spec.stopped == Some(true),
+            "spec.stopped",
+            "stopping a cluster; delete it with deletionPolicy Retain and apply it again with adopt",
+        ),
+        (spec.backup.is_some(), "spec.backup", "backups"),
+        (spec.monitoring.is_some(), "spec.monitoring", "monitoring"),
+    ] {
+        if set {
+            findings.not_yet(field, what);
+        }
+    }
+    for name in Components::NAMES {
+        let Some(role) = spec.components.get(name) else {
+            continue;
+        };
+        let path = format!("spec.components.{name}");
+        for (set, field, what) in [
+            (role.paused == Some(true), "paused", "pausing a role"),
+            (
+                role.autoscaling.is_some(),
+                "autoscaling",
+                "autoscaling; set replicas",
+            ),
+            (
+                role.update.is_some(),
+                "update",
+                "update strategies; processes are replaced one at a time, stop first",
+            ),
+            (!role.groups.is_empty(), "groups", "groups of a role"),
+        ] {
+            if set {
+                findings.not_yet(format!("{path}.{field}"), what);
+            }
+        }
+    }
+}
+
+/// Settings of another platform.
+fn other_platform(input: &Input<'_>, findings: &mut Findings) {
+    let spec = input.spec;
+    let platform = input.capabilities.platform;
+    let ours = input.capabilities.escape_hatch;
+    if spec.swarm != Default::default() && ours != "swarm" {
+        findings.unsupported(
+            "spec.swarm",
+            platform,
+            "these settings are Docker Swarm's; remove the block",
+        );
+    }
+    if spec.kubernetes != Default::default() {
+        if ours == "kubernetes" {
+            findings.not_yet("spec.kubernetes", "pod settings");
+        } else {
+            findings.unsupported(
+                "spec.kubernetes",
+                platform,
+                "these settings are Kubernetes'; remove the block",
+            );
+        }
+    }
+}
+
+/// Swarm placement of a component that this cluster does not have.
+fn placement_of_nobody(input: &Input<'_>, findings: &mut Findings) {
+    let dependencies = &input.spec.dependencies;
+    for component in Component::ALL {
+        let name = components::resource_name(component);
+        let blocks: &SwarmComponents = &input.spec.swarm.components;
+        if blocks.get(name).is_none() {
+            continue;
+        }
+        let gone = match component {
+            Component::Etcd => dependencies.etcd.external,
+            Component::Minio => dependencies.storage.external,
+            Component::Zookeeper | Component::Bookkeeper | Component::Broker => {
+                dependencies.pulsar.external
+            }
+            role => role.is_milvus() && !input.features.has(role),
+        };
+        if gone {
+            findings.invalid(
+                format!("spec.swarm.components.{name}"),
+                "this cluster has no such processes; remove the block",
+            );
+        }
+    }
+}
