@@ -1,1 +1,23 @@
-//! sim
+//! A whole platform in memory: nodes, objects, processes with volumes, a virtual clock and seeded faults, driven by the real
+//! decisions of `milvus-core`. What it proves are the promises of the operator: it converges after any fault, then writes
+//! nothing, never opens data that is not a member's own, never deletes what it was not told to, and says only what it
+//! knows. For tests; nothing here talks to anything.
+
+mod apply;
+mod backend;
+mod faults;
+mod observe;
+mod operator;
+mod oracle;
+mod probes;
+mod render;
+pub mod scenario;
+mod tasks;
+mod world;
+
+pub use backend::SimBackend;
+pub use faults::{Fault, Faults};
+pub use operator::{Operator, PassReport, Store};
+pub use render::Native;
+pub use tasks::{Task, TaskState};
+pub use world::{CAPABILITIES, Object, Options, SimNode, World, Write};

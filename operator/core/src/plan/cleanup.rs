@@ -1,7 +1,7 @@
 //! Objects of ours that nothing asks for any more. Removed last, so that a refusal holds nothing else up.
 
 use crate::action::{Action, RemoveCause};
-use crate::desired::Shape;
+use crate::component::Component;
 use crate::observed::Owner;
 use crate::outline::ObjectClass;
 use crate::plan::{Draft, View};
@@ -11,17 +11,14 @@ pub(super) fn remove(view: &View<'_>, draft: &mut Draft) {
         if object.owner != Owner::Ours {
             continue;
         }
-        let cause = if view.input.outline.contains_key(id) {
-            let finished = object.workload.is_some_and(|key| {
-                let job = view
-                    .workload(key.component)
-                    .is_some_and(|w| w.shape == Shape::Job);
-                job && view.input.ledger.is_bootstrapped(key.component)
-            });
-            if !finished {
-                continue;
-            }
+        let finished = object.workload.is_some_and(|key| {
+            key.component == Component::PulsarInit
+                && view.input.ledger.is_bootstrapped(key.component)
+        });
+        let cause = if finished {
             RemoveCause::Finished
+        } else if view.input.outline.contains_key(id) {
+            continue;
         } else if object.class == ObjectClass::Prerequisite {
             if object.in_use {
                 continue; // its users are changed first

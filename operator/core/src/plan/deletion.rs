@@ -29,26 +29,9 @@ pub struct DeletionPolicies {
 impl DeletionPolicies {
     /// Reads them from a spec, valid or not.
     pub fn from_spec(spec: &MilvusClusterSpec) -> Self {
-        let dependencies = &spec.dependencies;
-        let pulsar = dependencies.pulsar.in_cluster.deletion_policy;
-        let by_component = [
-            (
-                Component::Etcd,
-                dependencies.etcd.in_cluster.deletion_policy,
-            ),
-            (
-                Component::Minio,
-                dependencies.storage.in_cluster.deletion_policy,
-            ),
-            (Component::Zookeeper, pulsar),
-            (Component::Bookkeeper, pulsar),
-        ]
-        .into_iter()
-        .filter_map(|(component, policy)| Some((component, policy?)))
-        .collect();
         Self {
             default: spec.deletion_policy.unwrap_or_default(),
-            by_component,
+            by_component: crate::validate::deletion(spec),
         }
     }
 

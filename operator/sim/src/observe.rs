@@ -1,0 +1,198 @@
+//! Looking at the platform: what is ours, what differs, what runs. May be made to show an older state.
+
+use jiff::SignedDuration;
+use milvus_core::component::WorkloadKey;
+use milvus_core::names::ClusterRef;
+use milvus_core::observed::{
+    Difference, DifferenceCause, Instance, InstanceState, Observed, ObservedObject, Owner,
+};
+use milvus_core::outline::{ObjectClass, ObjectId, Revision};
+use milvus_platform::{Class, PlatformError, Rendered};
+use rand::Rng;
+
+use crate::render::{Native, revision};
+use crate::tasks::{Task, TaskState};
+use crate::world::{Object, World};
+
+impl World {
+    /// One look at a cluster.
+    ///
+    /// # Errors
+    /// When the platform does not answer.
+    pub fn observe(
+        &mut self,
+        cluster: &ClusterRef,
+        rendered: Option<&Rendered<Native>>,
+    ) -> Result<Observed, PlatformError> {
+        if self.rng.random_range(0..100) < self.faults.unreachable {
+            return Err(PlatformError::new(
+                Class::Transient,
+                "list services",
+                "the platform does not answer",
+            ));
+        }
+        let look = self.look(cluster, rendered);
+        let versions: std::collections::BTreeMap<ObjectId, u64> = self
+            .objects
+            .iter()
+            .map(|(id, o)| (id.clone(), o.version))
+            .collect();
+        self.looks.push((self.now, look.clone(), versions.clone()));
+        let keep = self.now - SignedDuration::from_secs(3);
+        self.looks.retain(|(at, ..)| *at >= keep);
+        if self.rng.random_range(0..100) < self.faults.stale {
+            let pick = self.rng.random_range(0..self.looks.len());
+            if let Some((_, look, seen)) = self.looks.get(pick).cloned() {
+                self.seen = seen;
+                return Ok(look);
+            }
+        }
+        self.seen = versions;
+        Ok(look)
+    }
+
+    fn look(&self, cluster: &ClusterRef, rendered: Option<&Rendered<Native>>) -> Observed {
+        let stack = cluster.key.stack();
+        let prefix = format!("{stack}_");
+        let objects = self
+            .objects
+            .iter()
+            .filter(|(id, _)| id.name.starts_with(&prefix))
+            .filter(|(id, o)| {
+                o.uid.is_some() || rendered.is_some_and(|r| r.native.contains_key(id))
+            })
+            .map(|(id, o)| (id.clone(), self.look_at(id, o, cluster, rendered)))
+            .collect();
+        let mut instances: Vec<Instance> = self
+            .tasks
+            .iter()
+            .filter(|t| t.object.0.name.starts_with(&prefix))
+            .map(|t| self.instance(t))
+            .collect();
+        instances.reverse();
+        Observed {
+            at: self.now,
+            objects,
+            instances,
+            topology: self.topology(),
+            probes: std::collections::BTreeMap::new(),
+        }
+    }
+
+    fn look_at(
+        &self,
+        id: &ObjectId,
+        object: &Object,
+        cluster: &ClusterRef,
+        rendered: Option<&Rendered<Native>>,
+    ) -> ObservedObject {
+        let owner = match &object.uid {
+            None => Owner::Foreign,
+            Some(uid) if *uid == cluster.uid => Owner::Ours,
+            Some(uid) => Owner::Predecessor { uid: uid.clone() },
+        };
+        let wanted = rendered.and_then(|r| r.native.get(id));
+        let difference = wanted
+            .filter(|_| owner == Owner::Ours)
+            .and_then(|w| self.difference(object, w));
+        let of_object = |t: &&Task| t.object.1 == object.native_id;
+        let updating = self.tasks.iter().filter(of_object).any(|t| {
+            t.wanted
+                && (t.native.fields != object.native.fields || t.references != object.references)
+        });
+        ObservedObject {
+            native_id: object.native_id.clone(),
+            owner,
+            class: object.native.class,
+            workload: object.native.workload,
+            revision: Some(Revision(object.revision.clone())),
+            difference,
+            replicas: object.replicas,
+            in_use: self.in_use(id),
+            updating,
+            update_stalled: None,
+        }
+    }
+
+    fn difference(&self, object: &Object, wanted: &Native) -> Option<Difference> {
+        let mut fields: Vec<String> = wanted
+            .fields
+            .iter()
+            .filter(|(k, v)| object.native.fields.get(*k) != Some(*v))
+            .map(|(k, _)| k.clone())
+            .collect();
+        let mut cause = if object.revision == revision(wanted) {
+            DifferenceCause::EditedByHand
+        } else {
+            DifferenceCause::Spec
+        };
+        let mut restarts = !fields.is_empty();
+        let stale_reference = wanted.class == ObjectClass::Workload
+            && wanted.uses.iter().any(|used| {
+                self.objects
+                    .get(used)
+                    .is_some_and(|o| object.references.get(used) != Some(&o.native_id))
+            });
+        if stale_reference {
+            if fields.is_empty() {
+                cause = DifferenceCause::Reference;
+            }
+            fields.push("References".to_owned());
+            restarts = true;
+        }
+        if object.replicas != wanted.replicas {
+            fields.push("Replicas".to_owned());
+        }
+        fields.sort();
+        (!fields.is_empty()).then_some(Difference {
+            cause,
+            fields,
+            restarts,
+        })
+    }
+
+    fn instance(&self, task: &Task) -> Instance {
+        let node_down = task
+            .node
+            .as_ref()
+            .and_then(|n| self.nodes.get(n))
+            .is_some_and(|n| !n.node.up);
+        let state = match &task.state {
+            state if node_down && !task.ended() => {
+                let _ = state;
+                InstanceState::Lost
+            }
+            TaskState::Pending(reason) => InstanceState::Pending {
+                reason: reason.clone(),
+            },
+            TaskState::Preparing => InstanceState::Preparing,
+            TaskState::Starting => InstanceState::Starting,
+            TaskState::Running => InstanceState::Running,
+            TaskState::Complete => InstanceState::Complete,
+            TaskState::Failed(message) => InstanceState::Failed {
+                message: message.clone(),
+            },
+            TaskState::Rejected(message) => InstanceState::Rejected {
+                message: message.clone(),
+            },
+            TaskState::Shutdown => InstanceState::Shutdown,
+        };
+        let current = self.objects.get(&task.object.0).is_some_and(|o| {
+            o.native_id == task.object.1
+                && o.native.fields == task.native.fields
+                && o.references == task.references
+        });
+        Instance {
+            workload: WorkloadKey { ..task.key },
+            id: task.id.clone(),
+            slot: Some(task.slot),
+            node: task.node.clone(),
+            wanted: task.wanted,
+            state,
+            address: task.address.parse().ok(),
+            since: Some(task.since),
+            image: task.native.image.clone(),
+            current,
+        }
+    }
+}

@@ -1,0 +1,499 @@
+//! Processes: how the platform's own orchestrator makes, moves and stops them, and what they do to volumes. Modelled on
+//! Swarm, faults included: stop-first gives up after a minute, a process on a node that is down still reads as running, a
+//! volume that is not on the node is made empty without a word.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use milvus_core::component::{Component, WorkloadKey};
+use milvus_core::outline::{ObjectClass, ObjectId};
+
+use crate::render::Native;
+use crate::world::World;
+
+/// One process.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Id.
+    pub id: String,
+    /// Its object's name and id.
+    pub object: (ObjectId, String),
+    /// Uid in its object's label.
+    pub uid: String,
+    /// Which workload.
+    pub key: WorkloadKey,
+    /// Slot.
+    pub slot: u64,
+    /// Node.
+    pub node: Option<String>,
+    /// The platform wants it to run.
+    pub wanted: bool,
+    /// What it does.
+    pub state: TaskState,
+    /// Since when.
+    pub since: Timestamp,
+    /// What it was made from.
+    pub native: Native,
+    /// What that referred to.
+    pub references: BTreeMap<ObjectId, String>,
+    /// Address in the network.
+    pub address: String,
+    /// When it does the next thing by itself.
+    pub next: Timestamp,
+    /// When it was told to stop.
+    pub told: Option<Timestamp>,
+}
+
+/// What a process does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// Not placed; why.
+    Pending(String),
+    /// Its image is fetched.
+    Preparing,
+    /// Started.
+    Starting,
+    /// Runs, and comes up until [`Task::next`].
+    Running,
+    /// Ended well.
+    Complete,
+    /// Ended by itself.
+    Failed(String),
+    /// Could not be started.
+    Rejected(String),
+    /// Was stopped.
+    Shutdown,
+}
+
+impl Task {
+    /// Whether a process is there.
+    pub fn alive(&self) -> bool {
+        matches!(self.state, TaskState::Starting | TaskState::Running)
+    }
+
+    pub(crate) fn ended(&self) -> bool {
+        matches!(
+            self.state,
+            TaskState::Complete
+                | TaskState::Failed(_)
+                | TaskState::Rejected(_)
+                | TaskState::Shutdown
+        )
+    }
+}
+
+const STEP: Duration = Duration::from_millis(100);
+/// After this the platform takes a stopping process for stopped.
+const STOP_PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+const RESTART_DELAY: SignedDuration = SignedDuration::from_secs(5);
+const NODE_PATIENCE: SignedDuration = SignedDuration::from_secs(15);
+
+impl World {
+    /// Lets time pass.
+    pub fn advance(&mut self, by: Duration) {
+        let until = self.now + by;
+        while self.now < until {
+            self.now = (self.now + STEP).min(until);
+            self.nodes_step();
+            self.orchestrate();
+            self.run_tasks();
+        }
+    }
+
+    fn nodes_step(&mut self) {
+        let now = self.now;
+        for node in self.nodes.values_mut() {
+            if let Some(cut) = node.cut {
+                if now.duration_since(cut) >= NODE_PATIENCE {
+                    node.node.up = false;
+                }
+                continue;
+            }
+        }
+        let cut: BTreeSet<String> = self
+            .nodes
+            .iter()
+            .filter(|(_, n)| n.cut.is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        // What was on a node that came back has ended; the platform hears of it now.
+        for task in &mut self.tasks {
+            let Some(node) = &task.node else { continue };
+            if !cut.contains(node) && task.alive() && task.address.is_empty() {
+                task.state = if task.wanted {
+                    TaskState::Failed("node restarted".to_owned())
+                } else {
+                    TaskState::Shutdown
+                };
+                task.since = now;
+                if task.wanted {
+                    task.wanted = false;
+                    self.ended.insert((task.object.0.clone(), task.slot), now);
+                }
+            } else if cut.contains(node) && task.alive() {
+                task.address.clear(); // the process is gone, the record stays
+            }
+        }
+    }
+
+    fn orchestrate(&mut self) {
+        let live: BTreeMap<ObjectId, String> = self
+            .objects
+            .iter()
+            .map(|(id, o)| (id.clone(), o.native_id.clone()))
+            .collect();
+        let now = self.now;
+        for task in &mut self.tasks {
+            if task.wanted && live.get(&task.object.0) != Some(&task.object.1) {
+                task.wanted = false;
+                task.told.get_or_insert(now);
+            }
+        }
+        let ids: Vec<ObjectId> = self
+            .objects
+            .iter()
+            .filter(|(_, o)| o.native.class == ObjectClass::Workload && o.native.workload.is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in ids {
+            self.orchestrate_one(&id);
+        }
+    }
+
+    fn orchestrate_one(&mut self, id: &ObjectId) {
+        let Some(object) = self.objects.get(id).cloned() else {
+            return;
+        };
+        let (Some(key), Some(uid)) = (object.native.workload, object.uid.clone()) else {
+            return;
+        };
+        let now = self.now;
+        let of_object = |t: &Task| t.object.1 == object.native_id;
+        if object.native.job
+            && self.tasks.iter().any(|t| {
+                of_object(t)
+                    && t.state == TaskState::Complete
+                    && t.native.fields == object.native.fields
+            })
+        {
+            return;
+        }
+        let slots: Vec<(u64, Option<String>)> = match object.replicas {
+            Some(n) => (1..=u64::from(n)).map(|s| (s, None)).collect(),
+            None => self
+                .nodes
+                .values()
+                .enumerate()
+                .filter(|(_, n)| object.native.admits(&n.node))
+                .map(|(i, n)| (i as u64 + 1, Some(n.node.id.clone())))
+                .collect(),
+        };
+        let wanted_slots: BTreeSet<u64> = slots.iter().map(|(s, _)| *s).collect();
+        let up: BTreeSet<String> = self
+            .nodes
+            .iter()
+            .filter(|(_, n)| n.node.up)
+            .map(|(id, _)| id.clone())
+            .collect();
+        let mut rolling = self.tasks.iter().any(|t| {
+            of_object(t)
+                && t.wanted
+                && !t.ended()
+                && t.state != TaskState::Running
+                && !matches!(t.state, TaskState::Pending(_))
+        });
+        for task in self.tasks.iter_mut().filter(|t| of_object(t) && t.wanted) {
+            let down = task.node.as_ref().is_some_and(|n| !up.contains(n));
+            let outdated =
+                task.native.fields != object.native.fields || task.references != object.references;
+            if !wanted_slots.contains(&task.slot) || down {
+                task.wanted = false;
+                task.told.get_or_insert(now);
+            } else if outdated && (!rolling || task.state != TaskState::Running) {
+                task.wanted = false;
+                task.told.get_or_insert(now);
+                rolling = true;
+            }
+        }
+        for (slot, node) in slots {
+            let of_slot = |t: &&Task| of_object(t) && t.slot == slot;
+            if self
+                .tasks
+                .iter()
+                .filter(of_slot)
+                .any(|t| t.wanted && !t.ended())
+            {
+                continue;
+            }
+            let stopping = self.tasks.iter().filter(of_slot).any(|t| {
+                !t.ended()
+                    && t.node.as_ref().is_none_or(|n| up.contains(n))
+                    && t.told
+                        .is_none_or(|told| now.duration_since(told) < STOP_PATIENCE)
+            });
+            let resting = self
+                .ended
+                .get(&(id.clone(), slot))
+                .is_some_and(|at| now.duration_since(*at) < RESTART_DELAY);
+            if stopping || resting {
+                continue;
+            }
+            let task = Task {
+                id: self.id("task"),
+                object: (id.clone(), object.native_id.clone()),
+                uid: uid.clone(),
+                key,
+                slot,
+                node,
+                wanted: true,
+                state: TaskState::Pending(String::new()),
+                since: now,
+                native: object.native.clone(),
+                references: object.references.clone(),
+                address: String::new(),
+                next: now,
+                told: None,
+            };
+            self.tasks.push(task);
+            self.forget_old(&object.native_id, slot);
+        }
+    }
+
+    /// The platform keeps the last few records of a slot.
+    fn forget_old(&mut self, native_id: &str, slot: u64) {
+        let old: Vec<String> = self
+            .tasks
+            .iter()
+            .filter(|t| t.object.1 == native_id && t.slot == slot && t.ended())
+            .map(|t| t.id.clone())
+            .collect();
+        if old.len() > 5 {
+            let drop: BTreeSet<&String> = old.iter().take(old.len() - 5).collect();
+            self.tasks.retain(|t| !drop.contains(&t.id));
+        }
+    }
+
+    fn run_tasks(&mut self) {
+        for index in 0..self.tasks.len() {
+            self.run_task(index);
+        }
+        // Records of removed services go with their last process.
+        let live: BTreeSet<String> = self.objects.values().map(|o| o.native_id.clone()).collect();
+        self.tasks
+            .retain(|t| live.contains(&t.object.1) || !t.ended());
+    }
+
+    fn run_task(&mut self, index: usize) {
+        let now = self.now;
+        let Some(task) = self.tasks.get(index).cloned() else {
+            return;
+        };
+        if task.ended() {
+            return;
+        }
+        if task
+            .node
+            .as_ref()
+            .and_then(|n| self.nodes.get(n))
+            .is_some_and(|n| n.cut.is_some())
+        {
+            return; // nothing is heard of it
+        }
+        if !task.wanted {
+            self.stop_task(index, &task);
+            return;
+        }
+        match &task.state {
+            TaskState::Pending(_) => self.schedule(index, &task),
+            TaskState::Preparing if now >= task.next => {
+                if task.native.image.contains("missing") {
+                    let message = format!("No such image: {}", task.native.image);
+                    self.end(index, TaskState::Rejected(message));
+                } else {
+                    let next = now + self.millis(200, 600);
+                    self.set(index, TaskState::Starting, next);
+                    self.open_volumes(&task);
+                    let address = self.id("10.1.0.");
+                    self.tasks[index].address = short_address(&address);
+                }
+            }
+            TaskState::Starting if now >= task.next => {
+                let next = now + self.millis(300, 1500);
+                self.set(index, TaskState::Running, next);
+                self.needs_met(index, &task);
+            }
+            TaskState::Running if now >= task.next => self.live(index, &task),
+            _ => {}
+        }
+    }
+
+    fn stop_task(&mut self, index: usize, task: &Task) {
+        if !task.alive() {
+            self.set(index, TaskState::Shutdown, self.now);
+            return;
+        }
+        let told = *self.tasks[index].told.get_or_insert(self.now);
+        // Decided once, from the task's own name, so that it does not depend on how often time is looked at.
+        let digit = task.id.bytes().last().unwrap_or(b'0') % 10;
+        let takes = if self.options.slow_stops && digit == 7 {
+            SignedDuration::from_secs(80)
+        } else {
+            SignedDuration::from_millis(300 + 300 * i64::from(digit))
+        };
+        if self.now.duration_since(told) >= takes {
+            self.set(index, TaskState::Shutdown, self.now);
+        }
+    }
+
+    fn schedule(&mut self, index: usize, task: &Task) {
+        let used: u64 = 0;
+        let mut reason = String::from("no suitable node (scheduling constraints not satisfied)");
+        let mut best: Option<(usize, String)> = None;
+        for (id, node) in &self.nodes {
+            if task.node.as_ref().is_some_and(|own| own != id) || !task.native.admits(&node.node) {
+                continue;
+            }
+            let here = self
+                .tasks
+                .iter()
+                .filter(|t| !t.ended() && t.node.as_ref() == Some(id) && t.id != task.id);
+            let reserved: u64 = here.clone().map(|t| t.native.memory).sum();
+            if used + reserved + task.native.memory > node.node.memory {
+                reason = "no suitable node (insufficient resources on 1 node)".to_owned();
+                continue;
+            }
+            let taken = task.native.port.is_some()
+                && here.clone().any(|t| t.native.port == task.native.port);
+            if taken {
+                reason = "no suitable node (host-mode port already in use on 1 node)".to_owned();
+                continue;
+            }
+            let load = here.count();
+            if best.as_ref().is_none_or(|(least, _)| load < *least) {
+                best = Some((load, id.clone()));
+            }
+        }
+        match best {
+            Some((_, node)) => {
+                let next = self.now + self.millis(100, 700);
+                self.tasks[index].node = Some(node);
+                self.set(index, TaskState::Preparing, next);
+            }
+            None => {
+                if task.state != TaskState::Pending(reason.clone()) {
+                    self.set(index, TaskState::Pending(reason), self.now);
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, index: usize, state: TaskState, next: Timestamp) {
+        let now = self.now;
+        let task = &mut self.tasks[index];
+        task.state = state;
+        task.since = now;
+        task.next = next;
+    }
+
+    fn end(&mut self, index: usize, state: TaskState) {
+        let now = self.now;
+        let task = &mut self.tasks[index];
+        task.state = state;
+        task.since = now;
+        task.wanted = false;
+        self.ended.insert((task.object.0.clone(), task.slot), now);
+    }
+
+    /// A process of Milvus that finds nobody home ends by itself.
+    fn needs_met(&mut self, index: usize, task: &Task) {
+        let lacking: Vec<Component> = task
+            .native
+            .needs
+            .iter()
+            .copied()
+            .filter(|c| !self.serves(&task.uid, *c))
+            .collect();
+        if !lacking.is_empty() {
+            let names: Vec<&str> = lacking.iter().map(|c| c.name()).collect();
+            self.crash_loops
+                .push(format!("{} without {}", task.key, names.join(", ")));
+            self.end(
+                index,
+                TaskState::Failed(format!("exit code 1: cannot reach {}", names.join(", "))),
+            );
+        }
+    }
+
+    fn live(&mut self, index: usize, task: &Task) {
+        if task
+            .native
+            .fields
+            .get("Env")
+            .is_some_and(|e| e.contains("CRASH"))
+        {
+            self.end(
+                index,
+                TaskState::Failed("task: non-zero exit (1)".to_owned()),
+            );
+        } else if task.native.job {
+            self.metadata_written += 1;
+            self.end(index, TaskState::Complete);
+        }
+    }
+
+    /// Opens the data of a member and looks whether it may.
+    fn open_volumes(&mut self, task: &Task) {
+        let Some(node_id) = task.node.clone() else {
+            return;
+        };
+        for volume in &task.native.volumes {
+            let other = self.tasks.iter().find(|t| {
+                t.id != task.id
+                    && t.alive()
+                    && !t.address.is_empty()
+                    && t.node.as_ref() == Some(&node_id)
+                    && t.native.volumes.contains(volume)
+            });
+            if let Some(other) = other {
+                self.violations.push(format!(
+                    "{} and {} are both on volume {volume} of {node_id}",
+                    task.id, other.id
+                ));
+            }
+            match self.homes.get(volume) {
+                Some((home, _)) if *home != node_id => self.violations.push(format!(
+                    "{} started on an empty {volume} on {node_id}; its data is on {home}",
+                    task.key
+                )),
+                Some((_, owner)) if *owner != task.key => self.violations.push(format!(
+                    "{} opened the data of {owner} in {volume}",
+                    task.key
+                )),
+                Some(_) => {}
+                None => {
+                    self.homes
+                        .insert(volume.clone(), (node_id.clone(), task.key));
+                }
+            }
+            if let Some(node) = self.nodes.get_mut(&node_id) {
+                node.volumes.insert(volume.clone(), Some(task.key));
+            }
+        }
+    }
+}
+
+/// The counter in an id as an address.
+fn short_address(id: &str) -> String {
+    let number: u32 = id
+        .rsplit('.')
+        .next()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0);
+    format!(
+        "10.{}.{}.{}",
+        1 + (number >> 16),
+        (number >> 8) & 255,
+        number & 255
+    )
+}
