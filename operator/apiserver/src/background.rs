@@ -1,0 +1,328 @@
+//! Work that no request asks for: events that outlive their use, changes of the store by others,
+//! namespaces that empty, and dependents of owners that are gone.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use serde_json::Value;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, warn};
+
+use crate::builtin::NAMESPACE_FINALIZER;
+use crate::commit::{Decision, record_name};
+use crate::object::{Object, finalizers, metadata_mut, object_mut, set_finalizers};
+use crate::resource::{Flavor, Lane, Resource};
+use crate::server::Shared;
+use crate::status::ApiError;
+use crate::store::Store;
+use crate::strategy::{DeleteOptions, FOREGROUND, ORPHAN, Propagation};
+
+/// How often to look for events past their time.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Changes come in bursts: one look after this long covers them all.
+const SETTLE: Duration = Duration::from_millis(20);
+/// After a failure, look again without waiting for a change.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Starts the tasks. They end when the server is stopped.
+pub(crate) fn spawn(shared: &Arc<Shared>, store: Arc<dyn Store>) {
+    let stop = shared.shutdown.clone();
+    let (sweeper, feed, collector) = (shared.clone(), shared.clone(), shared.clone());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(sweep(sweeper)));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(follow(feed, store)));
+    tokio::spawn(stop.run_until_cancelled_owned(collect(collector)));
+}
+
+async fn sweep(shared: Arc<Shared>) {
+    let mut tick = interval(SWEEP_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let volatile = shared
+            .registry
+            .stored()
+            .filter(|resource| resource.lane() == Lane::Volatile);
+        for resource in volatile {
+            let old = shared
+                .volatile
+                .cache()
+                .older_than(&resource.storage(), shared.limits.event_ttl);
+            shared.remove_quietly(resource, old).await;
+        }
+    }
+}
+
+async fn follow(shared: Arc<Shared>, store: Arc<dyn Store>) {
+    let mut changes = store.changes();
+    while let Some(change) = changes.next().await {
+        let key = match &change {
+            crate::store::Change::Vanished { key } => key.clone(),
+            crate::store::Change::Changed(record) => record.key.clone(),
+        };
+        let resource = shared
+            .registry
+            .stored()
+            .find(|resource| record_name(&resource.storage(), &key).is_some())
+            .cloned();
+        let Some(resource) = resource else {
+            continue;
+        };
+        if let Some(object) = shared.durable.external(&resource, change).await {
+            shared
+                .post_event(
+                    &resource,
+                    &object,
+                    "StoredRecordRestored",
+                    "the stored record of this object was removed from outside and has been written again; use kubectl delete to remove the object",
+                )
+                .await;
+        }
+    }
+    warn!("the store's feed of changes has ended");
+}
+
+/// Deletes what has lost its owner and finishes namespaces and foreground deletions. Each pass looks at
+/// everything: the objects are few, and nothing can be missed.
+async fn collect(shared: Arc<Shared>) {
+    let mut published = shared.durable.cache().subscribe();
+    loop {
+        published.mark_unchanged();
+        let failed = pass(&shared).await;
+        let wait = async {
+            if failed {
+                tokio::time::sleep(RETRY).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            changed = published.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                tokio::time::sleep(SETTLE).await;
+            }
+            () = wait => {}
+        }
+    }
+}
+
+/// What one pass needs to know of an object.
+struct Seen {
+    resource: Arc<Resource>,
+    object: Arc<Object>,
+    owners: Vec<String>,
+    finalizers: Vec<String>,
+}
+
+fn look(shared: &Shared) -> Vec<Seen> {
+    let mut all = Vec::new();
+    let durable = shared.registry.stored().filter(|resource| {
+        resource.lane() == Lane::Durable && resource.flavor != Flavor::Definition
+    });
+    for resource in durable {
+        let (objects, _) = shared.durable.cache().list(&resource.storage(), None);
+        for object in objects {
+            // Only objects that can matter are parsed.
+            let matters = object.deleting || contains(&object.json, b"\"ownerReferences\"");
+            let (owners, held) = if matters {
+                let value = object.value();
+                (owners(&value), finalizers(&value))
+            } else {
+                (Vec::new(), Vec::new())
+            };
+            all.push(Seen {
+                resource: resource.clone(),
+                object,
+                owners,
+                finalizers: held,
+            });
+        }
+    }
+    all
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+fn owners(value: &Value) -> Vec<String> {
+    value
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|owner| owner.get("uid")?.as_str().map(str::to_owned))
+        .collect()
+}
+
+/// One look at everything. Says whether something failed.
+async fn pass(shared: &Arc<Shared>) -> bool {
+    let all = look(shared);
+    let uids: BTreeSet<&str> = all.iter().map(|seen| seen.object.uid.as_str()).collect();
+    let mut failed = false;
+    let mut note = |what: &str, result: Result<(), ApiError>| {
+        if let Err(error) = result
+            && error.reason != "NotFound"
+            && error.reason != "Conflict"
+        {
+            warn!(%error, "cannot {what}");
+            failed = true;
+        }
+    };
+    for seen in &all {
+        let orphaned =
+            !seen.owners.is_empty() && !seen.owners.iter().any(|owner| uids.contains(&**owner));
+        if orphaned && !seen.object.deleting {
+            debug!(name = seen.object.name.name, "all owners are gone");
+            note(
+                "delete an object whose owners are gone",
+                delete(shared, seen, None).await,
+            );
+        }
+        if !seen.object.deleting {
+            continue;
+        }
+        let dependents: Vec<&Seen> = all
+            .iter()
+            .filter(|other| other.owners.contains(&seen.object.uid))
+            .collect();
+        if seen.finalizers.iter().any(|held| held == FOREGROUND) {
+            for dependent in dependents.iter().filter(|other| !other.object.deleting) {
+                note(
+                    "delete a dependent",
+                    delete(shared, dependent, Some(Propagation::Foreground)).await,
+                );
+            }
+            if dependents.is_empty() {
+                note(
+                    "finish a foreground deletion",
+                    release(shared, seen, FOREGROUND).await,
+                );
+            }
+        } else if seen.finalizers.iter().any(|held| held == ORPHAN) {
+            for dependent in &dependents {
+                note(
+                    "release a dependent",
+                    disown(shared, dependent, &seen.object.uid).await,
+                );
+            }
+            if dependents.is_empty() {
+                note(
+                    "finish an orphaning deletion",
+                    release(shared, seen, ORPHAN).await,
+                );
+            }
+        }
+        if seen.resource.flavor == Flavor::Namespace {
+            note(
+                "empty a namespace",
+                empty_namespace(shared, seen, &all).await,
+            );
+        }
+    }
+    failed
+}
+
+async fn delete(
+    shared: &Shared,
+    seen: &Seen,
+    propagation: Option<Propagation>,
+) -> Result<(), ApiError> {
+    let options = DeleteOptions {
+        propagation,
+        uid: Some(seen.object.uid.clone()),
+        ..DeleteOptions::default()
+    };
+    shared
+        .delete(seen.resource.clone(), seen.object.name.clone(), options)
+        .await?;
+    Ok(())
+}
+
+/// Changes an object if it is still the one that was seen.
+async fn change(
+    shared: &Shared,
+    seen: &Seen,
+    edit: impl FnOnce(&mut Value) + Send + 'static,
+) -> Result<(), ApiError> {
+    let resource = seen.resource.clone();
+    let version = seen.object.version;
+    let name = seen.object.name.clone();
+    shared
+        .committer(&resource)
+        .transact(resource.clone(), name.clone(), move |current, _| {
+            let current = current
+                .filter(|current| current.version == version)
+                .ok_or_else(|| ApiError::modified(&resource, &name.name))?;
+            let mut value = current.value();
+            edit(&mut value);
+            let spec_holds = resource.flavor == Flavor::Namespace
+                && value
+                    .pointer("/spec/finalizers")
+                    .and_then(Value::as_array)
+                    .is_some_and(|held| !held.is_empty());
+            let decision = if current.deleting && finalizers(&value).is_empty() && !spec_holds {
+                Decision::Remove(value)
+            } else {
+                Decision::Put(value)
+            };
+            Ok((decision, ()))
+        })
+        .await?;
+    Ok(())
+}
+
+async fn release(shared: &Shared, seen: &Seen, finalizer: &'static str) -> Result<(), ApiError> {
+    change(shared, seen, move |value| {
+        let mut held = finalizers(value);
+        held.retain(|name| name != finalizer);
+        set_finalizers(value, &held);
+    })
+    .await
+}
+
+async fn disown(shared: &Shared, seen: &Seen, owner: &str) -> Result<(), ApiError> {
+    let owner = owner.to_owned();
+    change(shared, seen, move |value| {
+        let metadata = metadata_mut(value);
+        if let Some(Value::Array(owners)) = metadata.get_mut("ownerReferences") {
+            owners.retain(|entry| entry.get("uid").and_then(Value::as_str) != Some(&owner));
+            if owners.is_empty() {
+                metadata.remove("ownerReferences");
+            }
+        }
+    })
+    .await
+}
+
+async fn empty_namespace(shared: &Shared, namespace: &Seen, all: &[Seen]) -> Result<(), ApiError> {
+    let name = &namespace.object.name.name;
+    let contents: Vec<&Seen> = all
+        .iter()
+        .filter(|seen| seen.object.name.namespace == *name)
+        .collect();
+    for seen in contents.iter().filter(|seen| !seen.object.deleting) {
+        delete(shared, seen, Some(Propagation::Background)).await?;
+    }
+    // Asked again under the lock of the next pass; until then something may hold a finalizer.
+    if !contents.is_empty() {
+        return Ok(());
+    }
+    if let Some(events) = shared.registry.flavor(Flavor::CoreEvent) {
+        let (left, _) = shared.volatile.cache().list(&events.storage(), Some(name));
+        let names = left.iter().map(|event| event.name.clone()).collect();
+        shared.remove_quietly(events, names).await;
+    }
+    change(shared, namespace, |value| {
+        if let Some(Value::Array(held)) = object_mut(value)
+            .get_mut("spec")
+            .and_then(|spec| spec.get_mut("finalizers"))
+        {
+            held.retain(|entry| entry.as_str() != Some(NAMESPACE_FINALIZER));
+        }
+    })
+    .await
+}

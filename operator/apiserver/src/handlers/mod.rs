@@ -1,0 +1,308 @@
+//! One request from its first byte to its answer: identity, right, route, verb.
+
+mod delete;
+mod read;
+mod review;
+mod write;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, WARNING};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+use tracing::debug;
+
+use crate::auth::{Attempt, Identity, PeerCertificate};
+use crate::discovery;
+use crate::negotiate;
+use crate::openapi::Document;
+use crate::query::Query;
+use crate::route::{Route, Sub, Target};
+use crate::server::Shared;
+use crate::status::ApiError;
+use crate::strategy::Warnings;
+
+/// As kube-apiserver: 3 MiB.
+const BODY_LIMIT: usize = 3 << 20;
+
+/// A request to objects, with all that is known of it but the body.
+pub(crate) struct Call {
+    pub shared: Arc<Shared>,
+    pub target: Target,
+    pub query: Query,
+    pub headers: HeaderMap,
+}
+
+/// Answers any request.
+pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    let response = answer(shared, parts, body)
+        .await
+        .unwrap_or_else(IntoResponse::into_response);
+    debug!(%method, path, status = response.status().as_u16(), "answered");
+    response
+}
+
+async fn answer(shared: Arc<Shared>, parts: Parts, body: Body) -> Result<Response, ApiError> {
+    let identity = identify(&shared, &parts)?;
+    let path = parts.uri.path();
+    let public = matches!(path, "/version")
+        || ["/healthz", "/livez", "/readyz"]
+            .iter()
+            .any(|health| path.starts_with(health));
+    if identity.is_anonymous() && !public {
+        // Whether the path exists is nobody's business before they say who they are.
+        return Err(refuse_anonymous(&shared, &identity, &parts));
+    }
+    let route = Route::parse(&shared.registry, path)?;
+    let target = match route {
+        Route::Objects(target) => target,
+        Route::Review(plural) => {
+            if parts.method != Method::POST {
+                return Err(ApiError::method_not_allowed());
+            }
+            negotiate::plain(&parts.headers)?;
+            let body = decode_body(&parts.headers, read_body(body).await?)?.0;
+            let answer = review::answer(&shared, &identity, plural, &body)?;
+            return Ok(json(StatusCode::CREATED, answer.to_string()));
+        }
+        other => {
+            if !matches!(parts.method, Method::GET | Method::HEAD) {
+                return Err(ApiError::method_not_allowed());
+            }
+            return fixed(&shared, &parts.headers, &other);
+        }
+    };
+    let query = Query::parse(&parts.uri)?;
+    let verb = verb_of(&parts.method, &target, &query)?;
+    authorize(&identity, verb, &target)?;
+    let call = Call {
+        shared,
+        target,
+        query,
+        headers: parts.headers,
+    };
+    match verb {
+        "get" => read::get(&call),
+        "list" => read::list(&call),
+        "watch" => read::watch(&call),
+        "create" => write::create(call, read_body(body).await?).await,
+        "update" => write::update(call, read_body(body).await?).await,
+        "patch" => write::patch(call, read_body(body).await?).await,
+        "delete" => delete::one(call, read_body(body).await?).await,
+        _ => delete::many(call, read_body(body).await?).await,
+    }
+}
+
+fn identify(shared: &Shared, parts: &Parts) -> Result<Identity, ApiError> {
+    // Only the program itself can attach an identity; nothing from the wire becomes an extension.
+    if let Some(identity) = parts.extensions.get::<Identity>() {
+        return Ok(identity.clone());
+    }
+    let authorization = match parts.headers.get(AUTHORIZATION) {
+        Some(value) => Some(value.to_str().map_err(|_| ApiError::unauthorized())?),
+        None => None,
+    };
+    shared
+        .authenticator
+        .identify(authorization, parts.extensions.get::<PeerCertificate>())
+        .ok_or_else(ApiError::unauthorized)
+}
+
+fn refuse_anonymous(shared: &Shared, identity: &Identity, parts: &Parts) -> ApiError {
+    let verb = parts.method.as_str().to_lowercase();
+    if let Ok(Route::Objects(target)) = Route::parse(&shared.registry, parts.uri.path())
+        && let Ok(query) = Query::parse(&parts.uri)
+        && let Ok(verb) = verb_of(&parts.method, &target, &query)
+    {
+        return forbidden(identity, verb, &target);
+    }
+    ApiError::forbidden_path(&identity.user, &verb, parts.uri.path())
+}
+
+fn verb_of(method: &Method, target: &Target, query: &Query) -> Result<&'static str, ApiError> {
+    let named = target.name.is_some();
+    let verb = match *method {
+        Method::GET | Method::HEAD if !named && query.watch => "watch",
+        Method::GET | Method::HEAD if named => "get",
+        Method::GET | Method::HEAD => "list",
+        Method::POST if !named => "create",
+        Method::PUT if named => "update",
+        Method::PATCH if named => "patch",
+        Method::DELETE if named => "delete",
+        Method::DELETE => "deletecollection",
+        _ => return Err(ApiError::method_not_allowed()),
+    };
+    let served = match target.sub {
+        Sub::None => target.resource.verbs().contains(&verb),
+        Sub::Status | Sub::Scale => matches!(verb, "get" | "update" | "patch"),
+    };
+    // Writing to all namespaces at once has no meaning.
+    let placed = !target.resource.namespaced
+        || target.namespace.is_some()
+        || matches!(verb, "list" | "watch");
+    if served && placed {
+        Ok(verb)
+    } else {
+        Err(ApiError::method_not_allowed())
+    }
+}
+
+fn authorize(identity: &Identity, verb: &'static str, target: &Target) -> Result<(), ApiError> {
+    let allowed = identity.may(Attempt {
+        verb,
+        group: &target.resource.group,
+        resource: &target.resource.plural,
+    });
+    if allowed {
+        Ok(())
+    } else {
+        Err(forbidden(identity, verb, target))
+    }
+}
+
+fn forbidden(identity: &Identity, verb: &str, target: &Target) -> ApiError {
+    let resource = &target.resource;
+    let plural = match target.sub {
+        Sub::None => resource.plural.clone(),
+        Sub::Status => format!("{}/status", resource.plural),
+        Sub::Scale => format!("{}/scale", resource.plural),
+    };
+    let place = match &target.namespace {
+        Some(namespace) => format!("in the namespace \"{namespace}\""),
+        None => "at the cluster scope".to_owned(),
+    };
+    let why = format!(
+        "User \"{}\" cannot {verb} resource \"{plural}\" in API group \"{}\" {place}",
+        identity.user, resource.group
+    );
+    ApiError::forbidden(resource, target.name.as_deref().unwrap_or_default(), &why)
+}
+
+/// Documents that do not depend on objects.
+fn fixed(shared: &Shared, headers: &HeaderMap, route: &Route) -> Result<Response, ApiError> {
+    let documents = &shared.discovery;
+    let found = |text: Option<&String>| {
+        text.map(|text| json(StatusCode::OK, text.clone()))
+            .ok_or_else(ApiError::no_such_path)
+    };
+    match route {
+        Route::Health => Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], "ok").into_response()),
+        Route::Version => Ok(json(
+            StatusCode::OK,
+            discovery::version(&shared.product).to_string(),
+        )),
+        Route::CoreVersions | Route::Groups if negotiate::aggregated_discovery(headers) => {
+            let text = match route {
+                Route::CoreVersions => &documents.core_aggregated,
+                _ => &documents.groups_aggregated,
+            };
+            let mut response = json(StatusCode::OK, text.clone());
+            let headers = response.headers_mut();
+            headers.insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static(discovery::AGGREGATED),
+            );
+            headers.insert(VARY, HeaderValue::from_static("Accept"));
+            Ok(response)
+        }
+        Route::CoreVersions => Ok(json(
+            StatusCode::OK,
+            discovery::core_versions().to_string(),
+        )),
+        Route::Groups => found(Some(&documents.groups)),
+        Route::Group(group) => found(documents.group.get(group)),
+        Route::Resources(group_version) => found(documents.resources.get(group_version)),
+        Route::OpenApiIndex => Ok(document(headers, shared.openapi.index())),
+        Route::OpenApi(path) => shared
+            .openapi
+            .group_version(path)
+            .map(|found| document(headers, found))
+            .ok_or_else(ApiError::no_such_path),
+        Route::Review(_) | Route::Objects(_) => Err(ApiError::no_such_path()),
+    }
+}
+
+fn document(headers: &HeaderMap, document: &Document) -> Response {
+    let etag = HeaderValue::from_str(&document.etag).ok();
+    let known = headers.get(IF_NONE_MATCH);
+    let mut response = if known.is_some() && known == etag.as_ref() {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        json(StatusCode::OK, document.body.clone())
+    };
+    if let Some(etag) = etag {
+        response.headers_mut().insert(ETAG, etag);
+    }
+    response
+}
+
+/// A JSON answer.
+pub(crate) fn json(code: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = code;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Puts warnings into the headers.
+pub(crate) fn with_warnings(mut response: Response, warnings: &Warnings) -> Response {
+    for warning in warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(WARNING, value);
+        }
+    }
+    response
+}
+
+async fn read_body(body: Body) -> Result<Bytes, ApiError> {
+    match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(format!(
+            "Request entity too large: limit is {BODY_LIMIT}"
+        ))),
+        Err(error) => Err(ApiError::bad_request(format!("read the body: {error}"))),
+    }
+}
+
+/// The media type of the body, without parameters. None given means JSON.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|value| value.trim().to_ascii_lowercase())
+        .filter(|value| !value.is_empty())
+        .unwrap_or_else(|| "application/json".to_owned())
+}
+
+/// The body as a value, and the repeated fields in it.
+pub(crate) fn decode_body(
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<(Value, Vec<String>), ApiError> {
+    let media_type = media_type(headers);
+    match media_type.as_str() {
+        crate::protobuf::MEDIA_TYPE => Ok((crate::protobuf::decode(&body)?, Vec::new())),
+        "application/json" | "application/yaml" => {
+            let decoded = crate::decode::decode_body(&media_type, &body)
+                .map_err(|error| ApiError::bad_request(error.to_string()))?;
+            Ok((decoded.value, decoded.duplicates))
+        }
+        _ => Err(ApiError::unsupported_media_type(&[
+            "application/json",
+            "application/yaml",
+            crate::protobuf::MEDIA_TYPE,
+        ])),
+    }
+}

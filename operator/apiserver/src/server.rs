@@ -1,0 +1,419 @@
+//! The server as a whole: built from CRDs, a store and an authenticator; a router to call in process
+//! or to serve over TLS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::{Value, json};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{debug, warn};
+
+use crate::auth::Authenticator;
+use crate::background;
+use crate::cache::{Cache, Window};
+use crate::commit::{Committer, Decision, VERSION_KEY, decode_body, record_name};
+use crate::discovery::Discovery;
+use crate::handlers;
+use crate::object::{Name, Object};
+use crate::openapi::{Documents, OpenApiError};
+use crate::resource::{Flavor, Lane, Registry, Resource, ResourceError};
+use crate::seal::Sealer;
+use crate::status::ApiError;
+use crate::store::{Record, Store, StoreError};
+use crate::strategy::{self, DeleteOptions, WriteOptions};
+
+/// Limits of what is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Recent changes kept for watches, per kind.
+    pub window: Window,
+    /// How long an event is kept.
+    pub event_ttl: Duration,
+    /// Events kept per namespace.
+    pub events_per_namespace: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            window: Window::default(),
+            event_ttl: Duration::from_secs(3600),
+            events_per_namespace: 1000,
+        }
+    }
+}
+
+/// Why the server could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A CRD cannot be served.
+    #[error("build api server")]
+    Resource(#[from] ResourceError),
+    /// The documents could not be made.
+    #[error("build api server: make the openapi documents")]
+    OpenApi(#[from] OpenApiError),
+    /// The store does not answer, or a record cannot be opened.
+    #[error("build api server: load the store")]
+    Load(#[source] StoreError),
+    /// A record is no object.
+    #[error(
+        "build api server: stored record {key} is not readable: {problem}; restore or remove it"
+    )]
+    Record {
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Others can read the store and there is no key.
+    #[error("build api server: the store can be read by others, so a sealer for secrets is needed")]
+    NoSealer,
+    /// A namespace that must be there could not be made.
+    #[error("build api server: create namespace {name}")]
+    Namespace {
+        /// Which.
+        name: String,
+        /// Why not.
+        #[source]
+        source: Box<ApiError>,
+    },
+    /// A part was not given.
+    #[error("build api server: no {part} was given")]
+    Missing {
+        /// Which part.
+        part: &'static str,
+    },
+}
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub registry: Registry,
+    pub discovery: Discovery,
+    pub openapi: Documents,
+    pub product: String,
+    pub authenticator: Authenticator,
+    pub durable: Arc<Committer>,
+    pub volatile: Arc<Committer>,
+    pub limits: Limits,
+    pub shutdown: CancellationToken,
+}
+
+impl Shared {
+    /// The writer of a kind.
+    pub fn committer(&self, resource: &Resource) -> &Arc<Committer> {
+        match resource.lane() {
+            Lane::Durable => &self.durable,
+            Lane::Volatile => &self.volatile,
+        }
+    }
+
+    /// Removes the oldest events of a namespace that has too many.
+    pub async fn trim_events(&self, resource: &Arc<Resource>, namespace: &str) {
+        let surplus = self.volatile.cache().surplus(
+            &resource.storage(),
+            namespace,
+            self.limits.events_per_namespace,
+        );
+        self.remove_quietly(resource, surplus).await;
+    }
+
+    /// Removes objects that have outlived their use.
+    pub async fn remove_quietly(&self, resource: &Arc<Resource>, names: Vec<Name>) {
+        for name in names {
+            let result = self
+                .delete(resource.clone(), name, DeleteOptions::default())
+                .await;
+            if let Err(error) = result {
+                debug!(%error, "an outlived object is gone already");
+            }
+        }
+    }
+
+    /// Posts an event of the server's own about an object.
+    pub async fn post_event(&self, resource: &Resource, object: &Object, reason: &str, note: &str) {
+        let Some(events) = self.registry.flavor(Flavor::CoreEvent).cloned() else {
+            return;
+        };
+        let namespace = match object.name.namespace.as_str() {
+            "" => "default",
+            namespace => namespace,
+        }
+        .to_owned();
+        let now = crate::meta::now();
+        let event = json!({
+            "apiVersion": "v1", "kind": "Event",
+            "metadata": {"generateName": format!("{}.", object.name.name)},
+            "involvedObject": {
+                "apiVersion": resource.api_version(), "kind": resource.kind,
+                "namespace": object.name.namespace, "name": object.name.name, "uid": object.uid,
+            },
+            "reason": reason, "message": note, "type": "Warning", "count": 1,
+            "firstTimestamp": now, "lastTimestamp": now,
+            "source": {"component": "apiserver"}, "reportingComponent": "apiserver",
+        });
+        if let Err(error) = self.create(events.clone(), event, &namespace).await {
+            warn!(%error, reason, "cannot post an event");
+        }
+        self.trim_events(&events, &namespace).await;
+    }
+
+    /// Creates an object from inside.
+    async fn create(
+        &self,
+        resource: Arc<Resource>,
+        value: Value,
+        namespace: &str,
+    ) -> Result<(), ApiError> {
+        let (value, _) =
+            strategy::create(&resource, value, &[], namespace, WriteOptions::default())?;
+        let name = Name::new(namespace, crate::object::meta_str(&value, "name"));
+        let (kind, place) = (resource.clone(), name.clone());
+        self.committer(&resource)
+            .transact(resource.clone(), name, move |current, _| match current {
+                Some(_) => Err(ApiError::already_exists(&kind, &place.name)),
+                None => Ok((Decision::Put(value), ())),
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+/// Builds an [`ApiServer`].
+pub struct Builder {
+    crds: Vec<CustomResourceDefinition>,
+    store: Option<Arc<dyn Store>>,
+    sealer: Option<Arc<Sealer>>,
+    authenticator: Option<Authenticator>,
+    product: String,
+    limits: Limits,
+}
+
+impl Builder {
+    /// Adds a kind.
+    pub fn crd(mut self, crd: CustomResourceDefinition) -> Self {
+        self.crds.push(crd);
+        self
+    }
+
+    /// Where objects are kept.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Seals Secrets before they reach the store.
+    pub fn sealer(mut self, sealer: Arc<Sealer>) -> Self {
+        self.sealer = Some(sealer);
+        self
+    }
+
+    /// Who may come in over the wire.
+    pub fn authenticator(mut self, authenticator: Authenticator) -> Self {
+        self.authenticator = Some(authenticator);
+        self
+    }
+
+    /// Name behind the version that `/version` reports.
+    pub fn product(mut self, product: impl Into<String>) -> Self {
+        self.product = product.into();
+        self
+    }
+
+    /// Other limits than the usual ones.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Loads the store and starts the background work.
+    pub async fn build(self) -> Result<ApiServer, BuildError> {
+        let store = self.store.ok_or(BuildError::Missing { part: "store" })?;
+        let authenticator = self.authenticator.ok_or(BuildError::Missing {
+            part: "authenticator",
+        })?;
+        if !store.is_private() && self.sealer.is_none() {
+            return Err(BuildError::NoSealer);
+        }
+        let registry = Registry::new(&self.crds)?;
+        let served: Vec<_> = registry
+            .all()
+            .iter()
+            .map(|resource| resource.served_kind())
+            .collect();
+        let openapi = Documents::build(&served)?;
+        let discovery = Discovery::build(&registry);
+        let durable = load(
+            &registry,
+            store.clone(),
+            self.sealer.clone(),
+            self.limits.window,
+        )
+        .await?;
+        let volatile_kinds = registry
+            .stored()
+            .filter(|resource| resource.lane() == Lane::Volatile)
+            .map(|resource| resource.storage());
+        // Versions of objects in memory start at the time in milliseconds: above whatever an earlier
+        // life gave out, so that its clients are told to list again.
+        let start = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(1);
+        let cache = Cache::new(volatile_kinds, start, self.limits.window);
+        let volatile = Committer::volatile(Arc::new(cache));
+        let shutdown = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            registry,
+            discovery,
+            openapi,
+            product: self.product,
+            authenticator,
+            durable,
+            volatile,
+            limits: self.limits,
+            shutdown: shutdown.clone(),
+        });
+        ensure_namespaces(&shared).await?;
+        background::spawn(&shared, store);
+        Ok(ApiServer {
+            shared,
+            _stop: Arc::new(shutdown.drop_guard()),
+        })
+    }
+}
+
+async fn load(
+    registry: &Registry,
+    store: Arc<dyn Store>,
+    sealer: Option<Arc<Sealer>>,
+    window: Window,
+) -> Result<Arc<Committer>, BuildError> {
+    let records = store.load_all().await.map_err(BuildError::Load)?;
+    let mut floor = 1;
+    let mut version_record = None;
+    let mut objects = Vec::new();
+    for record in records {
+        // Raft indices and versions grow apart; whichever is ahead, versions start above it.
+        floor = floor.max(record.revision.0);
+        let problem = |problem: String| BuildError::Record {
+            key: record.key.clone(),
+            problem,
+        };
+        if record.key == VERSION_KEY {
+            let reserved: u64 = std::str::from_utf8(&record.body)
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(|| problem("it is not a number".into()))?;
+            floor = floor.max(reserved);
+            version_record = Some(record.revision);
+            continue;
+        }
+        let Some(resource) = registry
+            .stored()
+            .find(|resource| record_name(&resource.storage(), &record.key).is_some())
+        else {
+            warn!(
+                key = record.key,
+                "a stored record is of no served kind; left alone"
+            );
+            continue;
+        };
+        let object = read_record(resource, sealer.as_deref(), &record)
+            .map_err(|error| problem(error.to_string()))?;
+        floor = floor.max(object.version);
+        objects.push((resource.storage(), object, record.revision));
+    }
+    let kinds = registry
+        .stored()
+        .filter(|resource| resource.lane() == Lane::Durable)
+        .map(|resource| resource.storage());
+    let cache = Cache::new(kinds, floor, window);
+    for (storage, object, revision) in objects {
+        cache.load(&storage, object, revision);
+    }
+    Ok(Committer::durable(
+        Arc::new(cache),
+        store,
+        sealer,
+        version_record,
+    ))
+}
+
+/// A stored object as today's schema has it: undeclared fields dropped, new defaults filled in.
+fn read_record(
+    resource: &Resource,
+    sealer: Option<&Sealer>,
+    record: &Record,
+) -> Result<Object, Box<dyn std::error::Error>> {
+    let body = decode_body(sealer, record)?;
+    let mut value: Value = serde_json::from_slice(&body)?;
+    if let Some(schema) = resource.schema() {
+        schema.prune(&mut value);
+        schema.default(&mut value);
+    }
+    let version = crate::object::meta_str(&value, "resourceVersion").parse()?;
+    Ok(Object::new(value, version)?)
+}
+
+async fn ensure_namespaces(shared: &Arc<Shared>) -> Result<(), BuildError> {
+    let Some(namespaces) = shared.registry.flavor(Flavor::Namespace).cloned() else {
+        return Ok(());
+    };
+    for name in ["default", "kube-system"] {
+        let there = shared
+            .durable
+            .cache()
+            .get(&namespaces.storage(), &Name::new("", name));
+        if there.is_some() {
+            continue;
+        }
+        let value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        shared
+            .create(namespaces.clone(), value, "")
+            .await
+            .map_err(|source| BuildError::Namespace {
+                name: name.to_owned(),
+                source: Box::new(source),
+            })?;
+    }
+    Ok(())
+}
+
+/// The embedded API server. Clones share everything; background work ends with the last one.
+#[derive(Clone)]
+pub struct ApiServer {
+    pub(crate) shared: Arc<Shared>,
+    _stop: Arc<DropGuard>,
+}
+
+impl ApiServer {
+    /// Starts to build one.
+    pub fn builder() -> Builder {
+        Builder {
+            crds: Vec::new(),
+            store: None,
+            sealer: None,
+            authenticator: None,
+            product: "embedded".into(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Answers requests. In process, attach an [`crate::auth::Identity`] to each request as an extension;
+    /// a request without one is identified by its token or certificate.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .fallback(handlers::handle)
+            .with_state(self.shared.clone())
+    }
+
+    /// Ends watches and background work; requests go on being answered.
+    pub fn stop(&self) {
+        self.shared.shutdown.cancel();
+    }
+}
+
+impl std::fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiServer").finish_non_exhaustive()
+    }
+}
