@@ -5,7 +5,6 @@ use crate::pool::{Health, Pool};
 use crate::server::Target;
 use futures::StreamExt;
 use futures::future::join_all;
-use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +17,8 @@ use tokio::time::{sleep, timeout};
 const HURRY: Duration = Duration::from_millis(250);
 /// "No such name" must be said this often in a row before backends are dropped for it.
 const EMPTY_ANSWERS: u32 = 2;
+/// At least between two rounds of checks, however often clients fail.
+const ROUND_PAUSE: Duration = Duration::from_millis(100);
 /// Checks that run at a time.
 const PARALLEL: usize = 32;
 
@@ -67,10 +68,7 @@ async fn follow_one(
             Err(error) => {
                 let missing = matches!(error, LookupError::NotFound { .. });
                 empty = if missing { empty.saturating_add(1) } else { 0 };
-                if empty >= EMPTY_ANSWERS {
-                    pool.resolved(index, BTreeSet::new());
-                }
-                pool.unresolved(index, error.to_string());
+                pool.unresolved(index, error.to_string(), empty >= EMPTY_ANSWERS);
             }
         }
         sleep(pace(pool, interval)).await;
@@ -83,12 +81,16 @@ pub(crate) async fn check(pool: Arc<Pool>, check: Check) {
         futures::stream::iter(pool.to_check())
             .for_each_concurrent(PARALLEL, |address| {
                 let (pool, check) = (&pool, &check);
-                async move { pool.checked(address, ask(address, check).await) }
+                async move {
+                    let seen = ask(address, check).await;
+                    pool.checked(address, seen, Instant::now());
+                }
             })
             .await;
+        sleep(ROUND_PAUSE.min(check.interval)).await;
         tokio::select! {
             () = sleep(pace(&pool, check.interval)) => {}
-            () = pool.appeared() => {}
+            () = pool.suspect() => {}
         }
     }
 }

@@ -23,9 +23,9 @@ pub struct Policy {
     pub checked: bool,
     /// Health checks in a row that must fail before a backend that was up is down.
     pub unhealthy_after: u32,
-    /// Health checks in a row without any answer from the host after which its connections are cut, so that clients
-    /// reconnect elsewhere instead of waiting for TCP to give up.
-    pub cut_after: u32,
+    /// How long a backend's host must give no answer at all before its connections are cut, so that clients reconnect
+    /// elsewhere instead of waiting for TCP to give up.
+    pub cut_after: Duration,
 }
 
 impl Default for Policy {
@@ -36,7 +36,7 @@ impl Default for Policy {
             down_time: Duration::from_secs(5),
             checked: true,
             unhealthy_after: 2,
-            cut_after: 4,
+            cut_after: Duration::from_secs(6),
         }
     }
 }
@@ -56,7 +56,7 @@ struct Backend {
     /// `None`: not checked yet.
     health: Option<Health>,
     misses: u32,
-    silences: u32,
+    silent_since: Option<Instant>,
     window_start: Option<Instant>,
     fails: u32,
     down_until: Option<Instant>,
@@ -71,7 +71,7 @@ impl Backend {
         Self {
             health: None,
             misses: 0,
-            silences: 0,
+            silent_since: None,
             window_start: None,
             fails: 0,
             down_until: None,
@@ -135,7 +135,7 @@ pub struct Pool {
     policy: Policy,
     state: Mutex<State>,
     changed: Notify,
-    appeared: Notify,
+    suspect: Notify,
 }
 
 impl Pool {
@@ -157,7 +157,7 @@ impl Pool {
                 ..State::default()
             }),
             changed: Notify::new(),
-            appeared: Notify::new(),
+            suspect: Notify::new(),
         })
     }
 
@@ -171,9 +171,9 @@ impl Pool {
         self.changed.notified().await;
     }
 
-    /// Resolves when a backend appeared that has not been checked.
-    pub async fn appeared(&self) {
-        self.appeared.notified().await;
+    /// Resolves when the next health check should not wait: a backend appeared, or one could not be connected to.
+    pub async fn suspect(&self) {
+        self.suspect.notified().await;
     }
 
     /// The name at `index` resolved to `addresses`.
@@ -194,18 +194,24 @@ impl Pool {
         }
         state.sweep();
         drop(state);
-        self.appeared.notify_one();
+        self.suspect.notify_one();
         self.changed.notify_waiters();
     }
 
-    /// The name at `index` could not be resolved: the addresses before stay.
-    pub fn unresolved(&self, index: usize, error: String) {
-        if let Some(name) = self.state().names.get_mut(index) {
-            if name.error.is_none() {
-                tracing::warn!(name = %name.name, kept = name.addresses.len(), %error, "look-up failed");
-            }
-            name.error = Some(error);
+    /// The name at `index` could not be resolved: the addresses before stay, unless it was said to have none.
+    pub fn unresolved(&self, index: usize, error: String, gone: bool) {
+        let mut state = self.state();
+        let Some(name) = state.names.get_mut(index) else {
+            return;
+        };
+        if gone {
+            name.addresses.clear();
         }
+        if name.error.is_none() {
+            tracing::warn!(name = %name.name, kept = name.addresses.len(), %error, "look-up failed");
+        }
+        name.error = Some(error);
+        state.sweep();
     }
 
     /// Backends whose health should be checked: the listed ones, and those that still hold connections.
@@ -214,24 +220,32 @@ impl Pool {
     }
 
     /// A health check of `address` ended.
-    pub fn checked(&self, address: SocketAddr, seen: Health) {
+    pub fn checked(&self, address: SocketAddr, seen: Health, now: Instant) {
         let mut state = self.state();
         let Some(backend) = state.backends.get_mut(&address) else {
             return;
         };
-        backend.silences = if seen == Health::Silent {
-            backend.silences.saturating_add(1)
-        } else {
-            0
+        backend.silent_since = match seen {
+            Health::Silent => Some(backend.silent_since.unwrap_or(now)),
+            Health::Up | Health::Down(_) => None,
         };
         backend.misses = if seen == Health::Up {
             0
         } else {
             backend.misses.saturating_add(1)
         };
-        if backend.silences == self.policy.cut_after && backend.active > 0 {
+        let silent = backend
+            .silent_since
+            .map(|since| now.saturating_duration_since(since));
+        if backend.active > 0
+            && silent >= Some(self.policy.cut_after)
+            && !backend.cut.is_cancelled()
+        {
             tracing::warn!(%address, connections = backend.active, "host does not answer, cutting its connections");
-            std::mem::take(&mut backend.cut).cancel();
+            backend.cut.cancel();
+        }
+        if silent.is_none() && backend.cut.is_cancelled() {
+            backend.cut = CancellationToken::new();
         }
         let was_up = backend.health == Some(Health::Up);
         let tolerated =
@@ -386,6 +400,7 @@ impl Lease {
             return;
         };
         backend.failed += 1;
+        self.pool.suspect.notify_one();
         let fresh = backend
             .window_start
             .is_some_and(|start| now.duration_since(start) < policy.fail_window);
@@ -416,148 +431,4 @@ impl Drop for Lease {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn address(last: u8) -> SocketAddr {
-        SocketAddr::from(([10, 0, 1, last], 19530))
-    }
-
-    fn pool(policy: Policy, last: &[u8]) -> Arc<Pool> {
-        let pool = Pool::new(policy, ["proxy:19530".to_owned()]);
-        pool.resolved(0, last.iter().map(|l| address(*l)).collect());
-        pool
-    }
-
-    fn pick(pool: &Arc<Pool>, now: Instant) -> Option<Lease> {
-        let lease = pool.pick(now, &BTreeSet::new());
-        if let Some(lease) = &lease {
-            lease.connected();
-        }
-        lease
-    }
-
-    fn unchecked() -> Policy {
-        Policy {
-            checked: false,
-            ..Policy::default()
-        }
-    }
-
-    #[test]
-    fn least_connections_then_least_served() {
-        let now = Instant::now();
-        let pool = pool(unchecked(), &[1, 2, 3]);
-        let mut leases: Vec<_> = (0..6).map(|_| pick(&pool, now).unwrap()).collect();
-        for last in 1..=3 {
-            let n = leases
-                .iter()
-                .filter(|l| l.address() == address(last))
-                .count();
-            assert_eq!(n, 2);
-        }
-        leases.retain(|lease| lease.address() != address(2));
-        assert_eq!(pick(&pool, now).unwrap().address(), address(2));
-        drop(leases);
-        // All idle: 2 has served three, the others two.
-        assert_ne!(pick(&pool, now).unwrap().address(), address(2));
-        assert_eq!(pool.active(), 0);
-    }
-
-    #[test]
-    fn an_unchecked_backend_waits_for_its_first_check() {
-        let now = Instant::now();
-        let pool = pool(Policy::default(), &[1]);
-        assert!(pick(&pool, now).is_none());
-        pool.checked(address(1), Health::Down("500".into()));
-        assert!(pick(&pool, now).is_none());
-        pool.checked(address(1), Health::Up);
-        assert!(pick(&pool, now).is_some());
-        pool.checked(address(1), Health::Silent);
-        assert!(pick(&pool, now).is_some(), "one miss is tolerated");
-        pool.checked(address(1), Health::Silent);
-        assert!(pick(&pool, now).is_none());
-    }
-
-    #[test]
-    fn drain_ends_by_itself() {
-        let now = Instant::now();
-        let pool = pool(unchecked(), &[1, 2]);
-        let held: Vec<_> = (0..4).map(|_| pick(&pool, now).unwrap()).collect();
-        let open = pool.drain(&[address(1).ip()], now + Duration::from_secs(60));
-        assert_eq!(open.len(), 1);
-        assert_eq!(open[0].active, 2);
-        let more: Vec<_> = (0..4).map(|_| pick(&pool, now).unwrap()).collect();
-        assert!(more.iter().all(|lease| lease.address() == address(2)));
-        let later = now + Duration::from_secs(61);
-        assert_eq!(pick(&pool, later).unwrap().address(), address(1));
-        pool.drain(&[], now);
-        assert_eq!(pick(&pool, now).unwrap().address(), address(1));
-        drop(held);
-    }
-
-    #[test]
-    fn failures_within_the_window_take_a_backend_out_but_never_the_last() {
-        let now = Instant::now();
-        let pool = pool(unchecked(), &[1, 2]);
-        let tried_two = BTreeSet::from([address(2)]);
-        for second in [0, 40, 50, 60] {
-            let at = now + Duration::from_secs(second);
-            pool.pick(at, &tried_two).unwrap().failed(at);
-        }
-        let at = now + Duration::from_secs(60);
-        let out = |at| {
-            let (_, backends) = pool.stats(at);
-            backends.iter().filter(|b| b.marked_down).count()
-        };
-        assert_eq!(out(at), 1, "the failure of second 0 is outside the window");
-        for _ in 0..3 {
-            assert_eq!(
-                pool.pick(at, &BTreeSet::new()).unwrap().address(),
-                address(2)
-            );
-        }
-        assert_eq!(pool.pick(at, &tried_two).unwrap().address(), address(1));
-        assert_eq!(out(at + Duration::from_secs(5)), 0);
-    }
-
-    #[test]
-    fn a_backend_that_left_is_kept_until_its_last_connection_ends() {
-        let now = Instant::now();
-        let pool = pool(unchecked(), &[1]);
-        let lease = pick(&pool, now).unwrap();
-        pool.resolved(0, BTreeSet::new());
-        assert!(pick(&pool, now).is_none());
-        assert_eq!(pool.to_check(), [address(1)]);
-        drop(lease);
-        assert!(pool.to_check().is_empty());
-    }
-
-    #[test]
-    fn a_failed_lookup_keeps_the_addresses() {
-        let now = Instant::now();
-        let pool = pool(unchecked(), &[1]);
-        pool.unresolved(0, "no answer".into());
-        assert!(pick(&pool, now).is_some());
-        assert_eq!(pool.stats(now).0[0].error.as_deref(), Some("no answer"));
-    }
-
-    #[test]
-    fn silence_cuts_once_and_only_silence() {
-        let now = Instant::now();
-        let pool = pool(Policy::default(), &[1]);
-        pool.checked(address(1), Health::Up);
-        let lease = pick(&pool, now).unwrap();
-        for _ in 0..10 {
-            pool.checked(address(1), Health::Down("500".into()));
-        }
-        for _ in 0..3 {
-            pool.checked(address(1), Health::Silent);
-        }
-        assert!(!lease.cut.is_cancelled());
-        pool.checked(address(1), Health::Silent);
-        assert!(lease.cut.is_cancelled());
-        pool.checked(address(1), Health::Up);
-        assert!(!pick(&pool, now).unwrap().cut.is_cancelled());
-    }
-}
+mod tests;

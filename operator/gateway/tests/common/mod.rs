@@ -59,6 +59,13 @@ impl Lookup for Names {
     }
 }
 
+fn listen(address: SocketAddr) -> TcpListener {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket.listen(1024).unwrap()
+}
+
 /// Greets with the last byte of its address, then echoes. Dropping it ends it and its connections.
 pub struct Proxy {
     pub accepted: Arc<AtomicUsize>,
@@ -67,7 +74,8 @@ pub struct Proxy {
 
 impl Proxy {
     pub async fn start(last: u8, port: u16) -> Self {
-        let listener = TcpListener::bind((ip(last), port)).await.unwrap();
+        // With a queue that holds whatever the tests throw at it: a SYN that is dropped costs a second.
+        let listener = listen(SocketAddr::new(ip(last), port));
         let accepted = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&accepted);
         let task = tokio::spawn(async move {
@@ -141,10 +149,7 @@ pub async fn run_at(
     names: &Arc<Names>,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> Running {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.bind(address).unwrap();
-    let listener = socket.listen(1024).unwrap();
+    let listener = listen(address);
     let address = listener.local_addr().unwrap();
     let gateway = Gateway::new(config, Arc::clone(names) as Arc<dyn Lookup>, tls);
     let stop = CancellationToken::new();
