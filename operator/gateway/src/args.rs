@@ -1,6 +1,7 @@
 //! The command line. Every flag is also an environment variable.
 
-use clap::{Parser, ValueEnum};
+use crate::node_task::NodeTask;
+use clap::{Parser, Subcommand, ValueEnum};
 use milvus_gateway::Allow;
 use milvus_gateway::pool::Policy;
 use milvus_gateway::server::{Config, Target};
@@ -18,6 +19,8 @@ use std::time::Duration;
 #[derive(Debug, Parser)]
 #[command(
     version,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  \
         Two proxies of a stack, with the operator's tunnel to etcd and to every health port:\n    \
         milvus-gateway --backend tasks.milvus_proxy:19530 \\\n      \
@@ -26,6 +29,10 @@ use std::time::Duration;
         milvus-gateway --backend 10.0.0.4:19530,10.0.0.5:19530 --health-port 0"
 )]
 pub struct Args {
+    /// Instead of a gateway.
+    #[command(subcommand)]
+    pub other: Option<Other>,
+
     /// Address and port for clients.
     #[arg(long, env = "MILVUS_GATEWAY_LISTEN", default_value = "0.0.0.0:19530")]
     pub listen: SocketAddr,
@@ -129,6 +136,13 @@ pub struct Args {
     /// How to log, on standard error.
     #[arg(long, env = "MILVUS_GATEWAY_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// What the binary does besides.
+#[derive(Debug, Subcommand)]
+pub enum Other {
+    /// Do one thing on this node for the operator, and end.
+    NodeTask(NodeTask),
 }
 
 /// The form of log lines.
@@ -261,6 +275,25 @@ mod tests {
         assert!(config.check.is_none());
         assert_eq!(config.allow.len(), 2);
         assert_eq!(config.policy.max_fails, 7);
+    }
+
+    #[test]
+    fn node_tasks_need_no_backend() {
+        let parse = |flags: &[&str]| {
+            let given = ["milvus-gateway", "node-task"];
+            Args::try_parse_from(given.iter().chain(flags))
+        };
+        let make = ["make-directory", "--base", "/base", "demo/etcd-0-e1"];
+        assert!(parse(&make).unwrap().other.is_some());
+        assert!(parse(&["make-directory", "--base", "/base", "../x"]).is_err());
+        assert!(parse(&["remove-volume", "--docker-socket", "/s", "v"]).is_err());
+        let label = [
+            "remove-volume",
+            "--docker-socket=/s",
+            "--require-label=a=b",
+            "v",
+        ];
+        assert!(parse(&label).is_ok());
     }
 
     #[test]

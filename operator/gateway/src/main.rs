@@ -1,8 +1,9 @@
 //! The binary `milvus-gateway`: flags, files, signals and logs around the library. Nothing is decided here.
 
 mod args;
+mod node_task;
 
-use args::{Args, LogFormat};
+use args::{Args, LogFormat, Other};
 use clap::Parser;
 use milvus_gateway::lookup::SystemDns;
 use milvus_gateway::pki;
@@ -25,6 +26,18 @@ const MAX_THREADS: usize = 4;
 fn main() -> ExitCode {
     let args = Args::parse();
     init_logs(&args);
+    if let Some(Other::NodeTask(task)) = &args.other {
+        return match tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+        {
+            Ok(runtime) => runtime.block_on(node_task::run(task)),
+            Err(error) => {
+                tracing::error!(%error, "cannot run");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_THREADS));
     let ended = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
