@@ -109,6 +109,7 @@ pub fn is_current(task: &Value, service: &Value) -> bool {
         let mut spec = pruned(spec).unwrap_or(Value::Null);
         if let Some(map) = spec.as_object_mut() {
             map.remove("Placement");
+            remove_if(map, "Runtime", "container"); // told of services, not of tasks
         }
         spec
     };
@@ -288,6 +289,13 @@ fn has_unknown_network(resolved: &Value) -> bool {
         .into_iter()
         .flatten()
         .any(|n| n.get("Target").and_then(Value::as_str) == Some(GONE))
+}
+
+/// Paths of the fields in which two normalised specs differ.
+pub fn differences(wanted: &Value, seen: &Value) -> Vec<String> {
+    let mut fields = Vec::new();
+    compare(wanted, seen, "", &mut fields);
+    fields
 }
 
 fn compare(wanted: &Value, seen: &Value, path: &str, fields: &mut Vec<String>) {

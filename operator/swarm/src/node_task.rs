@@ -1,10 +1,11 @@
 //! Work on one node that no API of a Swarm offers: making the directory of a member, deleting a volume or a directory. Each
-//! is a one-shot job pinned to its node, named by what it does, so that a repeated try finds the earlier one.
+//! is a service of one task that runs once, pinned to its node and named by what it does, so that a repeated try finds the
+//! earlier one.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use milvus_core::names::ClusterRef;
+use milvus_core::names::{ClusterKey, ClusterRef};
 use milvus_core::observed::Owner;
 use milvus_platform::{Class, PlatformError};
 use serde_json::{Value, json};
@@ -22,6 +23,8 @@ const POLL: Duration = Duration::from_millis(150);
 const LEFT_OVER_AFTER_SECONDS: i64 = 120;
 /// Exit code of a volume that something still uses.
 const STILL_IN_USE: i64 = 3;
+/// Exit code of a volume that is not the cluster's.
+const NOT_OURS: i64 = 4;
 
 /// What runs on the node.
 #[derive(Clone, Debug)]
@@ -69,28 +72,32 @@ impl NodeTask<'_> {
         }
     }
 
-    fn args(&self) -> Vec<&str> {
+    fn verb(&self) -> &'static str {
         match self {
-            NodeTask::MakeDirectory { directory, .. } => {
-                vec!["node-task", "make-directory", "--base", "/base", directory]
-            }
-            NodeTask::RemoveDirectory { directory, .. } => {
-                vec![
-                    "node-task",
-                    "remove-directory",
-                    "--base",
-                    "/base",
-                    directory,
-                ]
-            }
+            NodeTask::MakeDirectory { .. } => "make-directory",
+            NodeTask::RemoveDirectory { .. } => "remove-directory",
+            NodeTask::RemoveVolume { .. } => "remove-volume",
+        }
+    }
+
+    fn args(&self, cluster: &ClusterKey) -> Vec<String> {
+        let label = format!("{}={cluster}", labels::CLUSTER);
+        let rest: Vec<&str> = match self {
+            NodeTask::MakeDirectory { directory, .. }
+            | NodeTask::RemoveDirectory { directory, .. } => vec!["--base", "/base", directory],
             NodeTask::RemoveVolume { volume } => vec![
-                "node-task",
-                "remove-volume",
                 "--docker-socket",
                 "/engine.sock",
+                "--require-label",
+                &label,
                 volume,
             ],
-        }
+        };
+        ["node-task", self.verb()]
+            .into_iter()
+            .chain(rest)
+            .map(str::to_owned)
+            .collect()
     }
 
     fn mount(&self, settings: &Settings) -> Value {
@@ -110,7 +117,7 @@ fn job(settings: &Settings, cluster: &ClusterRef, node: &str, task: &NodeTask<'_
     let template = json!({
         "ContainerSpec": {
             "Image": settings.image,
-            "Args": task.args(),
+            "Args": task.args(&cluster.key),
             "Mounts": [task.mount(settings)],
             "User": "0:0",
         },
@@ -119,12 +126,12 @@ fn job(settings: &Settings, cluster: &ClusterRef, node: &str, task: &NodeTask<'_
         "Placement": { "Constraints": [format!("node.id=={node}")] },
     });
     let mut all = labels::owner(cluster);
-    all.insert(labels::NODE_TASK.to_owned(), task.args()[1].to_owned());
+    all.insert(labels::NODE_TASK.to_owned(), task.verb().to_owned());
     json!({
         "Name": format!("{}_op-{}", cluster.key.stack(), drift::hash(&template)),
         "Labels": all,
         "TaskTemplate": template,
-        "Mode": { "ReplicatedJob": { "MaxConcurrent": 1, "TotalCompletions": 1 } },
+        "Mode": { "Replicated": { "Replicas": 1 } },
         "EndpointSpec": { "Mode": "dnsrr" },
     })
 }
@@ -215,6 +222,10 @@ fn verdict(task: &Task) -> Option<Result<(), (Class, String)>> {
         "failed" | "shutdown" | "orphaned" | "remove" => {
             let message = match status.container_status.exit_code {
                 STILL_IN_USE => "something on the node still uses it".to_owned(),
+                NOT_OURS => {
+                    let message = "it was not made for this cluster, and is left alone";
+                    return Some(Err((Class::Invalid, message.to_owned())));
+                }
                 0 if !status.err.is_empty() => status.err.clone(),
                 code => format!("{} (exit code {code}; see its log on the node)", status.err),
             };

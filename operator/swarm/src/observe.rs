@@ -218,6 +218,10 @@ fn instances(cluster: &ClusterRef, look: &Look) -> Vec<Instance> {
                     .get(id.as_str())
                     .is_some_and(|n| !matches!(n.status.state.as_str(), "down" | "disconnected"))
             });
+            let state = state(task, reachable);
+            if service.is_none() && !state.may_run() {
+                return None; // what became of a service that is gone says nothing of the next one
+            }
             let instance = Instance {
                 workload,
                 id: task.id.clone(),
@@ -227,7 +231,7 @@ fn instances(cluster: &ClusterRef, look: &Look) -> Vec<Instance> {
                     task.desired_state.as_str(),
                     "shutdown" | "remove" | "orphaned"
                 ) && service.is_some(),
-                state: state(task, reachable),
+                state,
                 address: task.address_in(&backend),
                 since: task.status.timestamp,
                 image: task.image().to_owned(),

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use futures::Stream;
 use futures::stream::unfold;
+use futures::{Stream, StreamExt};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use milvus_core::names::ClusterKey;
@@ -31,9 +31,7 @@ pub struct Known(Arc<RwLock<BTreeSet<ClusterKey>>>);
 impl Known {
     /// Remembers a cluster.
     pub fn add(&self, key: &ClusterKey) {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(key) {
-            drop(known);
+        if !self.contains(key) {
             let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
             known.insert(key.clone());
         }
@@ -47,43 +45,57 @@ impl Known {
     }
 }
 
-struct State {
+/// What is heard.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// Listening from now on; what happened before was missed.
+    Begun,
+    /// Something changed.
+    Event(Event),
+    /// Something that cannot be read.
+    Noise,
+}
+
+struct Listener {
     engine: Engine,
-    known: Known,
     stream: Option<Incoming>,
     line: Vec<u8>,
-    pending: VecDeque<Change>,
+    pending: VecDeque<Heard>,
     pause: Duration,
 }
 
-/// Hints for as long as somebody listens. Every (re)connection begins with [`Change::Everything`].
-pub fn changes(engine: Engine, known: Known) -> impl Stream<Item = Change> + Send + 'static {
-    let state = State {
+/// Events for as long as somebody listens, over as many connections as it takes.
+pub fn listen(engine: Engine) -> impl Stream<Item = Heard> + Send + 'static {
+    let listener = Listener {
         engine,
-        known,
         stream: None,
         line: Vec::new(),
         pending: VecDeque::new(),
         pause: FIRST_PAUSE,
     };
-    unfold(state, |mut state| async move {
+    unfold(listener, |mut listener| async move {
         loop {
-            if let Some(change) = state.pending.pop_front() {
-                return Some((change, state));
+            if let Some(heard) = listener.pending.pop_front() {
+                return Some((heard, listener));
             }
-            state.advance().await;
+            listener.advance().await;
         }
     })
 }
 
-impl State {
+/// Hints about known clusters. Every (re)connection begins with [`Change::Everything`].
+pub fn changes(engine: Engine, known: Known) -> impl Stream<Item = Change> + Send + 'static {
+    listen(engine).filter_map(move |heard| futures::future::ready(hint(&heard, &known)))
+}
+
+impl Listener {
     async fn advance(&mut self) {
         let Some(stream) = &mut self.stream else {
             match self.engine.events().await {
                 Ok(stream) => {
                     self.stream = Some(stream);
                     self.line.clear();
-                    self.pending.push_back(Change::Everything);
+                    self.pending.push_back(Heard::Begun);
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the engine's events cannot be heard");
@@ -96,8 +108,7 @@ impl State {
             Ok(Some(Ok(frame))) => {
                 self.pause = FIRST_PAUSE;
                 if let Some(data) = frame.data_ref() {
-                    let changes = lines(&mut self.line, data, &self.known);
-                    self.pending.extend(changes);
+                    lines(&mut self.line, data, &mut self.pending);
                 }
                 if self.line.len() > MAX_LINE {
                     self.stream = None;
@@ -119,34 +130,28 @@ impl State {
     }
 }
 
-/// The distinct hints in the lines that are complete; the rest stays in `line`.
-fn lines(line: &mut Vec<u8>, data: &[u8], known: &Known) -> Vec<Change> {
-    let mut changes = Vec::new();
+/// What the complete lines say; the rest stays in `line`.
+fn lines(line: &mut Vec<u8>, data: &[u8], pending: &mut VecDeque<Heard>) {
     for byte in data {
         if *byte != b'\n' {
             line.push(*byte);
             continue;
         }
-        // What cannot be read may have been anything.
-        let change = match serde_json::from_slice::<Event>(line) {
-            Ok(event) => hint(&event, known),
-            Err(_) if line.iter().all(u8::is_ascii_whitespace) => None,
-            Err(_) => Some(Change::Everything),
-        };
-        line.clear();
-        if let Some(change) = change {
-            if !changes.contains(&change) {
-                changes.push(change);
-            }
+        match serde_json::from_slice::<Event>(line) {
+            Ok(event) => pending.push_back(Heard::Event(event)),
+            Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
+            Err(_) => pending.push_back(Heard::Noise),
         }
+        line.clear();
     }
-    changes
 }
 
-fn hint(event: &Event, known: &Known) -> Option<Change> {
-    if event.kind == "node" {
-        return Some(Change::Everything);
-    }
+fn hint(heard: &Heard, known: &Known) -> Option<Change> {
+    let event = match heard {
+        Heard::Event(event) if event.kind != "node" => event,
+        // What was missed or cannot be read may have been anything.
+        Heard::Event(_) | Heard::Begun | Heard::Noise => return Some(Change::Everything),
+    };
     let Some(name) = event.actor.attributes.get("name") else {
         return Some(Change::Everything);
     };
@@ -160,6 +165,12 @@ fn hint(event: &Event, known: &Known) -> Option<Change> {
 mod tests {
     use super::*;
 
+    fn hints(line: &mut Vec<u8>, text: &str, known: &Known) -> Vec<Change> {
+        let mut pending = VecDeque::new();
+        lines(line, text.as_bytes(), &mut pending);
+        pending.iter().filter_map(|heard| hint(heard, known)).collect()
+    }
+
     #[test]
     fn lines_become_hints_for_known_clusters() {
         let known = Known::default();
@@ -171,8 +182,6 @@ mod tests {
         let text = concat!(
             r#"{"Type":"service","Action":"update","Actor":{"ID":"x","Attributes":{"name":"demo_etcd-0"}}}"#,
             "\n",
-            r#"{"Type":"service","Action":"update","Actor":{"ID":"x","Attributes":{"name":"demo_proxy"}}}"#,
-            "\n",
             r#"{"Type":"config","Action":"create","Actor":{"ID":"y","Attributes":{"name":"team_demo_zoo-cfg-0123456789"}}}"#,
             "\n",
             r#"{"Type":"service","Action":"create","Actor":{"ID":"z","Attributes":{"name":"other_web"}}}"#,
@@ -181,12 +190,18 @@ mod tests {
             "\n",
         );
         let (first, rest) = text.split_at(40);
-        assert!(lines(&mut line, first.as_bytes(), &known).is_empty());
+        assert!(hints(&mut line, first, &known).is_empty());
         assert_eq!(
-            lines(&mut line, rest.as_bytes(), &known),
+            hints(&mut line, rest, &known),
             [Change::Cluster(demo), Change::Cluster(team)]
         );
-        let node = b"{\"Type\":\"node\",\"Action\":\"update\",\"Actor\":{\"ID\":\"n\",\"Attributes\":{\"name\":\"node1\"}}}\nnonsense\n\n";
-        assert_eq!(lines(&mut line, node, &known), [Change::Everything]);
+        let node = concat!(
+            r#"{"Type":"node","Action":"update","Actor":{"ID":"n","Attributes":{"name":"node1"}}}"#,
+            "\nnonsense\n\n",
+        );
+        assert_eq!(
+            hints(&mut line, node, &known),
+            [Change::Everything, Change::Everything]
+        );
     }
 }

@@ -463,9 +463,8 @@ async fn trouble_is_told_in_the_engines_words() {
     bed.remove_all(&me).await;
     let mut desired = bed.desired(me.clone());
     desired.workloads[1].image.reference = "no.such.registry.invalid/x:1".to_owned();
-    desired.workloads[2].command = vec![Template::from("false")];
-    desired.workloads[2].resources.request_memory = None;
-    desired.workloads[3].resources.request_memory = Some(1 << 50);
+    desired.workloads[2].resources.request_memory = Some(1 << 50);
+    desired.workloads[3].command = vec![Template::from("false")];
     let rendered = bed.backend.render(&desired).unwrap();
     bed.create_all(&rendered).await;
     let observed = bed
@@ -477,10 +476,10 @@ async fn trouble_is_told_in_the_engines_words() {
             };
             has(Component::PulsarInit, |s| {
                 matches!(s, InstanceState::Rejected { .. })
-            }) && has(Component::Proxy, |s| {
+            }) && has(Component::Gateway, |s| {
                 matches!(s, InstanceState::Failed { .. })
             }) && has(
-                Component::Gateway,
+                Component::Proxy,
                 |s| matches!(s, InstanceState::Pending { reason } if !reason.is_empty()),
             )
         })

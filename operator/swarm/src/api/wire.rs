@@ -107,11 +107,17 @@ impl Service {
             .collect()
     }
 
-    /// Replicas asked for; `None` for global services and jobs.
+    /// Replicas asked for; `None` for global services.
     pub fn replicas(&self) -> Option<u32> {
         let replicated = self.spec.pointer("/Mode/Replicated")?;
         let replicas = replicated.get("Replicas").and_then(Value::as_u64);
         u32::try_from(replicas.unwrap_or(1)).ok()
+    }
+
+    /// Whether its task is started again only until it has succeeded.
+    pub fn runs_until_success(&self) -> bool {
+        let condition = self.spec.pointer("/TaskTemplate/RestartPolicy/Condition");
+        condition.and_then(Value::as_str) == Some(crate::render::UNTIL_SUCCESS)
     }
 
     /// The first port published on nodes.

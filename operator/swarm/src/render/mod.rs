@@ -18,7 +18,7 @@ use serde::Serialize;
 pub use config::ConfigObject;
 pub use network::{MTU, NetworkObject};
 pub use secret::SecretObject;
-pub use service::ServiceObject;
+pub use service::{ServiceObject, UNTIL_SUCCESS};
 
 /// Kind of services.
 pub const SERVICE: &str = "service";
@@ -53,6 +53,13 @@ struct Names {
     secrets: BTreeMap<String, String>,
 }
 
+/// What rendering needs to know of this Swarm.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The most open files that the engines may give a process, where that is less than a process asks for.
+    pub nofile: Option<u64>,
+}
+
 /// Renders a cluster.
 ///
 /// # Errors
@@ -60,6 +67,7 @@ struct Names {
 pub fn render(
     desired: &Desired,
     capabilities: &Capabilities,
+    limits: &Limits,
 ) -> Result<Rendered<Native>, PlatformError> {
     let cluster = &desired.cluster;
     let mut rendered = Rendered {
@@ -106,7 +114,9 @@ pub fn render(
         prerequisite(SECRET, &object.name.clone(), Native::Secret(object), hash);
     }
     for workload in &desired.workloads {
-        for (key, object, outline) in service::render(desired, workload, &names, capabilities)? {
+        for (key, object, outline) in
+            service::render(desired, workload, &names, capabilities, limits)?
+        {
             let name = &object.spec.name;
             fits(SERVICE, name, MAX_SERVICE_NAME)?;
             let id = ObjectId::new(SERVICE, name.clone());

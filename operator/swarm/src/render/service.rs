@@ -3,6 +3,9 @@
 //! Liveness is deliberately not rendered as a health check of the engine. Swarm's DNS hides a task until its check has
 //! succeeded once, so members that must find each other before any of them is healthy would wait for ever; and an engine
 //! kills what fails its check. Processes that end are restarted, and readiness is judged over the wire.
+//!
+//! A job is a service of one task that is not started again once it has succeeded. The engine's own job mode is not used:
+//! when such a service is removed, engine 20.10 lets its running task live on with nobody to end it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +22,7 @@ use milvus_platform::{Class, PlatformError};
 use serde::Serialize;
 
 use super::spec::{self, ServiceSpec};
-use super::{CONFIG, NETWORK, Names, SECRET};
+use super::{CONFIG, Limits, NETWORK, Names, SECRET};
 use crate::drift;
 use crate::labels::{self, Labels};
 
@@ -27,6 +30,9 @@ use crate::labels::{self, Labels};
 const RESTART_DELAY: Duration = Duration::from_secs(2);
 /// How long the engine watches a new task before it takes the next. Health is judged over the wire, one step at a time.
 const MONITOR: Duration = Duration::from_secs(2);
+
+/// The restart condition that makes a service a job.
+pub const UNTIL_SUCCESS: &str = "on-failure";
 
 /// A service.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,6 +52,7 @@ pub(super) fn render(
     workload: &Workload,
     names: &Names,
     capabilities: &Capabilities,
+    limits: &Limits,
 ) -> Result<Vec<(WorkloadKey, ServiceObject, ObjectOutline)>, PlatformError> {
     let members: Vec<Option<&Member>> = match &workload.shape {
         Shape::Members { members } => members.iter().map(Some).collect(),
@@ -53,7 +60,7 @@ pub(super) fn render(
     };
     members
         .into_iter()
-        .map(|member| render_one(desired, workload, member, names, capabilities))
+        .map(|member| render_one(desired, workload, member, names, capabilities, limits))
         .collect()
 }
 
@@ -63,6 +70,7 @@ fn render_one(
     member: Option<&Member>,
     names: &Names,
     capabilities: &Capabilities,
+    limits: &Limits,
 ) -> Result<(WorkloadKey, ServiceObject, ObjectOutline), PlatformError> {
     // Every field is named, so that a new one cannot be forgotten here.
     let Workload {
@@ -170,10 +178,11 @@ fn render_one(
         secrets,
         ulimits: nofile
             .iter()
+            .map(|wanted| (*wanted).min(limits.nofile.unwrap_or(u64::MAX)))
             .map(|limit| spec::Ulimit {
                 name: "nofile",
-                soft: *limit,
-                hard: *limit,
+                soft: limit,
+                hard: limit,
             })
             .collect(),
     };
@@ -185,14 +194,7 @@ fn render_one(
             },
             Some(*replicas),
         ),
-        Shape::Members { .. } => (spec::Mode::Replicated { replicas: 1 }, Some(1)),
-        Shape::Job => (
-            spec::Mode::ReplicatedJob {
-                max_concurrent: 1,
-                total_completions: 1,
-            },
-            Some(1),
-        ),
+        Shape::Members { .. } | Shape::Job => (spec::Mode::Replicated { replicas: 1 }, Some(1)),
         Shape::PerNode => (spec::Mode::Global {}, None),
     };
     let mut service = ServiceSpec {
@@ -202,8 +204,7 @@ fn render_one(
             container_spec: container,
             resources: amounts(resources),
             restart_policy: spec::RestartPolicy {
-                // Jobs know no other than this one.
-                condition: if job { "on-failure" } else { "any" },
+                condition: if job { UNTIL_SUCCESS } else { "any" },
                 delay: nanoseconds(RESTART_DELAY),
             },
             placement: constraints(placement, member),

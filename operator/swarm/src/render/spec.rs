@@ -229,11 +229,6 @@ pub enum Mode {
         replicas: u32,
     },
     Global {},
-    #[serde(rename_all = "PascalCase")]
-    ReplicatedJob {
-        max_concurrent: u32,
-        total_completions: u32,
-    },
 }
 
 /// How tasks are replaced.
