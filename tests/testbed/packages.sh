@@ -19,6 +19,7 @@ need java openjdk-17-jre-headless
 need curl curl
 need flock util-linux
 need make make
+need openssl openssl
 need ps procps
 # Debian splits venv and pip off its own Python; other Pythons (pyenv, images) carry them.
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)

@@ -27,10 +27,13 @@ gateway_image=$(awk -F': ' '/^milvus-gateway:/{print $1}' <<<"$images")
 nice -n 5 "$TESTBED_DIR/swarm.sh" push "${IMAGES[@]}" "$operator_image" "$gateway_image" >&2
 "$TESTBED_DIR/client.sh" setup >&2
 
-kubectls=$(IFS=:; for d in $PATH; do for f in "$d"/kubectl "$d"/kubectl[0-9.-]*; do [ -x "$f" ] && realpath "$f"; done; done | sort -u | paste -sd: || true)
+# One file a release; also those beside a kubectl that only chooses between them.
+kubectls=$(IFS=:; for d in $PATH "$(dirname "$(realpath "$(command -v kubectl)")")"; do
+  for f in "$d"/kubectl "$d"/kubectl[.-][0-9]* "$d"/kubectl[0-9]*; do if [ -x "$f" ]; then realpath "$f"; fi; done
+done | sort -u | paste -sd:)
 apiserver=
 if [ -x "$TESTBED_DIR/kubernetes/build.sh" ]; then
-  apiserver=$("$TESTBED_DIR/kubernetes/build.sh" kube-apiserver) || say "no kube-apiserver: answers are not compared with it"
+  apiserver=$("$TESTBED_DIR/kubernetes/build.sh" kube-apiserver etcd | head -1) || say "no kube-apiserver: answers are not compared with it"
 fi
 
 export_line() { printf 'export %s=%q\n' "$1" "$2"; }
