@@ -98,7 +98,26 @@ pub fn complete(resource: &Resource, value: &mut Value, old: Option<&Value>) {
             drop_empty(map, &["data"]);
         }
         Flavor::ConfigMap => drop_empty(object_mut(value), &["data", "binaryData"]),
-        Flavor::CoreEvent | Flavor::RegardingEvent | Flavor::Custom | Flavor::Definition => {}
+        Flavor::CoreEvent | Flavor::RegardingEvent => {
+            // Clients written in Go rely on these being there, empty or not.
+            let map = object_mut(value);
+            let core = resource.flavor == Flavor::CoreEvent;
+            for (core_name, name) in EVENT_NAMES {
+                let name = if core { core_name } else { name };
+                let empty = match *core_name {
+                    "source" => json!({}),
+                    "firstTimestamp" | "lastTimestamp" => Value::Null,
+                    "reportingComponent" if core => "".into(),
+                    _ => continue,
+                };
+                map.entry((*name).to_owned()).or_insert(empty);
+            }
+            map.entry("eventTime").or_insert(Value::Null);
+            if core {
+                map.entry("reportingInstance").or_insert("".into());
+            }
+        }
+        Flavor::Custom | Flavor::Definition => {}
     }
 }
 
@@ -149,6 +168,11 @@ pub fn validate(resource: &Resource, value: &Value, old: Option<&Value>) -> Vec<
         Flavor::ConfigMap => {
             check_keys(value, "data", &mut causes);
             check_keys(value, "binaryData", &mut causes);
+            let binary = map_of(value, "binaryData");
+            for key in map_of(value, "data").keys().filter(|key| binary.contains_key(*key)) {
+                let why = "duplicate of key present in binaryData";
+                causes.push(invalid(&format!("data[{key}]"), format_args!("{key:?}"), why));
+            }
             if let Some(old) = old {
                 check_immutable(value, old, &["data", "binaryData"], &mut causes);
             }

@@ -34,8 +34,12 @@ pub struct ListMeta {
 }
 
 impl ListMeta {
-    fn value(&self) -> Value {
+    /// Lists of custom kinds always have the field `continue`; typed ones only where there is more.
+    fn value(&self, custom: bool) -> Value {
         let mut meta = Map::new();
+        if custom {
+            meta.insert("continue".into(), "".into());
+        }
         meta.insert("resourceVersion".into(), self.version.to_string().into());
         if let Some(token) = &self.continue_token {
             meta.insert("continue".into(), token.clone().into());
@@ -90,6 +94,19 @@ impl Encoder {
         shown.to_string().into()
     }
 
+    /// One object within a list. Items of typed lists do not repeat their kind.
+    fn item(&self, object: &Object) -> Bytes {
+        if self.form != Form::Plain || self.resource.flavor == Flavor::Custom {
+            return self.object(object);
+        }
+        let mut value = self.view(object);
+        if let Some(map) = value.as_object_mut() {
+            map.remove("apiVersion");
+            map.remove("kind");
+        }
+        value.to_string().into()
+    }
+
     /// A list.
     pub fn list(&self, objects: &[Arc<Object>], meta: &ListMeta) -> Bytes {
         if self.form == Form::Table {
@@ -97,7 +114,7 @@ impl Encoder {
             return self
                 .resource
                 .columns
-                .list(&values, meta.value(), self.include, jiff::Timestamp::now())
+                .list(&values, meta.value(false), self.include, jiff::Timestamp::now())
                 .to_string()
                 .into();
         }
@@ -108,7 +125,7 @@ impl Encoder {
                 self.resource.api_version(),
             ),
         };
-        let items: Vec<Bytes> = objects.iter().map(|object| self.object(object)).collect();
+        let items: Vec<Bytes> = objects.iter().map(|object| self.item(object)).collect();
         let size: usize = items.iter().map(|item| item.len() + 1).sum();
         let mut body = Vec::with_capacity(size + 256);
         body.extend_from_slice(b"{\"kind\":");
@@ -116,7 +133,8 @@ impl Encoder {
         body.extend_from_slice(b",\"apiVersion\":");
         body.extend_from_slice(Value::from(api_version).to_string().as_bytes());
         body.extend_from_slice(b",\"metadata\":");
-        body.extend_from_slice(meta.value().to_string().as_bytes());
+        let custom = self.resource.flavor == Flavor::Custom && self.form == Form::Plain;
+        body.extend_from_slice(meta.value(custom).to_string().as_bytes());
         body.extend_from_slice(b",\"items\":[");
         for (index, item) in items.iter().enumerate() {
             if index > 0 {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::object::{finalizers, is_deleting, meta_str, metadata_mut};
 use crate::resource::{Flavor, Resource};
+use crate::schema::metadata_type_error;
 use crate::status::{ApiError, Cause};
 
 const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
@@ -52,15 +53,26 @@ pub fn forbidden(field: &str, why: &str) -> Cause {
     }
 }
 
+/// A body that cannot be read as an object of the kind.
+pub fn cannot_handle(resource: &Resource, why: &str) -> ApiError {
+    ApiError::bad_request(format!(
+        "{kind} in version \"{version}\" cannot be handled as a {kind}: {why}",
+        kind = resource.kind,
+        version = resource.version,
+    ))
+}
+
+/// Why an object with another uid is not the one that is there.
+pub fn other_uid(given: &str, stored: &str) -> String {
+    format!("Precondition failed: UID in precondition: {given}, UID in object meta: {stored}")
+}
+
 /// Checks the shape of `metadata` and drops its nulls, which clients send for empty times.
 pub fn decode(resource: &Resource, value: &mut Value) -> Result<(), ApiError> {
-    let refuse = |why: &str| {
-        ApiError::bad_request(format!(
-            "{kind} in version \"{version}\" cannot be handled as a {kind}: {why}",
-            kind = resource.kind,
-            version = resource.version,
-        ))
-    };
+    let refuse = |why: &str| cannot_handle(resource, why);
+    if let Some(problem) = metadata_type_error(value).filter(|_| resource.flavor == Flavor::Custom) {
+        return Err(refuse(&problem));
+    }
     let Value::Object(map) = value else {
         return Err(refuse("the body is not an object"));
     };
@@ -219,7 +231,42 @@ pub fn validate(resource: &Resource, value: &Value) -> Vec<Cause> {
     for finalizer in finalizers(value) {
         check_key("metadata.finalizers", &finalizer, &mut causes);
     }
+    check_owners(value, &mut causes);
     causes
+}
+
+/// Owners must be named in full, and at most one of them controls.
+fn check_owners(value: &Value, causes: &mut Vec<Cause>) {
+    let owners = value
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
+    let text = |owner: &Value, key: &str| -> String {
+        owner.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let mut controllers = Vec::new();
+    for owner in owners {
+        for (key, why) in [
+            ("apiVersion", "version must not be empty"),
+            ("kind", "must not be empty"),
+            ("name", "must not be empty"),
+            ("uid", "must not be empty"),
+        ] {
+            if text(owner, key).is_empty() {
+                causes.push(invalid(&format!("metadata.ownerReferences.{key}"), "\"\"", why));
+            }
+        }
+        if owner.get("controller") == Some(&Value::Bool(true)) {
+            controllers.push(format!("{}/{}", text(owner, "kind"), text(owner, "name")));
+        }
+    }
+    if let [first, second, ..] = controllers.as_slice() {
+        let shown = Value::from(owners.to_vec()).to_string();
+        let why = format!(
+            "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {second}"
+        );
+        causes.push(invalid("metadata.ownerReferences", shown, &why));
+    }
 }
 
 fn matches(regex: &LazyLock<Option<Regex>>, text: &str) -> bool {
@@ -244,7 +291,9 @@ fn validate_name(resource: &Resource, name: &str, causes: &mut Vec<Cause>) {
     if fits {
         return;
     }
-    let why = if label {
+    let why = if label && matches(&SUBDOMAIN, name) {
+        "must not contain dots".to_owned()
+    } else if label {
         format!(
             "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{LABEL}')"
         )

@@ -34,15 +34,16 @@ impl Edit {
             JSON_PATCH => {
                 if !body.is_array() {
                     return Err(ApiError::bad_request(
-                        "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch",
+                        "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
                     ));
                 }
                 serde_json::from_value(body)
                     .map(Self::Json)
-                    .map_err(|error| {
-                        ApiError::bad_request(format!("error decoding patch: {error}"))
-                    })
+                    .map_err(|_| rejected())
             }
+            MERGE_PATCH | STRATEGIC_PATCH if !body.is_object() => Err(ApiError::bad_request(
+                "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
+            )),
             MERGE_PATCH => Ok(Self::Merge(body)),
             STRATEGIC_PATCH if resource.flavor != Flavor::Custom => Ok(Self::Strategic(body)),
             APPLY_PATCH => Err(ApiError::unsupported(
@@ -93,10 +94,12 @@ fn apply_operation(value: &mut Value, operation: &PatchOperation) -> Result<(), 
     }
     let operation = from_the_end(value, operation);
     // Unsafe to interrupt only for the document, which is a copy and dropped on failure.
-    json_patch::patch_unsafe(value, std::slice::from_ref(&operation)).map_err(|error| {
-        ApiError::unprocessable("the server rejected our request due to an error in our request")
-            .detail("patchError", error.to_string())
-    })
+    json_patch::patch_unsafe(value, std::slice::from_ref(&operation)).map_err(|_| rejected())
+}
+
+/// A JSON patch that does not apply; clients know this text.
+fn rejected() -> ApiError {
+    ApiError::unprocessable("the server rejected our request due to an error in our request")
 }
 
 fn from_the_end(value: &Value, operation: &PatchOperation) -> PatchOperation {

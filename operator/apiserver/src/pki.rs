@@ -22,8 +22,9 @@ use serde_json::json;
 const BACKDATE: Duration = Duration::from_secs(3600);
 /// Ten years.
 const CA_LIFETIME: Duration = Duration::from_secs(3650 * 24 * 3600);
-/// One year.
-const LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Nothing signed outlives its CA. As long as that: the CA's key lies beside the server's, so shorter lives would protect
+/// nothing, and an operator that runs for years must not stop answering on some anniversary.
+const LIFETIME: Duration = CA_LIFETIME;
 
 /// Why something could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::Query as AxumQuery;
-use http::Uri;
+use http::{Method, Uri};
 
 use crate::status::ApiError;
 use crate::strategy::{FieldValidation, WriteOptions};
@@ -69,7 +69,7 @@ fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, ApiError> 
 
 impl Query {
     /// Reads the query of a request.
-    pub fn parse(uri: &Uri) -> Result<Self, ApiError> {
+    pub fn parse(method: &Method, uri: &Uri) -> Result<Self, ApiError> {
         let AxumQuery(pairs) = AxumQuery::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| ApiError::bad_request(format!("query: {error}")))?;
         let mut query = Self::default();
@@ -117,13 +117,13 @@ impl Query {
                         let cause = crate::status::Cause {
                             reason: "FieldValueNotSupported".into(),
                             message: format!(
-                                "Unsupported value: {other:?}: supported values: \"All\""
+                                "Unsupported value: [{other:?}]: supported values: \"All\""
                             ),
                             field: "dryRun".into(),
                         };
                         return Err(ApiError::invalid(
                             "meta.k8s.io",
-                            "WriteOptions",
+                            options_kind(method),
                             "",
                             vec![cause],
                         ));
@@ -138,13 +138,13 @@ impl Query {
                             let cause = crate::status::Cause {
                                 reason: "FieldValueNotSupported".into(),
                                 message: format!(
-                                    "Unsupported value: {other:?}: supported values: \"Ignore\", \"Warn\", \"Strict\""
+                                    "Unsupported value: {other:?}: supported values: \"\", \"Ignore\", \"Strict\", \"Warn\""
                                 ),
                                 field: "fieldValidation".into(),
                             };
                             return Err(ApiError::invalid(
                                 "meta.k8s.io",
-                                "WriteOptions",
+                                options_kind(method),
                                 "",
                                 vec![cause],
                             ));
@@ -193,18 +193,27 @@ impl Query {
             return Ok(None);
         }
         self.version.parse().map(Some).map_err(|_| {
-            let cause = crate::meta::invalid(
-                "resourceVersion",
-                format_args!("{:?}", self.version),
-                "must be a number",
-            );
-            ApiError::invalid("meta.k8s.io", "ListOptions", "", vec![cause])
+            let version = &self.version;
+            ApiError::bad_request(format!(
+                "invalid resource version: resourceVersion: Invalid value: {version:?}: strconv.ParseUint: parsing {version:?}: invalid syntax"
+            ))
         })
     }
 }
 
+/// The options object that a method's parameters make up.
+fn options_kind(method: &Method) -> &'static str {
+    match *method {
+        Method::POST => "CreateOptions",
+        Method::PUT => "UpdateOptions",
+        Method::PATCH => "PatchOptions",
+        Method::DELETE => "DeleteOptions",
+        _ => "ListOptions",
+    }
+}
+
 fn initial_events_error(why: &str) -> ApiError {
-    let field = if why.starts_with("sendInitialEvents") {
+    let field = if why.starts_with("sendInitialEvents is") {
         "sendInitialEvents"
     } else {
         "resourceVersionMatch"
@@ -218,7 +227,7 @@ mod tests {
     use super::*;
 
     fn parse(query: &str) -> Result<Query, ApiError> {
-        Query::parse(&format!("/x?{query}").parse().unwrap())
+        Query::parse(&Method::GET, &format!("/x?{query}").parse().unwrap())
     }
 
     #[test]
@@ -254,7 +263,7 @@ mod tests {
                 .version_number()
                 .unwrap_err()
                 .code,
-            422
+            400
         );
     }
 }

@@ -202,6 +202,17 @@ impl Resource {
             Flavor::Namespace => &[
                 "create", "delete", "get", "list", "patch", "update", "watch",
             ],
+            // In the order in which kube-apiserver names them for definitions, and for its own kinds.
+            Flavor::Custom => &[
+                "delete",
+                "deletecollection",
+                "get",
+                "list",
+                "patch",
+                "create",
+                "update",
+                "watch",
+            ],
             _ => &[
                 "create",
                 "delete",
@@ -468,12 +479,5 @@ impl Registry {
         self.resources
             .iter()
             .filter(|resource| resource.flavor != Flavor::RegardingEvent)
-    }
-
-    /// Whether any kind of this group and version is served.
-    pub fn serves_version(&self, group: &str, version: &str) -> bool {
-        self.by_path
-            .keys()
-            .any(|(g, v, _)| g == group && v == version)
     }
 }

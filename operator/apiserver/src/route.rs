@@ -129,13 +129,7 @@ impl Route {
             [plural, name, sub] => (found(plural), None, owned(name), Some(*sub)),
             _ => return Err(ApiError::no_such_path()),
         };
-        let missing = || {
-            if registry.serves_version(group, version) {
-                ApiError::no_such_resource()
-            } else {
-                ApiError::no_such_path()
-            }
-        };
+        let missing = ApiError::no_such_path;
         let resource = resource.ok_or_else(missing)?;
         // A name needs its namespace, and only where there are namespaces.
         if resource.namespaced != namespace.is_some() && (namespace.is_some() || name.is_some()) {
@@ -145,7 +139,7 @@ impl Route {
             None => Sub::None,
             Some("status") if resource.status => Sub::Status,
             Some("scale") if resource.scale.is_some() => Sub::Scale,
-            Some(_) => return Err(missing()),
+            Some(_) => return Err(ApiError::not_found(&resource, name.as_deref().unwrap_or_default())),
         };
         Ok(Self::Objects(Target {
             resource,

@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use crate::resource::Resource;
+use crate::resource::{Flavor, Resource};
+use crate::schema::FieldError;
 
 /// One entry of `details.causes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +20,33 @@ pub struct Cause {
     pub field: String,
 }
 
+impl Cause {
+    /// Whether rules that trust the object's shape are left out after it.
+    pub fn blocks_rules(&self) -> bool {
+        matches!(
+            self.reason.as_str(),
+            "FieldValueNotSupported"
+                | "FieldValueRequired"
+                | "FieldValueTooLong"
+                | "FieldValueTooMany"
+                | "FieldValueTypeInvalid"
+        )
+    }
+}
+
+impl From<FieldError> for Cause {
+    fn from(error: FieldError) -> Self {
+        Self { reason: error.reason.as_str().to_owned(), message: error.message, field: error.field }
+    }
+}
+
 /// A failed request. Converts into the Status answer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ApiError {
+pub struct ApiError(Box<Failure>);
+
+/// What a failed request says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
     /// HTTP status code.
     pub code: u16,
     /// `Status.reason`.
@@ -38,6 +63,22 @@ pub struct ApiError {
     pub fresh_continue: Option<String>,
     /// Answer with this plain text instead of a Status.
     plain: bool,
+    /// Warnings for the answer's headers.
+    pub warnings: Vec<String>,
+}
+
+impl std::ops::Deref for ApiError {
+    type Target = Failure;
+
+    fn deref(&self) -> &Failure {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for ApiError {
+    fn deref_mut(&mut self) -> &mut Failure {
+        &mut self.0
+    }
 }
 
 impl std::fmt::Display for ApiError {
@@ -50,7 +91,7 @@ impl std::error::Error for ApiError {}
 
 impl ApiError {
     fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Failure {
             code,
             reason,
             message: message.into(),
@@ -59,7 +100,8 @@ impl ApiError {
             retry_after: None,
             fresh_continue: None,
             plain: false,
-        }
+            warnings: Vec::new(),
+        }))
     }
 
     fn named(mut self, resource: &Resource, name: &str) -> Self {
@@ -112,6 +154,24 @@ impl ApiError {
         Self::new(409, "Conflict", message).named(resource, name)
     }
 
+    /// A failed precondition of a deletion, which names the kind and not the resource.
+    pub fn conflict_of_kind(resource: &Resource, name: &str, why: &str) -> Self {
+        let mut error = Self::conflict(resource, name, why);
+        let shown = match resource.group.as_str() {
+            "" => resource.kind.clone(),
+            group => format!("{}.{group}", resource.kind),
+        };
+        error.message = format!("Operation cannot be fulfilled on {shown} \"{name}\": {why}");
+        error.details.insert("kind".into(), resource.kind.clone().into());
+        error
+    }
+
+    /// The same failure with warnings beside it.
+    pub fn warned(mut self, warnings: Vec<String>) -> Self {
+        self.warnings = warnings;
+        self
+    }
+
     /// The usual conflict text.
     pub fn modified(resource: &Resource, name: &str) -> Self {
         Self::conflict(
@@ -153,7 +213,12 @@ impl ApiError {
 
     /// [`ApiError::invalid`] for an object of `resource`.
     pub fn invalid_object(resource: &Resource, name: &str, causes: Vec<Cause>) -> Self {
-        Self::invalid(&resource.group, &resource.kind, name, causes)
+        // Both views of events are validated as one kind of the core group.
+        let group = match resource.flavor {
+            Flavor::RegardingEvent => "",
+            _ => &resource.group,
+        };
+        Self::invalid(group, &resource.kind, name, causes)
     }
 
     /// A request whose meaning is unclear or whose parts contradict each other.
@@ -348,11 +413,22 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        for warning in &self.warnings {
+            if let Some(value) = warning_value(warning) {
+                headers.append(header::WARNING, value);
+            }
+        }
         if self.code == 401 {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
+}
+
+/// A warning as its header has it.
+pub fn warning_value(warning: &str) -> Option<HeaderValue> {
+    let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+    HeaderValue::from_str(&format!("299 - \"{quoted}\"")).ok()
 }
 
 /// The Status of a request that succeeded and has no object to answer with.

@@ -11,6 +11,7 @@ use crate::object::{
     set_finalizers,
 };
 use crate::resource::{Flavor, Resource, Scale};
+use crate::schema::rules_not_checked;
 use crate::status::{ApiError, Cause};
 
 /// The finalizer of a foreground deletion.
@@ -88,11 +89,7 @@ fn strict(
         FieldValidation::Strict => {
             let why = format!("strict decoding error: {}", found.join(", "));
             Err(match source {
-                Source::Whole => ApiError::bad_request(format!(
-                    "{kind} in version \"{version}\" cannot be handled as a {kind}: {why}",
-                    kind = resource.kind,
-                    version = resource.version,
-                )),
+                Source::Whole => meta::cannot_handle(resource, &why),
                 Source::Patch(patch) => {
                     let cause = meta::invalid("patch", format_args!("{patch:?}"), &why);
                     ApiError::invalid("", "", "", vec![cause])
@@ -107,19 +104,52 @@ fn check(resource: &Resource, view: &Value, old_view: Option<&Value>) -> Vec<Cau
     if let Some(old) = old_view {
         causes.extend(meta::validate_change(old, view));
     }
-    if let Some(schema) = resource.schema() {
-        causes.extend(
-            schema
-                .validate(view, old_view)
-                .into_iter()
-                .map(|error| Cause {
-                    reason: error.reason.as_str().to_owned(),
-                    message: error.message,
-                    field: error.field,
-                }),
-        );
+    // Built-in kinds have been decoded by type, and have rules of their own.
+    let Some(schema) = resource.schema().filter(|_| resource.flavor == Flavor::Custom) else {
+        return causes;
+    };
+    causes.extend(schema.validate_shape(view, old_view).into_iter().map(Cause::from));
+    if let Some(scale) = &resource.scale {
+        check_scale(scale, view, &mut causes);
+    }
+    causes.extend(schema.validate_lists(view, old_view).into_iter().map(Cause::from));
+    if causes.iter().any(Cause::blocks_rules) {
+        causes.push(rules_not_checked().into());
+    } else {
+        causes.extend(schema.validate_rules(view, old_view).into_iter().map(Cause::from));
     }
     causes
+}
+
+/// The fields that a scale subresource stands for must be what it needs.
+fn check_scale(scale: &Scale, view: &Value, causes: &mut Vec<Cause>) {
+    for path in [&scale.spec, &scale.status] {
+        let place = format!(".{}", path.join("."));
+        let mut refuse = |value: i64, why: &str| causes.push(meta::invalid(&place, value, why));
+        match field(view, path) {
+            None => {}
+            Some(value) => match value.as_i64() {
+                Some(replicas) if replicas < 0 => refuse(replicas, "should be a non-negative integer"),
+                Some(replicas) if replicas > i64::from(i32::MAX) => {
+                    refuse(replicas, &format!("should be less than or equal to {}", i32::MAX));
+                }
+                Some(_) => {}
+                None => refuse(0, "should be a whole number"),
+            },
+        }
+    }
+}
+
+/// What a typed decoder would refuse in a built-in kind.
+fn decode_builtin(resource: &Resource, value: &Value) -> Result<(), ApiError> {
+    let problem = resource
+        .schema()
+        .filter(|_| resource.flavor != Flavor::Custom)
+        .and_then(|schema| schema.decode_error(&resource.kind, value));
+    match problem {
+        Some(why) => Err(meta::cannot_handle(resource, &why)),
+        None => Ok(()),
+    }
 }
 
 /// A new object in the stored form, ready but for its version.
@@ -132,6 +162,7 @@ pub fn create(
 ) -> Result<(Value, Warnings), ApiError> {
     meta::check_type(resource, &mut value)?;
     meta::decode(resource, &mut value)?;
+    decode_builtin(resource, &value)?;
     meta::check_place(resource, &mut value, namespace, None)?;
     if !meta_str(&value, "resourceVersion").is_empty() {
         return Err(ApiError::bad_request(
@@ -160,7 +191,7 @@ pub fn create(
     causes.extend(builtin::validate(resource, &value, None));
     if !causes.is_empty() {
         let name = meta_str(&value, "name");
-        return Err(ApiError::invalid_object(resource, name, causes));
+        return Err(ApiError::invalid_object(resource, name, causes).warned(warnings));
     }
     Ok((value, warnings))
 }
@@ -180,19 +211,25 @@ pub fn update(
     let old_view = builtin::to_view(resource, old_value.clone());
     meta::check_type(resource, &mut new)?;
     meta::decode(resource, &mut new)?;
+    decode_builtin(resource, &new)?;
     meta::check_place(resource, &mut new, &old.name.namespace, Some(name))?;
     let version = meta_str(&new, "resourceVersion");
     if version.is_empty() {
         if resource.flavor == Flavor::Custom && source == Source::Whole {
             let cause = meta::invalid(
                 "metadata.resourceVersion",
-                "0x0",
+                0,
                 "must be specified for an update",
             );
-            return Err(ApiError::invalid_object(resource, name, vec![cause]));
+            // Told by the store, which knows resources by their plural.
+            return Err(ApiError::invalid(&resource.group, &resource.plural, name, vec![cause]));
         }
     } else if version.parse() != Ok(old.version) {
         return Err(ApiError::modified(resource, name));
+    }
+    let given_uid = meta_str(&new, "uid");
+    if source == Source::Whole && !given_uid.is_empty() && given_uid != old.uid {
+        return Err(ApiError::conflict(resource, name, &meta::other_uid(given_uid, &old.uid)));
     }
     let warnings = strict(resource, &mut new, duplicates, options, source)?;
     let split_status = resource.flavor == Flavor::Custom && resource.status;
@@ -223,7 +260,7 @@ pub fn update(
     builtin::from_view(resource, &mut new);
     causes.extend(builtin::validate(resource, &new, Some(&old_value)));
     if !causes.is_empty() {
-        return Err(ApiError::invalid_object(resource, name, causes));
+        return Err(ApiError::invalid_object(resource, name, causes).warned(warnings));
     }
     if resource.flavor == Flavor::Custom && spec_changed(resource, &old_value, &new) {
         raise_generation(&mut new);
@@ -321,17 +358,17 @@ pub fn delete(
     builtin::check_deletion(resource, name)?;
     if let Some(uid) = options.uid.as_ref().filter(|uid| **uid != current.uid) {
         let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
             current.uid
         );
-        return Err(ApiError::conflict(resource, name, &why));
+        return Err(ApiError::conflict_of_kind(resource, name, &why));
     }
     let now = current.version.to_string();
     if let Some(version) = options.version.as_ref().filter(|version| **version != now) {
         let why = format!(
             "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({now}). The object might have been modified"
         );
-        return Err(ApiError::conflict(resource, name, &why));
+        return Err(ApiError::conflict_of_kind(resource, name, &why));
     }
     let old = current.value();
     let mut new = old.clone();
@@ -426,14 +463,6 @@ pub fn from_scale(
             ))
         })?,
     };
-    if replicas < 0 {
-        let cause = meta::invalid(
-            "spec.replicas",
-            replicas,
-            "should be a non-negative integer",
-        );
-        return Err(ApiError::invalid("autoscaling", "Scale", name, vec![cause]));
-    }
     let given = meta_str(wanted, "name");
     if !given.is_empty() && given != name {
         return Err(ApiError::bad_request(format!(

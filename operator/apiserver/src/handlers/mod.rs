@@ -19,13 +19,14 @@ use serde_json::Value;
 use tracing::debug;
 
 use crate::auth::{Attempt, Identity, PeerCertificate};
+use crate::decode::DecodeError;
 use crate::discovery;
 use crate::negotiate;
 use crate::openapi::Document;
 use crate::query::Query;
 use crate::route::{Route, Sub, Target};
 use crate::server::Shared;
-use crate::status::ApiError;
+use crate::status::{ApiError, warning_value};
 use crate::strategy::Warnings;
 
 /// As kube-apiserver: 3 MiB.
@@ -80,7 +81,7 @@ async fn answer(shared: Arc<Shared>, parts: Parts, body: Body) -> Result<Respons
             return fixed(&shared, &parts.headers, &other);
         }
     };
-    let query = Query::parse(&parts.uri)?;
+    let query = Query::parse(&parts.method, &parts.uri)?;
     let verb = verb_of(&parts.method, &target, &query)?;
     authorize(&identity, verb, &target)?;
     let call = Call {
@@ -119,7 +120,7 @@ fn identify(shared: &Shared, parts: &Parts) -> Result<Identity, ApiError> {
 fn refuse_anonymous(shared: &Shared, identity: &Identity, parts: &Parts) -> ApiError {
     let verb = parts.method.as_str().to_lowercase();
     if let Ok(Route::Objects(target)) = Route::parse(&shared.registry, parts.uri.path())
-        && let Ok(query) = Query::parse(&parts.uri)
+        && let Ok(query) = Query::parse(&parts.method, &parts.uri)
         && let Ok(verb) = verb_of(&parts.method, &target, &query)
     {
         return forbidden(identity, verb, &target);
@@ -257,8 +258,7 @@ pub(crate) fn json(code: StatusCode, body: impl Into<Body>) -> Response {
 /// Puts warnings into the headers.
 pub(crate) fn with_warnings(mut response: Response, warnings: &Warnings) -> Response {
     for warning in warnings {
-        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+        if let Some(value) = warning_value(warning) {
             response.headers_mut().append(WARNING, value);
         }
     }
@@ -296,7 +296,7 @@ pub(crate) fn decode_body(
         crate::protobuf::MEDIA_TYPE => Ok((crate::protobuf::decode(&body)?, Vec::new())),
         "application/json" | "application/yaml" => {
             let decoded = crate::decode::decode_body(&media_type, &body)
-                .map_err(|error| ApiError::bad_request(error.to_string()))?;
+                .map_err(|error| ApiError::bad_request(unreadable(&error, &body)))?;
             Ok((decoded.value, decoded.duplicates))
         }
         _ => Err(ApiError::unsupported_media_type(&[
@@ -305,4 +305,26 @@ pub(crate) fn decode_body(
             crate::protobuf::MEDIA_TYPE,
         ])),
     }
+}
+
+/// Why a body cannot be read, with its beginning.
+fn unreadable(error: &DecodeError, body: &Bytes) -> String {
+    let problem = match error {
+        DecodeError::Json { problem } if problem.starts_with("EOF") => "unexpected end of JSON input",
+        DecodeError::Json { problem } | DecodeError::Yaml { problem } => problem,
+        DecodeError::MediaType { .. } => return error.to_string(),
+    };
+    format!("couldn't get version/kind; json parse error: {problem} ({})", beginning(body))
+}
+
+/// The beginning of a body, for messages.
+pub(crate) fn beginning(body: &[u8]) -> String {
+    const LENGTH: usize = 30;
+    let cut = body.get(..LENGTH).unwrap_or(body);
+    let shown = match body.first() {
+        None => return "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(cut).into_owned(),
+        Some(_) => hex::encode(cut),
+    };
+    if body.len() > LENGTH { format!("{shown} ...") } else { shown }
 }

@@ -2,13 +2,14 @@
 
 use axum::response::Response;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::{Call, decode_body, json, media_type, with_warnings};
+use super::{Call, beginning, decode_body, json, media_type, with_warnings};
 use crate::builtin;
 use crate::cache::Cache;
 use crate::commit::{Decision, Outcome};
+use crate::decode::DecodeError;
 use crate::object::{Name, Object, meta_str};
 use crate::patch::{APPLY_PATCH, Edit};
 use crate::resource::{Flavor, Lane, Resource};
@@ -44,8 +45,8 @@ fn check_namespace(
 
 pub(super) async fn create(call: Call, body: Bytes) -> Result<Response, ApiError> {
     let encoder = call.encoder()?;
-    let (body, duplicates) = decode_body(&call.headers, body)?;
     let resource = call.target.resource.clone();
+    let (body, duplicates) = decode_object(&call.headers, body, &resource)?;
     let namespace = call.target.namespace.clone().unwrap_or_default();
     let options = call.query.write;
     let namespaces = call
@@ -96,8 +97,41 @@ pub(super) async fn create(call: Call, body: Bytes) -> Result<Response, ApiError
     Ok(with_warnings(response, &warnings))
 }
 
+/// A body that is to be an object of the kind, and the repeated fields in it.
+fn decode_object(
+    headers: &HeaderMap,
+    body: Bytes,
+    resource: &Resource,
+) -> Result<(Value, Vec<String>), ApiError> {
+    let unrecognized = |why: &str| {
+        let kind = &resource.kind;
+        ApiError::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why}"))
+    };
+    let (value, duplicates) = decode_body(headers, body.clone()).map_err(|error| match error.code {
+        400 => unrecognized(&error.message),
+        _ => error,
+    })?;
+    let shown = beginning(&body);
+    if !value.is_object() {
+        return Err(unrecognized(&format!("couldn't get version/kind; the body is not an object ({shown})")));
+    }
+    // Clients of built-in kinds may leave both out.
+    if resource.flavor == Flavor::Custom {
+        for (field, named) in [("kind", "Kind"), ("apiVersion", "apiVersion")] {
+            if value.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
+                return Err(unrecognized(&format!("Object '{named}' is missing in '{value}' ({shown})")));
+            }
+        }
+    }
+    Ok((value, duplicates))
+}
+
 pub(super) async fn update(call: Call, body: Bytes) -> Result<Response, ApiError> {
-    let (body, duplicates) = decode_body(&call.headers, body)?;
+    let (body, duplicates) = if call.target.sub == Sub::Scale {
+        decode_body(&call.headers, body)?
+    } else {
+        decode_object(&call.headers, body, &call.target.resource)?
+    };
     let options = call.query.write;
     let sub = call.target.sub;
     apply(call, move |resource, current| {
@@ -155,7 +189,12 @@ pub(super) async fn patch(call: Call, body: Bytes) -> Result<Response, ApiError>
         (Value::Null, Vec::new())
     } else {
         let decoded = crate::decode::decode_body("application/json", &body).map_err(|error| {
-            ApiError::bad_request(format!("error decoding patch: {error}"))
+            let problem = match &error {
+                DecodeError::Json { problem } if problem.starts_with("EOF") => "unexpected end of JSON input",
+                DecodeError::Json { problem } => problem,
+                _ => "not json",
+            };
+            ApiError::bad_request(format!("error decoding patch: {problem}"))
         });
         match decoded {
             Ok(decoded) => (decoded.value, decoded.duplicates),

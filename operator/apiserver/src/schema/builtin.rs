@@ -125,6 +125,6 @@ mod tests {
         let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "nam": 1},
             "data": {"k": "dg=="}, "dta": {}, "stringData": {"a": "b"}});
         let schema = builtin("", "v1", "Secret").expect("schema");
-        assert_eq!(schema.prune(&mut secret), ["dta", "metadata.nam"]);
+        assert_eq!(schema.prune(&mut secret), ["metadata.nam", "dta"]);
     }
 }

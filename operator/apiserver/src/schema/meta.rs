@@ -83,7 +83,7 @@ pub fn object_meta_schema() -> Value {
     })
 }
 
-fn node() -> Option<&'static Node> {
+pub(super) fn node() -> Option<&'static Node> {
     static NODE: OnceLock<Option<Node>> = OnceLock::new();
     // The unit test below compiles this very schema, so it is always there.
     NODE.get_or_init(|| Node::compile(&object_meta_schema(), "metadata", 0).ok())
@@ -97,51 +97,6 @@ pub(super) fn prune_metadata(obj: &mut Value, removed: &mut Vec<String>) {
     }
 }
 
-/// The first field of `obj.metadata` whose JSON type is wrong, in the words of a decoder: such an object cannot be
-/// read at all (400), which comes before all validation (422).
-pub fn metadata_type_error(obj: &Value) -> Option<String> {
-    let metadata = obj.get("metadata")?;
-    type_error(metadata, node()?, "ObjectMeta", "metadata")
-}
-
-fn type_error(value: &Value, node: &Node, parent: &str, place: &str) -> Option<String> {
-    use super::node::{Additional, Type};
-    let go_type = match (node.types.first()?, &node.additional) {
-        (Type::Object, Additional::Schema(_)) => "map[string]string",
-        (Type::Object, _) => "v1.ObjectMeta",
-        (Type::Array, _) => "[]string",
-        (Type::String, _) => "string",
-        (Type::Integer, _) => "int64",
-        (Type::Number, _) => "float64",
-        (Type::Boolean, _) => "bool",
-    };
-    let fits = match (node.types.first()?, value) {
-        (_, Value::Null) => return None,
-        (Type::Object, Value::Object(map)) => {
-            return map.iter().find_map(|(key, field)| {
-                type_error(field, node.field(key)?, parent, &format!("{place}.{key}"))
-            });
-        }
-        (Type::Array, Value::Array(items)) => {
-            let child = node.items.as_ref()?;
-            return items
-                .iter()
-                .find_map(|item| type_error(item, child, parent, place));
-        }
-        (Type::String, Value::String(_)) | (Type::Boolean, Value::Bool(_)) => true,
-        (Type::Integer, Value::Number(n)) => n.is_i64(),
-        _ => false,
-    };
-    let actual = match value {
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-        _ => "string",
-    };
-    (!fits).then(|| format!("json: cannot unmarshal {actual} into Go struct field {parent}.{place} of type {go_type}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,22 +104,5 @@ mod tests {
     #[test]
     fn the_schema_compiles() {
         assert!(Node::compile(&object_meta_schema(), "metadata", 0).is_ok());
-    }
-
-    #[test]
-    fn wrong_types_are_told_as_a_decoder_does() {
-        let told = |obj: Value| metadata_type_error(&obj);
-        assert_eq!(
-            told(json!({"metadata": {"name": "a", "labels": {"a": "b"}, "generation": 1}})),
-            None
-        );
-        assert_eq!(
-            told(json!({"metadata": {"labels": {"a": 5}}})).as_deref(),
-            Some(
-                "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels.a of type string"
-            )
-        );
-        assert!(told(json!({"metadata": []})).is_some());
-        assert!(told(json!({"metadata": {"finalizers": "x"}})).is_some());
     }
 }

@@ -5,6 +5,7 @@
 
 mod builtin;
 mod cel;
+mod decoding;
 mod default;
 mod errors;
 mod format;
@@ -23,7 +24,9 @@ use std::fmt;
 use serde_json::Value;
 
 pub use builtin::{BuiltinKind, builtin, builtin_kinds};
-pub use meta::{metadata_type_error, object_meta_schema};
+pub use decoding::metadata_type_error;
+pub use errors::rules_not_checked;
+pub use meta::object_meta_schema;
 use node::Node;
 
 /// Why a schema could not be compiled.
@@ -78,7 +81,7 @@ impl Reason {
     }
 
     /// Whether CEL rules are left out after such a failure: they could not trust the object's shape.
-    fn blocks_rules(self) -> bool {
+    pub fn blocks_rules(self) -> bool {
         matches!(
             self,
             Reason::FieldValueNotSupported
@@ -121,11 +124,15 @@ impl Schema {
         })
     }
 
-    /// Removes what neither the schema nor ObjectMeta declares and returns the removed paths, sorted.
+    /// Removes what neither ObjectMeta nor the schema declares and returns the removed paths: those of metadata first,
+    /// sorted each.
     pub fn prune(&self, obj: &mut Value) -> Vec<String> {
-        let mut removed = prune::prune_resource(obj, &self.root);
+        let mut removed = Vec::new();
         meta::prune_metadata(obj, &mut removed);
         removed.sort();
+        let mut undeclared = prune::prune_resource(obj, &self.root);
+        undeclared.sort();
+        removed.extend(undeclared);
         removed
     }
 
@@ -137,15 +144,41 @@ impl Schema {
     /// Checks the object. `old` is the stored one on an update: transition rules compare with it, and values that it
     /// has already are not judged again.
     pub fn validate(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-        let mut errors = validate::check(&self.root, new, old);
-        if old.is_none_or(|old| lists::check(&self.root, old).is_empty()) {
-            errors.extend(lists::check(&self.root, new));
-        }
+        let mut errors = self.validate_shape(new, old);
+        errors.extend(self.validate_lists(new, old));
         if errors.iter().any(|e| e.reason.blocks_rules()) {
             errors.push(errors::rules_not_checked());
         } else {
-            cel::check(&self.root, new, old, &mut errors);
+            errors.extend(self.validate_rules(new, old));
         }
         errors
+    }
+
+    /// The first part of [`validate`](Self::validate): types, bounds, required fields.
+    pub fn validate_shape(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        validate::check(&self.root, new, old)
+    }
+
+    /// The second part: uniqueness in sets and list maps.
+    pub fn validate_lists(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        if old.is_some_and(|old| !lists::check(&self.root, old).is_empty()) {
+            return Vec::new();
+        }
+        lists::check(&self.root, new)
+    }
+
+    /// The last part: CEL rules. They trust the object's shape, so after a failure that
+    /// [blocks them](Reason::blocks_rules) the note [`rules_not_checked`] stands in for them.
+    pub fn validate_rules(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        cel::check(&self.root, new, old, &mut errors);
+        errors
+    }
+
+    /// The first field whose JSON type is not the declared one, in the words of a typed decoder. Built-in kinds are
+    /// decoded before they are validated, so this is a bad request (400), not an invalid object (422).
+    pub fn decode_error(&self, kind: &str, obj: &Value) -> Option<String> {
+        decoding::type_error(obj, &self.root, kind, "")
+            .or_else(|| decoding::metadata_error(obj, kind, "metadata."))
     }
 }

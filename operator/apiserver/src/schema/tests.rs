@@ -165,7 +165,7 @@ fn texts_of_failures_that_stop_the_rules() {
         (
             "replicas",
             json!(1.5),
-            r#"spec.replicas: Invalid value: "float64": spec.replicas in body must be of type int32: "float64""#,
+            r#"spec.replicas: Invalid value: "number": spec.replicas in body must be of type integer: "number""#,
         ),
         (
             "replicas",
@@ -342,9 +342,9 @@ fn prune_tells_paths() {
     assert_eq!(
         removed,
         [
-            "extra",
             "metadata.labls",
             "metadata.ownerReferences[0].nme",
+            "extra",
             "spec.env[0].bar",
             "spec.foo",
             "spec.free.known.b"
@@ -417,9 +417,12 @@ fn bad_schemas_are_refused_with_their_place() {
 #[test]
 fn the_milvus_definition_compiles() {
     let text = include_str!("../../../../crds/generated/milvusclusters.operator.milvus.io.yaml");
-    let crd = crate::decode::decode_body("application/yaml", text.as_bytes()).expect("yaml").value;
+    let crd = crate::decode::decode_body("application/yaml", text.as_bytes())
+        .expect("yaml")
+        .value;
     let version = &crd["spec"]["versions"][0];
-    let schema = Schema::compile(&version["schema"]["openAPIV3Schema"]).unwrap_or_else(|e| panic!("{e}"));
+    let schema =
+        Schema::compile(&version["schema"]["openAPIV3Schema"]).unwrap_or_else(|e| panic!("{e}"));
     let columns = &version["additionalPrinterColumns"];
     assert!(columns.as_array().is_some_and(|c| !c.is_empty()));
     crate::table::Columns::from_printer_columns(columns).unwrap_or_else(|e| panic!("{e}"));
@@ -427,7 +430,12 @@ fn the_milvus_definition_compiles() {
         "metadata": {"name": "a"}, "spec": {"mode": "nonsense", "unheardOf": 1}});
     assert_eq!(schema.prune(&mut obj), ["spec.unheardOf"]);
     let errors = schema.validate(&obj, None);
-    assert!(errors.iter().any(|e| e.field == "spec.mode" && e.reason == Reason::FieldValueNotSupported), "{errors:?}");
+    assert!(
+        errors
+            .iter()
+            .any(|e| e.field == "spec.mode" && e.reason == Reason::FieldValueNotSupported),
+        "{errors:?}"
+    );
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn walk(node: &Node, value: &Value, old: Option<&Value>, path: &Path<'_>) -> Fin
         Value::String(text) => {
             found.merge(check_string(node, text, value, path));
             found.matches += 1;
-            if let Some(format) = node.format.filter(|f| !f.is_number()) {
+            if let Some(format) = node.format {
                 if !format.accepts(text) {
                     let detail = format!(
                         "{path} in body must be of type {}: {}",

@@ -149,14 +149,8 @@ impl Kubectl {
         self.finish(self.command(args), input)
     }
 
-    /// Runs with another editor or configuration.
-    pub fn run_with(&self, args: &[&str], key: &str, value: &str) -> Output {
-        let mut command = self.command(args);
-        command.env(key, value);
-        self.finish(command, "")
-    }
-
-    fn finish(&self, mut command: Command, input: &str) -> Output {
+    /// Runs a command that is set up already.
+    pub fn finish(&self, mut command: Command, input: &str) -> Output {
         use std::io::Write;
         let mut child = command
             .stdin(Stdio::piped())
