@@ -91,7 +91,7 @@ start_operator() {
 show() { # what a person would watch in two more terminals, until the resource is ready or the time is up
   local name=$1 watchers=() code=0
   kubectl get milvuscluster "$name" -w & watchers+=($!)
-  kubectl get events -w --no-headers -o custom-columns=TYPE:.type,REASON:.reason,MESSAGE:.message | sed -u 's/^/    /' & watchers+=($!)
+  kubectl get events -w --no-headers -o custom-columns=TYPE:.type,REASON:.reason,MESSAGE:.message > >(sed -u 's/^/    /') & watchers+=($!)
   trap 'kill "${watchers[@]}" 2>/dev/null || true' RETURN
   kubectl wait --for=condition=Ready "milvuscluster/$name" --timeout="${DEMO_TIMEOUT:-300}s" >/dev/null || code=$?
   sleep 0.5 # the last lines of the watches
@@ -140,7 +140,7 @@ down() {
       kubectl delete milvuscluster "$name" --timeout=180s
     fi
     end "$STATE/operator.pid" milvus-operator
-    "$("$ROOT/deploy/build.sh" milvus-operator)" uninstall swarm --docker-host "$host" --purge || say "the operator's store could not be removed from $host"
+    "$("$ROOT/deploy/build.sh" milvus-operator)" uninstall swarm --docker-host "$host" --purge-store --purge-keys --yes || say "the operator's store could not be removed from $host"
     unset DOCKER_HOST
   fi
   end "$STATE/operator.pid" milvus-operator
