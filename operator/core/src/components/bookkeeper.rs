@@ -29,7 +29,7 @@ pub(super) fn workload(context: &mut Context<'_>) -> Option<Workload> {
         max_message_size(context),
         &java.settings,
     );
-    context.config("bookkeeper-conf", content);
+    context.config("bookie-conf", content);
     // Bookies find their place in the metadata that the job writes.
     let before = if context.ledger.is_bootstrapped(Component::PulsarInit) {
         Component::Zookeeper
@@ -43,10 +43,7 @@ pub(super) fn workload(context: &mut Context<'_>) -> Option<Workload> {
         command: vec!["sh".into(), "-c".into(), START.into()],
         args: Vec::new(),
         env: BTreeMap::from([("PULSAR_MEM".to_owned(), memory)]),
-        files: vec![file(
-            "bookkeeper-conf",
-            "/etc/milvus-operator/bookkeeper.conf",
-        )],
+        files: vec![file("bookie-conf", "/etc/milvus-operator/bookkeeper.conf")],
         volumes: part.volumes,
         resources: part.resources,
         stop_grace: Duration::from_secs(60),

@@ -40,7 +40,7 @@ pub(super) fn workload(context: &mut Context<'_>) -> Option<Workload> {
     let (part, drives) = (part.clone(), *drives);
     if let Some(credentials) = &context.cluster.storage.credentials {
         context.secret("minio-user", &credentials.user);
-        context.secret("minio-password", &credentials.password);
+        context.secret("minio-key", &credentials.password);
     }
     let mut env = BTreeMap::from([
         ("MINIO_BROWSER".to_owned(), Template::from("off")),
@@ -50,7 +50,7 @@ pub(super) fn workload(context: &mut Context<'_>) -> Option<Workload> {
         ),
         (
             "MINIO_ROOT_PASSWORD_FILE".to_owned(),
-            Template::from("/run/secrets/minio-password"),
+            Template::from("/run/secrets/minio-key"),
         ),
     ]);
     env.extend(part.env.clone().into_iter().map(|(k, v)| (k, Template(v))));
@@ -68,7 +68,7 @@ pub(super) fn workload(context: &mut Context<'_>) -> Option<Workload> {
         env,
         files: vec![
             secret_file("minio-user", "/run/secrets/minio-user"),
-            secret_file("minio-password", "/run/secrets/minio-password"),
+            secret_file("minio-key", "/run/secrets/minio-key"),
         ],
         volumes: part.volumes,
         resources: part.resources,

@@ -29,7 +29,7 @@ pub(super) fn workload(context: &mut Context<'_>) -> Option<Workload> {
     let part = java.part.clone();
     let memory = Template(java.memory.clone());
     let content = config::pulsar::zookeeper(&context.hosts(&part));
-    context.config("zookeeper-conf", content);
+    context.config("zk-conf", content);
     let mut ports = vec![port("client", ZOOKEEPER_PORT)];
     if part.replicas > 1 {
         ports.extend([port("peer", 2888), port("election", 3888)]);
@@ -41,10 +41,7 @@ pub(super) fn workload(context: &mut Context<'_>) -> Option<Workload> {
         command: vec!["sh".into(), "-c".into(), START.into()],
         args: Vec::new(),
         env: BTreeMap::from([("PULSAR_MEM".to_owned(), memory)]),
-        files: vec![file(
-            "zookeeper-conf",
-            "/etc/milvus-operator/zookeeper.conf",
-        )],
+        files: vec![file("zk-conf", "/etc/milvus-operator/zookeeper.conf")],
         volumes: part.volumes,
         resources: part.resources,
         stop_grace: Duration::from_secs(30),

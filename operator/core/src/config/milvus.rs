@@ -1,5 +1,6 @@
 //! user.yaml: the layer that Milvus reads over its own milvus.yaml. Pure.
 
+use milvus_crds::Mode;
 use serde_json::{Map, Value, json};
 
 use super::pulsar::MAX_MESSAGE_SIZE;
@@ -122,11 +123,16 @@ pub(crate) fn hook_yaml(cluster: &ValidatedCluster) -> Option<String> {
 
 /// What the operator proposes and the user may override.
 fn proposed(cluster: &ValidatedCluster) -> Map<String, Value> {
+    // A process that is all of Milvus has nobody to hand over to.
+    let graceful_stop = match cluster.mode {
+        Mode::Standalone => 5,
+        Mode::Cluster => GRACEFUL_STOP_SECONDS,
+    };
     let mut document = object(json!({
         "etcd": {"rootPath": cluster.etcd_root()},
         "log": {"stdout": true, "file": {"rootPath": ""}},
         "localStorage": {"path": "/var/lib/milvus/data/"},
-        "common": {"gracefulStopTimeout": GRACEFUL_STOP_SECONDS},
+        "common": {"gracefulStopTimeout": graceful_stop},
     }));
     if cluster.queue.kind() == MessageQueue::Pulsar {
         let mut pulsar = json!({"maxMessageSize": MAX_MESSAGE_SIZE});

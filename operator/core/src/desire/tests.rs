@@ -386,7 +386,7 @@ fn the_users_settings_win_over_proposals() {
             .contains("maxMessageSize=10485760\n")
     );
     assert!(
-        desired.configs["bookkeeper-conf"]
+        desired.configs["bookie-conf"]
             .content
             .contains("nettyMaxFrameSizeBytes=10496000\n")
     );

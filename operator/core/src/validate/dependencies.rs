@@ -187,10 +187,9 @@ fn etcd_members(input: &Input<'_>, findings: &mut Findings) -> EtcdMembers {
         part: Part {
             component: Component::Etcd,
             replicas,
-            image: parts::dependency_image(&[&values.image], etcd_defaults::DEFAULT_IMAGE, &[]),
+            image: parts::dependency_image(&[&values.image], etcd_defaults::DEFAULT_IMAGE),
             resources: parts::resources(findings, &resources_path, &values.resources),
             env: parts::env(
-                input,
                 findings,
                 &[(format!("{path}.extraEnvVars"), &values.extra_env_vars)],
             ),
@@ -337,7 +336,7 @@ fn minio(input: &Input<'_>, findings: &mut Findings) -> (Part, u32) {
                 "the operator sets this; credentials come from spec.dependencies.storage.secretRef",
             );
         }
-        parts::variable_is_plain(input, findings, &field, name, value);
+        parts::variable_is_plain(findings, &field, name, value);
     }
     // Every drive has the same settings: complaints are made once.
     let mut volumes = Vec::new();
@@ -355,7 +354,7 @@ fn minio(input: &Input<'_>, findings: &mut Findings) -> (Part, u32) {
     let part = Part {
         component: Component::Minio,
         replicas,
-        image: parts::dependency_image(&[&values.image], minio_defaults::DEFAULT_IMAGE, &[]),
+        image: parts::dependency_image(&[&values.image], minio_defaults::DEFAULT_IMAGE),
         resources: parts::resources(findings, &resources_path, &values.resources),
         env: BTreeMap::clone(&values.environment),
         placement: parts::placement(input, findings, Component::Minio, &[&values.node_selector]),

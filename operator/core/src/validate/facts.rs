@@ -10,12 +10,14 @@ use crate::component::{Component, WorkloadKey};
 use crate::components;
 use crate::desired::VolumeBacking;
 use crate::ledger::Ledger;
+use crate::names::{HASH_IN_NAME, MAX_CONFIG_NAME};
 use crate::observed::Node;
 use crate::place::unmet;
 use crate::reasons::Reason;
 
 pub(super) fn check(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings) {
     names(input, cluster, findings);
+    file_names(input, cluster, findings);
     if let Some(ledger) = &input.facts.ledger {
         against_ledger(cluster, ledger, findings);
     }
@@ -60,6 +62,22 @@ fn names(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings)
                 "too long by {}: {longest:?} would have {} characters, and {} allows {limit}; shorten the name or the namespace",
                 longest.len() - limit,
                 longest.len(),
+                input.capabilities.platform
+            ),
+        );
+    }
+}
+
+/// Configs and secrets of an engine carry a hash of their content in their names.
+fn file_names(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings) {
+    const LONGEST: &str = "gateway-tls";
+    let length = cluster.cluster.key.stack().len() + LONGEST.len() + HASH_IN_NAME + 2;
+    if input.capabilities.places_members && length > MAX_CONFIG_NAME {
+        findings.invalid(
+            "metadata.name",
+            format!(
+                "too long by {}: names of configs are made from it, and {} allows {MAX_CONFIG_NAME} characters; shorten the name or the namespace",
+                length - MAX_CONFIG_NAME,
                 input.capabilities.platform
             ),
         );

@@ -2,13 +2,14 @@
 
 use milvus_crds::{Components, SwarmComponents};
 
-use super::Input;
 use super::violations::Findings;
+use super::{Input, parts};
 use crate::component::Component;
 use crate::components;
 
 pub(super) fn check(input: &Input<'_>, findings: &mut Findings) {
     not_yet(input, findings);
+    images(input, findings);
     other_platform(input, findings);
     placement_of_nobody(input, findings);
 }
@@ -52,6 +53,44 @@ fn not_yet(input: &Input<'_>, findings: &mut Findings) {
                 findings.not_yet(format!("{path}.{field}"), what);
             }
         }
+    }
+}
+
+/// How images are had.
+fn images(input: &Input<'_>, findings: &mut Findings) {
+    let components = &input.spec.components;
+    if !components.image_pull_secrets.is_empty() {
+        findings.not_yet(
+            "spec.components.imagePullSecrets",
+            "credentials of registries; log in on the nodes, or use a registry that asks for none",
+        );
+    }
+    let roles = Components::NAMES.iter().filter_map(|name| {
+        let policy = components.get(name)?.image_pull_policy;
+        Some((format!("spec.components.{name}.imagePullPolicy"), policy))
+    });
+    let dependencies = &input.spec.dependencies;
+    let values = [
+        (Component::Etcd, &dependencies.etcd.in_cluster.values.image),
+        (
+            Component::Minio,
+            &dependencies.storage.in_cluster.values.image,
+        ),
+        (
+            Component::PulsarInit,
+            &dependencies.pulsar.in_cluster.values.image,
+        ),
+    ];
+    let values = values.map(|(component, image)| {
+        let path = components::resource_path(component);
+        (format!("{path}.image.pullPolicy"), image.pull_policy)
+    });
+    let shared = (
+        "spec.components.imagePullPolicy".to_owned(),
+        components.image_pull_policy,
+    );
+    for (field, policy) in roles.chain(values).chain([shared]) {
+        parts::check_pull_policy(input, findings, field, policy);
     }
 }
 

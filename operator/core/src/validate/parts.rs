@@ -94,7 +94,6 @@ pub(super) fn number(
 
 /// Environment by name; later blocks win. Each comes with its path.
 pub(super) fn env(
-    input: &Input<'_>,
     findings: &mut Findings,
     blocks: &[(String, &[EnvVar])],
 ) -> BTreeMap<String, String> {
@@ -110,30 +109,15 @@ pub(super) fn env(
                 continue;
             }
             let value = variable.value.clone().unwrap_or_default();
-            variable_is_plain(input, findings, &field, &variable.name, &value);
+            variable_is_plain(findings, &field, &variable.name, &value);
             env.insert(variable.name.clone(), value);
         }
     }
     env
 }
 
-/// A variable that nobody would expand on its way to the process.
-pub(super) fn variable_is_plain(
-    input: &Input<'_>,
-    findings: &mut Findings,
-    field: &str,
-    name: &str,
-    value: &str,
-) {
-    if input.capabilities.escape_hatch == "swarm" && value.contains("{{") {
-        findings.unsupported(
-            field,
-            input.capabilities.platform,
-            format!(
-                "it would expand the template in variable {name}; write the value without {{{{"
-            ),
-        );
-    }
+/// A variable that nobody would expand on its way to the process. (Platforms escape what their engine would expand.)
+pub(super) fn variable_is_plain(findings: &mut Findings, field: &str, name: &str, value: &str) {
     if ["{member}", "{ordinal}", "{ordinal+1}", "{host}"]
         .iter()
         .any(|placeholder| value.contains(placeholder))
@@ -147,7 +131,6 @@ pub(super) fn variable_is_plain(
 
 /// Variables of a Milvus role: none may overrule what holds the cluster together.
 pub(super) fn milvus_env(
-    input: &Input<'_>,
     findings: &mut Findings,
     blocks: &[(String, &[EnvVar])],
 ) -> BTreeMap<String, String> {
@@ -164,15 +147,11 @@ pub(super) fn milvus_env(
             }
         }
     }
-    env(input, findings, blocks)
+    env(findings, blocks)
 }
 
 /// An image of a dependency, from its parts.
-pub(super) fn dependency_image(
-    values: &[&ImageValues],
-    default: &str,
-    pull_secrets: &[String],
-) -> Image {
+pub(super) fn dependency_image(values: &[&ImageValues], default: &str) -> Image {
     let (default_repository, default_tag) = default.rsplit_once(':').unwrap_or((default, "latest"));
     let first = |get: fn(&ImageValues) -> Option<&String>| values.iter().find_map(|v| get(v));
     let repository = first(|v| v.repository.as_ref()).map_or(default_repository, String::as_str);
@@ -184,7 +163,23 @@ pub(super) fn dependency_image(
             .iter()
             .find_map(|v| v.pull_policy)
             .map(|policy| pull_policy(policy).to_owned()),
-        pull_secrets: pull_secrets.to_vec(),
+        pull_secrets: Vec::new(),
+    }
+}
+
+/// An engine that takes an image which it has when no registry answers cannot be told never to ask one.
+pub(super) fn check_pull_policy(
+    input: &Input<'_>,
+    findings: &mut Findings,
+    field: String,
+    policy: Option<ImagePullPolicy>,
+) {
+    if policy == Some(ImagePullPolicy::Never) && input.capabilities.escape_hatch == "swarm" {
+        findings.unsupported(
+            field,
+            input.capabilities.platform,
+            "its nodes ask a registry and take the image that they have when none answers; remove the field",
+        );
     }
 }
 
@@ -351,14 +346,6 @@ pub(super) fn durable_volume(
             input.capabilities.platform,
             "it has no storage classes; use driver and driverOptions",
         );
-    }
-    for (key, value) in &block.driver_options {
-        if value.contains("{{") {
-            findings.invalid(
-                format!("{path}.driverOptions[{key}]"),
-                "must not hold a template",
-            );
-        }
     }
     let size = quantity(
         findings,

@@ -192,7 +192,7 @@ fn pulsar(input: &Input<'_>, findings: &mut Findings) -> Pulsar {
 
 fn image(values: &PulsarValues) -> (crate::desired::Image, String) {
     (
-        parts::dependency_image(&[&values.image], zookeeper_defaults::DEFAULT_IMAGE, &[]),
+        parts::dependency_image(&[&values.image], zookeeper_defaults::DEFAULT_IMAGE),
         "spec.dependencies.pulsar.inCluster.values.image".to_owned(),
     )
 }
@@ -223,14 +223,7 @@ fn zookeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) 
         )],
         origin: parts::origin(component, &image_field, &resources_path),
     };
-    let memory = memory(
-        input,
-        findings,
-        &path,
-        block.mem.as_ref(),
-        &block.resources,
-        false,
-    );
+    let memory = memory(findings, &path, block.mem.as_ref(), &block.resources, false);
     JavaPart {
         part,
         memory: memory.unwrap_or_else(|| "-Xms64m -Xmx256m".to_owned()),
@@ -264,14 +257,7 @@ fn bookkeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues)
         origin: parts::origin(component, &image_field, &resources_path),
     };
     settings(findings, &path, &block.config_data, &BOOKKEEPER_FORCED);
-    let memory = memory(
-        input,
-        findings,
-        &path,
-        block.mem.as_ref(),
-        &block.resources,
-        true,
-    );
+    let memory = memory(findings, &path, block.mem.as_ref(), &block.resources, true);
     JavaPart {
         part,
         memory: memory.unwrap_or_else(default_memory),
@@ -298,14 +284,7 @@ fn broker(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) -> 
         origin: parts::origin(component, &image_field, &resources_path),
     };
     settings(findings, &path, &block.config_data, &BROKER_FORCED);
-    let memory = memory(
-        input,
-        findings,
-        &path,
-        block.mem.as_ref(),
-        &block.resources,
-        true,
-    );
+    let memory = memory(findings, &path, block.mem.as_ref(), &block.resources, true);
     JavaPart {
         part,
         memory: memory.unwrap_or_else(default_memory),
@@ -319,7 +298,6 @@ fn default_memory() -> String {
 
 /// Memory options: as asked for, or by the limit. What Java needs beside heap and direct memory is left free.
 fn memory(
-    input: &Input<'_>,
     findings: &mut Findings,
     path: &str,
     asked: Option<&String>,
@@ -327,7 +305,7 @@ fn memory(
     direct: bool,
 ) -> Option<String> {
     if let Some(asked) = asked {
-        parts::variable_is_plain(input, findings, &format!("{path}.mem"), "PULSAR_MEM", asked);
+        parts::variable_is_plain(findings, &format!("{path}.mem"), "PULSAR_MEM", asked);
         return Some(asked.clone());
     }
     let limit = resources

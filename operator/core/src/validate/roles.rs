@@ -26,11 +26,10 @@ pub(super) fn roles(
     findings: &mut Findings,
 ) -> BTreeMap<Component, Part> {
     let wanted = wanted(input, findings);
-    let pull_secrets = secrets::pull_secrets(input, findings);
     wanted
         .into_iter()
         .map(|component| {
-            let part = part(input, component, queue, &pull_secrets, findings);
+            let part = part(input, component, queue, findings);
             (component, part)
         })
         .collect()
@@ -130,7 +129,6 @@ fn part(
     input: &Input<'_>,
     component: Component,
     queue: MessageQueue,
-    pull_secrets: &[String],
     findings: &mut Findings,
 ) -> Part {
     let shared = &input.spec.components;
@@ -168,7 +166,7 @@ fn part(
         Component::QueryNode | Component::IndexNode => volumes.push(cache_volume()),
         _ => {}
     }
-    let image = image(input, own, &path, pull_secrets, findings);
+    let image = image(input, own, &path, findings);
     let (resources, resources_field) = resources(input, component, own, &path, findings);
     let image_field = if own.image.is_some() {
         format!("{path}.image")
@@ -185,7 +183,6 @@ fn part(
         image,
         resources,
         env: parts::milvus_env(
-            input,
             findings,
             &[
                 ("spec.components.env".to_owned(), &shared.env),
@@ -250,13 +247,7 @@ fn check_replicas(
     }
 }
 
-fn image(
-    input: &Input<'_>,
-    own: &RoleBlock,
-    path: &str,
-    pull_secrets: &[String],
-    findings: &mut Findings,
-) -> Image {
+fn image(input: &Input<'_>, own: &RoleBlock, path: &str, findings: &mut Findings) -> Image {
     let shared = &input.spec.components;
     if let Some(reference) = &own.image
         && let Ok(version) = MilvusVersion::from_image(reference)
@@ -280,7 +271,7 @@ fn image(
             .image_pull_policy
             .or(shared.image_pull_policy)
             .map(|policy| parts::pull_policy(policy).to_owned()),
-        pull_secrets: pull_secrets.to_vec(),
+        pull_secrets: Vec::new(),
     }
 }
 

@@ -79,13 +79,6 @@ pub fn secrets_referenced(resource: &MilvusCluster) -> Vec<(String, String)> {
     {
         add(name, "spec.dependencies.kafka.secretRef");
     }
-    let pull = &resource.spec.components.image_pull_secrets;
-    for (index, reference) in pull.iter().enumerate() {
-        add(
-            &reference.name,
-            &format!("spec.components.imagePullSecrets[{index}].name"),
-        );
-    }
     named
 }
 
@@ -218,22 +211,4 @@ pub(super) fn gateway(input: &Input<'_>, findings: &mut Findings) -> Option<Gate
         certificate: key(input, findings, &name, "tls.crt", FIELD)?,
         key: key(input, findings, &name, "tls.key", FIELD)?,
     })
-}
-
-/// Pull secrets must be there: an image that cannot be pulled is found much later.
-pub(super) fn pull_secrets(input: &Input<'_>, findings: &mut Findings) -> Vec<String> {
-    let mut names = Vec::new();
-    let references = &input.spec.components.image_pull_secrets;
-    for (index, reference) in references.iter().enumerate() {
-        let field = format!("spec.components.imagePullSecrets[{index}].name");
-        key(
-            input,
-            findings,
-            &reference.name,
-            ".dockerconfigjson",
-            &field,
-        );
-        names.push(reference.name.clone());
-    }
-    names
 }
