@@ -67,20 +67,22 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     let readiness = readiness::judge(input.desired, input.observed, input.ledger);
     let view = View { input, readiness };
     let mut draft = Draft::default();
+    ownership::foreign(&view, &mut draft);
+    draft.notices.extend(place::risks(input.wanted_ledger));
     if let Some(record) = ledger::record(&view) {
         draft.actions.push(record);
+        start::changing(&view, &mut draft);
         trouble::explain(&view, &mut draft);
         return draft.finish(view.readiness, Duration::ZERO);
     }
-    ownership::foreign(&view, &mut draft);
     ownership::predecessors(&view, &mut draft);
     prerequisites::create(&view, &mut draft);
     start::create(&view, &mut draft);
     change::apply(&view, &mut draft);
     cleanup::remove(&view, &mut draft);
     trouble::explain(&view, &mut draft);
-    draft.notices.extend(place::risks(input.ledger));
     if draft.actions.is_empty()
+        && draft.waiting.is_empty()
         && let Some(record) = ledger::milestones(&view)
     {
         draft.actions.push(record);

@@ -84,6 +84,7 @@ impl Task {
 }
 
 const STEP: Duration = Duration::from_millis(100);
+const CALM_STEP: Duration = Duration::from_millis(500);
 /// After this the platform takes a stopping process for stopped.
 const STOP_PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 const RESTART_DELAY: SignedDuration = SignedDuration::from_secs(5);
@@ -94,11 +95,19 @@ impl World {
     pub fn advance(&mut self, by: Duration) {
         let until = self.now + by;
         while self.now < until {
-            self.now = (self.now + STEP).min(until);
+            let step = if self.moving() { STEP } else { CALM_STEP };
+            self.now = (self.now + step).min(until);
             self.nodes_step();
             self.orchestrate();
             self.run_tasks();
         }
+    }
+
+    /// Whether anything is about to happen; long stretches of rest are taken in longer steps.
+    fn moving(&self) -> bool {
+        self.tasks
+            .iter()
+            .any(|t| !t.ended() && (t.state != TaskState::Running || !t.wanted || self.now < t.next))
     }
 
     fn nodes_step(&mut self) {

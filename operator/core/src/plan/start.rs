@@ -25,6 +25,19 @@ pub(super) fn create(view: &View<'_>, draft: &mut Draft) {
     }
 }
 
+/// Notes what is not as asked for yet, in a pass that writes nothing but the ledger.
+pub(super) fn changing(view: &View<'_>, draft: &mut Draft) {
+    for object in view.workload_objects() {
+        let restarts = match view.ours(object.id) {
+            Some(found) => found.difference.as_ref().is_some_and(|d| d.restarts),
+            None => true,
+        };
+        if restarts && !done(view, &object) {
+            draft.changing.insert(object.key);
+        }
+    }
+}
+
 /// A one-time job that has done its work is not made again.
 pub(super) fn done(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
     object.workload.shape == Shape::Job && view.input.ledger.is_bootstrapped(object.key.component)

@@ -103,6 +103,10 @@ fn workload(view: &View<'_>, object: &WorkloadObject<'_>, draft: &mut Draft) {
         Health::Serving => {}
         Health::NotReady | Health::Down | Health::Unknown => {
             let detail = detail(view, object);
+            // It runs now, but has it ended by itself just before?
+            if let Some(cause) = telling(view, key).and_then(|i| cause(object.workload, i)) {
+                note(key, &cause, draft);
+            }
             draft.wait(
                 key.component,
                 WaitingOn::Answer {
@@ -175,10 +179,14 @@ fn absent(
         },
     };
     draft.wait(component, on);
+    note(key, &cause, draft);
+}
+
+fn note(key: WorkloadKey, cause: &Cause, draft: &mut Draft) {
     draft.note(Notice {
         reason: cause.reason,
         message: format!("{key}: {}", cause.message),
-        field: (!cause.field.is_empty()).then_some(cause.field),
+        field: (!cause.field.is_empty()).then(|| cause.field.clone()),
     });
 }
 
