@@ -9,7 +9,7 @@ use crate::component::Component;
 use crate::desire::{Context, secret_file};
 use crate::desired::{Liveness, LivenessCheck, Template, Workload};
 use crate::probe::{Probe, ProbeKind, ProbeTarget};
-use crate::validate::StorageKind;
+use crate::validate::{Part, StorageKind};
 
 /// The image when the resource names none.
 pub(crate) const DEFAULT_IMAGE: &str = "minio/minio:RELEASE.2024-12-18T13-15-44Z";
@@ -37,7 +37,7 @@ pub(super) fn workload(context: &mut Context<'_>) -> Option<Workload> {
     let StorageKind::Minio { part, drives } = &context.cluster.storage.kind else {
         return None;
     };
-    let (part, drives) = (part.clone(), *drives);
+    let (part, drives) = (Part::clone(part), *drives);
     if let Some(credentials) = &context.cluster.storage.credentials {
         context.secret("minio-user", &credentials.user);
         context.secret("minio-key", &credentials.password);

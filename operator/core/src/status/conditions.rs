@@ -209,9 +209,7 @@ pub(super) fn troubles<'a>(facts: &Facts<'a>) -> Vec<&'a Notice> {
 }
 
 fn degraded(facts: &Facts<'_>) -> Option<Verdict> {
-    if facts.input.observed.is_none() {
-        return None;
-    }
+    facts.input.observed?;
     let troubles = troubles(facts);
     let unplaced: Vec<String> = facts.input.unplaced.iter().map(say).collect();
     if let Some(first) = troubles.first() {
@@ -225,9 +223,7 @@ fn degraded(facts: &Facts<'_>) -> Option<Verdict> {
             words::shorten(&unplaced),
         ));
     }
-    if facts.input.plan.is_none() {
-        return None;
-    }
+    facts.input.plan?;
     let changing = facts.input.plan.is_some_and(|p| !p.changing.is_empty());
     if facts.was_ready && facts.judged && !facts.lacking.is_empty() && !changing {
         return Some(verdict(

@@ -118,7 +118,7 @@ pub struct Credentials {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Etcd {
     /// Run by the operator.
-    InCluster(EtcdMembers),
+    InCluster(Box<EtcdMembers>),
     /// Run by somebody else.
     External(ExternalEtcd),
 }
@@ -181,7 +181,7 @@ pub enum StorageKind {
     /// MinIO run by the operator.
     Minio {
         /// Image, size and place.
-        part: Part,
+        part: Box<Part>,
         /// Drives of each member.
         drives: u32,
     },

@@ -108,7 +108,7 @@ pub(super) fn etcd(input: &Input<'_>, findings: &mut Findings) -> Etcd {
         ("ssl", block.ssl.is_some()),
     ];
     only(findings, false, PATH, &set);
-    Etcd::InCluster(etcd_members(input, findings))
+    Etcd::InCluster(Box::new(etcd_members(input, findings)))
 }
 
 fn etcd_members(input: &Input<'_>, findings: &mut Findings) -> EtcdMembers {
@@ -255,7 +255,10 @@ pub(super) fn storage(input: &Input<'_>, findings: &mut Findings) -> Storage {
             bucket,
             root_path,
             credentials: secrets::minio(input, findings),
-            kind: StorageKind::Minio { part, drives },
+            kind: StorageKind::Minio {
+                part: Box::new(part),
+                drives,
+            },
         };
     }
     let set = [("inCluster", block.in_cluster != Default::default())];

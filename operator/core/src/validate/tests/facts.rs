@@ -1,0 +1,269 @@
+//! Rules that need machines, the ledger or other clusters.
+
+use super::*;
+
+#[test]
+fn memory_that_no_machine_has() {
+    refused(
+        "  components: {standalone: {resources: {requests: {memory: 17Gi}}}}",
+        &[(
+            "spec.components.standalone.resources.requests.memory",
+            Reason::Unschedulable,
+        )],
+    );
+    refused(
+        "  dependencies: {storage: {inCluster: {values: {resources: {requests: {cpu: '9'}}}}}}",
+        &[(
+            "spec.dependencies.storage.inCluster.values.resources.requests.cpu",
+            Reason::Unschedulable,
+        )],
+    );
+    // Only machines that the component may run on count.
+    let resource = spec(
+        "  components: {standalone: {nodeSelector: {size: small}, resources: {requests: {memory: 10Gi}}}}",
+    );
+    let mut facts = facts_of(&resource, 4);
+    facts.topology.nodes[0]
+        .labels
+        .insert("size".into(), "small".into());
+    facts.topology.nodes[0].memory = 8 << 30;
+    assert_eq!(
+        findings(&resource, &facts),
+        [(
+            "spec.components.standalone.resources.requests.memory".to_owned(),
+            Reason::Unschedulable
+        )]
+    );
+}
+
+#[test]
+fn names_have_a_limit() {
+    let with = |namespace: &str, name: &str| {
+        let mut resource = spec("  mode: cluster");
+        resource.metadata.name = Some(name.to_owned());
+        resource.metadata.namespace = Some(namespace.to_owned());
+        findings(&resource, &facts_of(&resource, 4))
+    };
+    let refused = vec![("metadata.name".to_owned(), Invalid)];
+    assert_eq!(with("default", &"a".repeat(41)), []);
+    assert_eq!(with("default", &"a".repeat(42)), refused);
+    assert_eq!(with("a-namespace-of-its-own", &"a".repeat(19)), refused);
+    for name in ["a.b", "1a", "A", "a-", ""] {
+        assert!(with("default", name).contains(&refused[0]), "{name}");
+    }
+    // The longest name of a workload counts, and it is named.
+    let mut resource = spec("  mode: cluster");
+    resource.metadata.name = Some("a".repeat(50));
+    let violations = validate(
+        &resource,
+        &facts_of(&resource, 4),
+        &kubernetes_capabilities(),
+    )
+    .unwrap_err();
+    assert!(
+        violations[0]
+            .message
+            .contains("_bookkeeper-2\" would have 63 characters"),
+        "{violations:?}"
+    );
+}
+
+#[test]
+fn ports_belong_to_the_older_cluster() {
+    let other = |port, created: &str, nodes: &[&str]| OtherCluster {
+        key: ClusterKey::new("default", "other"),
+        port,
+        gateway_nodes: nodes.iter().map(|n| (*n).to_owned()).collect(),
+        created: created.to_owned(),
+    };
+    let (older, newer) = ("2025-01-01T00:00:00Z", "2026-06-01T00:00:00Z");
+    let conflict = vec![("spec.swarm.gateway.port".to_owned(), Reason::PortConflict)];
+    let try_with = |yaml: &str, other: OtherCluster| {
+        let resource = spec(yaml);
+        let mut facts = facts_of(&resource, 4);
+        facts.others.push(other);
+        findings(&resource, &facts)
+    };
+    assert_eq!(try_with("  {}", other(19530, older, &[])), conflict);
+    assert_eq!(try_with("  {}", other(19530, newer, &[])), []);
+    assert_eq!(try_with("  {}", other(19531, older, &[])), []);
+    let worker = "  swarm: {gateway: {constraints: ['node.role==worker']}}";
+    assert_eq!(try_with(worker, other(19530, older, &["n1"])), []);
+    assert_eq!(try_with(worker, other(19530, older, &["n4"])), conflict);
+    assert_eq!(try_with(worker, other(19530, older, &[])), conflict);
+}
+
+/// A resource, and the ledger that it has been given.
+fn placed(yaml: &str) -> (MilvusCluster, Facts) {
+    let resource = spec(yaml);
+    let mut facts = facts_of(&resource, 4);
+    let capabilities = swarm_capabilities();
+    let cluster = validate(&resource, &facts, &capabilities).unwrap();
+    let ledger = place(
+        &cluster.members(),
+        cluster.fixed(),
+        None,
+        &facts.topology,
+        &capabilities,
+        &cluster.cluster,
+        false,
+    );
+    facts.ledger = Some(ledger.unwrap());
+    (resource, facts)
+}
+
+#[test]
+fn what_cannot_change() {
+    let base = "  mode: cluster\n  components: {image: 'm:v2.3.5'}\n";
+    let (resource, facts) = placed(base);
+    assert_eq!(findings(&resource, &facts), [], "the same again");
+    let etcd = "spec.dependencies.etcd.inCluster.values";
+    let pulsar = "spec.dependencies.pulsar.inCluster.values";
+    for (yaml, field, reason) in [
+        (
+            format!("{base}  swarm: {{mtu: 1400}}"),
+            "spec.swarm.mtu".to_owned(),
+            Immutable,
+        ),
+        (
+            format!("{base}  dependencies: {{storage: {{bucket: another}}}}"),
+            "spec.dependencies.storage".to_owned(),
+            Immutable,
+        ),
+        (
+            format!("{base}  config: {{etcd: {{rootPath: another}}}}"),
+            "spec.config.etcd.rootPath".to_owned(),
+            Immutable,
+        ),
+        (
+            format!(
+                "{base}  dependencies: {{storage: {{inCluster: {{values: {{replicas: 8}}}}}}}}"
+            ),
+            "spec.dependencies.storage.inCluster.values".to_owned(),
+            Immutable,
+        ),
+        (
+            base.replace("2.3.5", "2.3.7"),
+            "spec.components.image".to_owned(),
+            NotYet,
+        ),
+        (
+            format!(
+                "{base}  dependencies: {{etcd: {{inCluster: {{values: {{replicaCount: 5}}}}}}}}"
+            ),
+            format!("{etcd}.replicaCount"),
+            NotYet,
+        ),
+        (
+            format!(
+                "{base}  dependencies: {{pulsar: {{inCluster: {{values: {{bookkeeper: {{replicaCount: 2}}}}}}}}}}"
+            ),
+            format!("{pulsar}.bookkeeper.replicaCount"),
+            NotYet,
+        ),
+        (
+            format!(
+                "{base}  dependencies: {{etcd: {{inCluster: {{values: {{persistence: {{type: bind, path: /data}}}}}}}}}}"
+            ),
+            format!("{etcd}.persistence.type"),
+            Immutable,
+        ),
+    ] {
+        assert_eq!(findings(&spec(&yaml), &facts), [(field, reason)], "{yaml}");
+    }
+    let grown = format!(
+        "{base}  dependencies: {{pulsar: {{inCluster: {{values: {{bookkeeper: {{replicaCount: 4}}}}}}}}}}"
+    );
+    assert_eq!(findings(&spec(&grown), &facts), [], "a bookie may join");
+    let found = findings(&spec("  components: {image: 'm:v2.3.5'}"), &facts);
+    assert!(
+        found.contains(&("spec.mode".to_owned(), Immutable)),
+        "{found:?}"
+    );
+    assert!(found.contains(&("spec.dependencies.msgStreamType".to_owned(), Immutable)));
+    let external =
+        format!("{base}  dependencies: {{etcd: {{external: true, endpoints: ['a:1']}}}}");
+    let found = findings(&spec(&external), &facts);
+    assert!(
+        found.contains(&("spec.dependencies".to_owned(), Immutable)),
+        "{found:?}"
+    );
+    assert!(found.contains(&("spec.dependencies.etcd.external".to_owned(), Immutable)));
+}
+
+#[test]
+fn retained_data_is_not_taken_over_by_accident() {
+    let (mut resource, mut facts) = placed("  mode: cluster");
+    resource.metadata.uid = Some("another".to_owned());
+    if let Some(ledger) = &mut facts.ledger {
+        ledger.owner_uid = String::new();
+    }
+    let violations = validate(&resource, &facts, &swarm_capabilities()).unwrap_err();
+    assert_eq!(violations.len(), 1);
+    assert_eq!(
+        (violations[0].field.as_str(), violations[0].reason),
+        ("spec.adopt", Reason::RetainedData)
+    );
+    assert!(
+        violations[0]
+            .message
+            .contains("demo_etcd-0-data-e1 on node1"),
+        "{}",
+        violations[0]
+    );
+    resource.spec.adopt = true;
+    assert_eq!(findings(&resource, &facts), []);
+    // What is taken over must fit.
+    resource.spec.swarm.mtu = Some(1400);
+    assert_eq!(
+        findings(&resource, &facts),
+        [("spec.swarm.mtu".to_owned(), Immutable)]
+    );
+    // A ledger without members holds nothing back.
+    resource.spec.adopt = false;
+    facts.ledger = Some(Ledger {
+        last_epoch: 3,
+        ..Ledger::default()
+    });
+    assert_eq!(findings(&resource, &facts), []);
+    // A place below a path is named as a path.
+    let entry = MemberEntry {
+        node: "n1".into(),
+        node_name: "node1".into(),
+        epoch: 1,
+        volumes: Vec::new(),
+        directories: vec![crate::ledger::MemberDirectory {
+            base: "/data/".into(),
+            directory: "demo/etcd-0-e1".into(),
+        }],
+    };
+    facts.ledger = Some(Ledger {
+        members: BTreeMap::from([("etcd-0".to_owned(), entry)]),
+        ..Ledger::default()
+    });
+    let violations = validate(&resource, &facts, &swarm_capabilities()).unwrap_err();
+    assert!(
+        violations[0]
+            .message
+            .contains("/data/demo/etcd-0-e1 on node1")
+    );
+}
+
+#[test]
+fn few_machines_are_remarked_upon() {
+    let resource = spec("  mode: cluster");
+    let cluster = validate(&resource, &facts_of(&resource, 2), &swarm_capabilities()).unwrap();
+    let fields: Vec<_> = cluster.notices.iter().map(|n| n.reason).collect();
+    assert_eq!(
+        fields,
+        [Reason::PlacementAtRisk; 4],
+        "{:?}",
+        cluster.notices
+    );
+    assert!(
+        validate(&resource, &facts_of(&resource, 4), &swarm_capabilities())
+            .unwrap()
+            .notices
+            .is_empty()
+    );
+}
