@@ -29,7 +29,7 @@ impl Bed {
     async fn open() -> Self {
         let host = std::env::var("SWARM_HOST").expect("SWARM_HOST names the socket of a manager");
         let image =
-            std::env::var("GATEWAY_IMAGE").unwrap_or_else(|_| "milvus-gateway:dev".to_owned());
+            std::env::var("GATEWAY_IMAGE").unwrap_or_else(|_| "milvus-gateway:0.1.0".to_owned());
         let engine = Engine::connect(&host).await.unwrap();
         let backend = SwarmBackend::new(engine, Settings::new(image));
         let topology = backend.topology().await.unwrap();
@@ -536,4 +536,159 @@ async fn changes_are_heard() {
     }
     println!("heard after {:?}", start.elapsed());
     bed.remove_all(&me).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a Swarm and the gateway's image on its nodes"]
+async fn work_on_a_single_node_is_done_and_proven() {
+    let bed = Bed::open().await;
+    let me = cluster("swarmnode", "uid-5");
+    bed.remove_all(&me).await;
+    let node = bed.nodes[1].clone();
+    let apply = async |action: Action| bed.backend.apply(&me, &action, None).await;
+    let prepare = |base: &str| Action::PrepareDirectory {
+        node: node.clone(),
+        base: base.to_owned(),
+        directory: me
+            .key
+            .directory(WorkloadKey::member(Component::Etcd, 1), "data", 1),
+    };
+    let remove = |volume: &str, bind_base: Option<&str>| Action::RemoveVolume {
+        node: node.clone(),
+        volume: volume.to_owned(),
+        bind_base: bind_base.map(str::to_owned),
+    };
+
+    let start = Instant::now();
+    apply(prepare("/run")).await.unwrap();
+    println!("directory made in {:?}", start.elapsed());
+    apply(prepare("/run")).await.unwrap();
+    let error = apply(prepare("/no/such/base")).await.unwrap_err();
+    assert_eq!(error.class, Class::Invalid, "{error}");
+    assert!(error.to_string().contains("/no/such/base"), "{error}");
+    apply(remove("swarmnode/etcd-1-e1", Some("/run")))
+        .await
+        .unwrap();
+
+    // A volume in use is not deleted; an unused one is; one that is not there is gone already; one of others stays.
+    let mut desired = bed.desired(me.clone());
+    desired.workloads.truncate(1);
+    let rendered = bed.backend.render(&desired).unwrap();
+    bed.create_all(&rendered).await;
+    bed.wait(&rendered, "members run", |o| {
+        running(o, Component::Etcd) == 3
+    })
+    .await;
+    let error = apply(remove("swarmnode_etcd-1-data-e1", None))
+        .await
+        .unwrap_err();
+    assert_eq!(error.class, Class::Transient, "{error}");
+    bed.remove_all(&me).await;
+    let start = Instant::now();
+    loop {
+        match apply(remove("swarmnode_etcd-1-data-e1", None)).await {
+            Ok(_) => break,
+            Err(error) => {
+                println!("{error}");
+                assert_eq!(error.class, Class::Transient, "{error}");
+            }
+        }
+        assert!(start.elapsed() < Duration::from_secs(60));
+    }
+    println!("volume removed in {:?}", start.elapsed());
+    apply(remove("swarmnode_etcd-1-data-e1", None))
+        .await
+        .unwrap();
+    let other = "somebody-elses-volume";
+    let engine = Engine::connect(&bed.host).await.unwrap();
+    let here = engine.nodes().await.unwrap();
+    let here = here
+        .iter()
+        .find(|n| n.description.hostname == "node1")
+        .unwrap();
+    bed.docker(&["volume", "create", other]);
+    let action = Action::RemoveVolume {
+        node: here.id.clone(),
+        volume: other.to_owned(),
+        bind_base: None,
+    };
+    let error = apply(action).await.unwrap_err();
+    bed.docker(&["volume", "rm", other]);
+    assert_eq!(error.class, Class::Invalid, "{error}");
+    let left = bed.backend.observe(&me, None).await.unwrap();
+    assert!(left.objects.is_empty(), "{:?}", left.objects);
+}
+
+#[tokio::test]
+#[ignore = "needs a Swarm"]
+async fn records_are_kept_in_configs() {
+    use bytes::Bytes;
+    use milvus_apiserver::store::swarm::{SwarmStore, SwarmStoreOptions};
+    use milvus_apiserver::store::{Store, StoreError};
+    use milvus_swarm::SwarmConfigs;
+
+    let bed = Bed::open().await;
+    let engine = Engine::connect(&bed.host).await.unwrap();
+    let options = SwarmStoreOptions {
+        label_prefix: "io.milvus.operator".to_owned(),
+        name_prefix: "livestore".to_owned(),
+        instance: "live".to_owned(),
+        resync: Duration::from_secs(60),
+    };
+    let open = || SwarmStore::new(SwarmConfigs::new(engine.clone()), options.clone());
+    let store = open();
+    for record in store.load_all().await.unwrap() {
+        store.delete(&record.key, record.revision).await.unwrap();
+    }
+    let large = Bytes::from("x".repeat(300_000));
+    let first = store.create("a.b/c/d", Bytes::from("one")).await.unwrap();
+    assert!(matches!(
+        store.create("a.b/c/d", large.clone()).await,
+        Err(StoreError::Exists { .. })
+    ));
+    let second = store.update("a.b/c/d", first, large.clone()).await.unwrap();
+    assert!(matches!(
+        store.update("a.b/c/d", first, Bytes::from("stale")).await,
+        Err(StoreError::Conflict { .. })
+    ));
+    // Another process, which knows nothing of the first.
+    let other = open();
+    let records = other.load_all().await.unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!((&records[0].body, records[0].revision), (&large, second));
+    let third = other
+        .update("a.b/c/d", second, Bytes::from("three"))
+        .await
+        .unwrap();
+    assert!(matches!(
+        store.update("a.b/c/d", second, Bytes::from("stale")).await,
+        Err(StoreError::Conflict { .. })
+    ));
+    let mut changes = other.changes();
+    let start = Instant::now();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let name = bed.docker(&[
+        "config",
+        "ls",
+        "--filter",
+        "name=livestore-",
+        "--format",
+        "{{.Name}}",
+    ]);
+    let listen = tokio::spawn(async move { changes.next().await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    bed.docker(&["config", "rm", &name]);
+    let change = tokio::time::timeout(Duration::from_secs(10), listen)
+        .await
+        .unwrap()
+        .unwrap();
+    println!(
+        "a removal by hand is heard within {:?}: {change:?}",
+        start.elapsed()
+    );
+    assert!(matches!(
+        change,
+        Some(milvus_apiserver::store::Change::Vanished { .. })
+    ));
+    let _ = third;
 }

@@ -335,10 +335,7 @@ fn mount(
                 driver_config: (driver.is_some() || !options.is_empty()).then(|| {
                     spec::DriverConfig {
                         name: driver.clone().unwrap_or_else(|| "local".to_owned()),
-                        options: options
-                            .iter()
-                            .map(|(k, v)| (k.clone(), literal(v)))
-                            .collect(),
+                        options: driver_options(cluster, key, name, epoch, options),
                     }
                 }),
             });
@@ -352,11 +349,7 @@ fn mount(
                 )
             })?;
             mount.kind = "bind";
-            mount.source = literal(&format!(
-                "{}/{}",
-                base.trim_end_matches('/'),
-                cluster.key.directory(key, name, epoch)
-            ));
+            mount.source = literal(&below(cluster, key, name, epoch, base));
         }
         VolumeBacking::Tmpfs { size } => {
             mount.kind = "tmpfs";
@@ -364,6 +357,35 @@ fn mount(
         }
     }
     Ok(mount)
+}
+
+/// The directory of one member below a base path.
+fn below(cluster: &ClusterRef, key: WorkloadKey, volume: &str, epoch: u32, base: &str) -> String {
+    let directory = cluster.key.directory(key, volume, epoch);
+    format!("{}/{directory}", base.trim_end_matches('/'))
+}
+
+/// A device that is a directory of the node is a base path too, as for binds: members must not share it.
+fn driver_options(
+    cluster: &ClusterRef,
+    key: WorkloadKey,
+    volume: &str,
+    epoch: Option<u32>,
+    options: &Labels,
+) -> Labels {
+    let is_directory = options.get("type").is_some_and(|t| t == "none");
+    options
+        .iter()
+        .map(|(option, value)| {
+            let value = match epoch {
+                Some(epoch) if is_directory && option == "device" => {
+                    below(cluster, key, volume, epoch, value)
+                }
+                _ => value.clone(),
+            };
+            (option.clone(), literal(&value))
+        })
+        .collect()
 }
 
 fn constraints(placement: &Placement, member: Option<&Member>) -> spec::Placement {
