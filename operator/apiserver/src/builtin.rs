@@ -29,7 +29,13 @@ const EVENT_NAMES: &[(&str, &str)] = &[
 pub fn to_view(resource: &Resource, mut value: Value) -> Value {
     if resource.flavor == Flavor::RegardingEvent {
         rename(&mut value, |core, view| (core, view));
-        object_mut(&mut value).insert("apiVersion".into(), "events.k8s.io/v1".into());
+        let map = object_mut(&mut value);
+        map.insert("apiVersion".into(), "events.k8s.io/v1".into());
+        for name in ["reportingController", "reportingInstance"] {
+            if map.get(name).and_then(Value::as_str) == Some("") {
+                map.remove(name);
+            }
+        }
     }
     value
 }
@@ -169,9 +175,16 @@ pub fn validate(resource: &Resource, value: &Value, old: Option<&Value>) -> Vec<
             check_keys(value, "data", &mut causes);
             check_keys(value, "binaryData", &mut causes);
             let binary = map_of(value, "binaryData");
-            for key in map_of(value, "data").keys().filter(|key| binary.contains_key(*key)) {
+            for key in map_of(value, "data")
+                .keys()
+                .filter(|key| binary.contains_key(*key))
+            {
                 let why = "duplicate of key present in binaryData";
-                causes.push(invalid(&format!("data[{key}]"), format_args!("{key:?}"), why));
+                causes.push(invalid(
+                    &format!("data[{key}]"),
+                    format_args!("{key:?}"),
+                    why,
+                ));
             }
             if let Some(old) = old {
                 check_immutable(value, old, &["data", "binaryData"], &mut causes);

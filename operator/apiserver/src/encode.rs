@@ -114,7 +114,12 @@ impl Encoder {
             return self
                 .resource
                 .columns
-                .list(&values, meta.value(false), self.include, jiff::Timestamp::now())
+                .list(
+                    &values,
+                    meta.value(false),
+                    self.include,
+                    jiff::Timestamp::now(),
+                )
                 .to_string()
                 .into();
         }

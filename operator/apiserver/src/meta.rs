@@ -70,7 +70,8 @@ pub fn other_uid(given: &str, stored: &str) -> String {
 /// Checks the shape of `metadata` and drops its nulls, which clients send for empty times.
 pub fn decode(resource: &Resource, value: &mut Value) -> Result<(), ApiError> {
     let refuse = |why: &str| cannot_handle(resource, why);
-    if let Some(problem) = metadata_type_error(value).filter(|_| resource.flavor == Flavor::Custom) {
+    if let Some(problem) = metadata_type_error(value).filter(|_| resource.flavor == Flavor::Custom)
+    {
         return Err(refuse(&problem));
     }
     let Value::Object(map) = value else {
@@ -242,7 +243,11 @@ fn check_owners(value: &Value, causes: &mut Vec<Cause>) {
         .and_then(Value::as_array)
         .map_or(&[][..], Vec::as_slice);
     let text = |owner: &Value, key: &str| -> String {
-        owner.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+        owner
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     };
     let mut controllers = Vec::new();
     for owner in owners {
@@ -253,7 +258,11 @@ fn check_owners(value: &Value, causes: &mut Vec<Cause>) {
             ("uid", "must not be empty"),
         ] {
             if text(owner, key).is_empty() {
-                causes.push(invalid(&format!("metadata.ownerReferences.{key}"), "\"\"", why));
+                causes.push(invalid(
+                    &format!("metadata.ownerReferences.{key}"),
+                    "\"\"",
+                    why,
+                ));
             }
         }
         if owner.get("controller") == Some(&Value::Bool(true)) {

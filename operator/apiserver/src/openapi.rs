@@ -66,7 +66,11 @@ pub enum OpenApiError {
 pub struct Documents {
     index: Document,
     documents: BTreeMap<String, Document>,
+    empty_v2: Bytes,
 }
+
+/// Media type of the one OpenAPI v2 document: as answers name it, without the `@` that requests have.
+pub const V2_MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// The built-in kinds with their schemas: Namespace, Secret, ConfigMap, Event (both groups), the review kinds.
 pub fn builtin_kinds() -> Vec<ServedKind> {
@@ -103,9 +107,11 @@ impl Documents {
             paths.insert(path.clone(), json!({ "serverRelativeURL": url }));
             documents.insert(path, document);
         }
+        let index = serialise("the index", &json!({ "paths": paths }))?;
         Ok(Documents {
-            index: serialise("the index", &json!({ "paths": paths }))?,
+            index,
             documents,
+            empty_v2: empty_v2(),
         })
     }
 
@@ -114,10 +120,31 @@ impl Documents {
         &self.index
     }
 
+    /// The answer to `GET /openapi/v2`, in protobuf: a document without kinds. kubectl looks there for a kind that
+    /// version 3 does not know, and gives its usual answer to a misspelt kind only if there is a document.
+    pub fn v2(&self) -> &Bytes {
+        &self.empty_v2
+    }
+
     /// The answer to `GET /openapi/v3/<path>`, path as in the index: `api/v1` or `apis/GROUP/VERSION`.
     pub fn group_version(&self, path: &str) -> Option<&Document> {
         self.documents.get(path)
     }
+}
+
+/// An OpenAPI v2 document in protobuf that describes nothing: `swagger: "2.0"`, and an `info` with title and version.
+fn empty_v2() -> Bytes {
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+        // Every length here is below 128: one byte.
+        let length = u8::try_from(content.len()).unwrap_or(0) & 0x7f;
+        [&[number << 3 | 2, length], &content[..usize::from(length)]].concat()
+    }
+    let info = [
+        field(1, b"milvus-operator API server"),
+        field(2, env!("CARGO_PKG_VERSION").as_bytes()),
+    ]
+    .concat();
+    Bytes::from([field(1, b"2.0"), field(2, &info)].concat())
 }
 
 fn serialise(name: &str, document: &Value) -> Result<Document, OpenApiError> {

@@ -44,6 +44,8 @@ pub enum Route {
     Group(String),
     /// `/api/v1`, `/apis/GROUP/VERSION`: the key of the resource list.
     Resources(String),
+    /// `/openapi/v2`.
+    OpenApiV2,
     /// `/openapi/v3`.
     OpenApiIndex,
     /// `/openapi/v3/<path>`.
@@ -87,6 +89,7 @@ impl Route {
             ["apis", group] => Ok(Self::Group((*group).to_owned())),
             ["api", "v1"] => Ok(Self::Resources("v1".into())),
             ["apis", group, version] => Ok(Self::Resources(format!("{group}/{version}"))),
+            ["openapi", "v2"] => Ok(Self::OpenApiV2),
             ["openapi", "v3"] => Ok(Self::OpenApiIndex),
             ["openapi", "v3", rest @ ..] => Ok(Self::OpenApi(rest.join("/"))),
             ["api", "v1", rest @ ..] => Self::objects(registry, "", "v1", rest),
@@ -139,7 +142,12 @@ impl Route {
             None => Sub::None,
             Some("status") if resource.status => Sub::Status,
             Some("scale") if resource.scale.is_some() => Sub::Scale,
-            Some(_) => return Err(ApiError::not_found(&resource, name.as_deref().unwrap_or_default())),
+            Some(_) => {
+                return Err(ApiError::not_found(
+                    &resource,
+                    name.as_deref().unwrap_or_default(),
+                ));
+            }
         };
         Ok(Self::Objects(Target {
             resource,

@@ -204,6 +204,7 @@ impl Fields {
                     "invalid selector: '{text}'; can't understand '{part}'"
                 )));
             };
+            let value = &unescaped(value)?;
             let key = key.trim();
             let field = match key {
                 "metadata.name" => Field::Name,
@@ -249,6 +250,30 @@ impl Fields {
             found == term.equal
         })
     }
+}
+
+/// A value of a field selector: a backslash takes the meaning off `,`, `=` and itself.
+fn unescaped(value: &str) -> Result<String, ApiError> {
+    let refuse = |c: char| {
+        ApiError::bad_request(format!(
+            "invalid field selector: unescaped character in value: {}",
+            u32::from(c)
+        ))
+    };
+    let mut text = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some(c @ ('\\' | ',' | '=')) => text.push(c),
+                Some(c) => return Err(refuse(c)),
+                None => return Err(refuse('\\')),
+            },
+            '=' | ',' => return Err(refuse(c)),
+            c => text.push(c),
+        }
+    }
+    Ok(text)
 }
 
 fn text(value: Option<&Value>) -> String {

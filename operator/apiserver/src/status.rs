@@ -36,7 +36,11 @@ impl Cause {
 
 impl From<FieldError> for Cause {
     fn from(error: FieldError) -> Self {
-        Self { reason: error.reason.as_str().to_owned(), message: error.message, field: error.field }
+        Self {
+            reason: error.reason.as_str().to_owned(),
+            message: error.message,
+            field: error.field,
+        }
     }
 }
 
@@ -162,7 +166,9 @@ impl ApiError {
             group => format!("{}.{group}", resource.kind),
         };
         error.message = format!("Operation cannot be fulfilled on {shown} \"{name}\": {why}");
-        error.details.insert("kind".into(), resource.kind.clone().into());
+        error
+            .details
+            .insert("kind".into(), resource.kind.clone().into());
         error
     }
 
@@ -391,7 +397,9 @@ impl ApiError {
             "reason": self.reason,
             "code": self.code,
         });
-        if let (false, Some(map)) = (details.is_empty(), status.as_object_mut()) {
+        // Only a JSON patch that does not apply fails with 422 and has nothing to say about it.
+        let detailed = !details.is_empty() || self.code == 422;
+        if let (true, Some(map)) = (detailed, status.as_object_mut()) {
             map.insert("details".into(), Value::Object(details));
         }
         status

@@ -105,18 +105,36 @@ fn check(resource: &Resource, view: &Value, old_view: Option<&Value>) -> Vec<Cau
         causes.extend(meta::validate_change(old, view));
     }
     // Built-in kinds have been decoded by type, and have rules of their own.
-    let Some(schema) = resource.schema().filter(|_| resource.flavor == Flavor::Custom) else {
+    let Some(schema) = resource
+        .schema()
+        .filter(|_| resource.flavor == Flavor::Custom)
+    else {
         return causes;
     };
-    causes.extend(schema.validate_shape(view, old_view).into_iter().map(Cause::from));
+    causes.extend(
+        schema
+            .validate_shape(view, old_view)
+            .into_iter()
+            .map(Cause::from),
+    );
     if let Some(scale) = &resource.scale {
         check_scale(scale, view, &mut causes);
     }
-    causes.extend(schema.validate_lists(view, old_view).into_iter().map(Cause::from));
+    causes.extend(
+        schema
+            .validate_lists(view, old_view)
+            .into_iter()
+            .map(Cause::from),
+    );
     if causes.iter().any(Cause::blocks_rules) {
         causes.push(rules_not_checked().into());
     } else {
-        causes.extend(schema.validate_rules(view, old_view).into_iter().map(Cause::from));
+        causes.extend(
+            schema
+                .validate_rules(view, old_view)
+                .into_iter()
+                .map(Cause::from),
+        );
     }
     causes
 }
@@ -126,17 +144,52 @@ fn check_scale(scale: &Scale, view: &Value, causes: &mut Vec<Cause>) {
     for path in [&scale.spec, &scale.status] {
         let place = format!(".{}", path.join("."));
         let mut refuse = |value: i64, why: &str| causes.push(meta::invalid(&place, value, why));
-        match field(view, path) {
-            None => {}
-            Some(value) => match value.as_i64() {
-                Some(replicas) if replicas < 0 => refuse(replicas, "should be a non-negative integer"),
-                Some(replicas) if replicas > i64::from(i32::MAX) => {
-                    refuse(replicas, &format!("should be less than or equal to {}", i32::MAX));
-                }
-                Some(_) => {}
-                None => refuse(0, "should be a whole number"),
-            },
+        let mut value = Some(view);
+        for (depth, name) in path.iter().enumerate() {
+            value = value.and_then(|value| value.get(name));
+            let last = depth + 1 == path.len();
+            let fits = match value {
+                None => break,
+                Some(value) if last => value.is_i64(),
+                Some(value) => value.is_object(),
+            };
+            if let (false, Some(value)) = (fits, value) {
+                let (shown, kind) = in_go(value);
+                let expected = if last {
+                    "int64"
+                } else {
+                    "map[string]interface{}"
+                };
+                refuse(
+                    0,
+                    &format!(
+                        "{place} accessor error: {shown} is of the type {kind}, expected {expected}"
+                    ),
+                );
+            }
         }
+        match value.and_then(Value::as_i64) {
+            Some(replicas) if replicas < 0 => refuse(replicas, "should be a non-negative integer"),
+            Some(replicas) if replicas > i64::from(i32::MAX) => {
+                refuse(
+                    replicas,
+                    &format!("should be less than or equal to {}", i32::MAX),
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A value and its type, as Go prints them.
+fn in_go(value: &Value) -> (String, &'static str) {
+    match value {
+        Value::String(text) => (text.clone(), "string"),
+        Value::Bool(flag) => (flag.to_string(), "bool"),
+        Value::Number(number) => (number.to_string(), "float64"),
+        Value::Array(_) => (value.to_string(), "[]interface {}"),
+        Value::Object(_) => (value.to_string(), "map[string]interface {}"),
+        Value::Null => ("<nil>".to_owned(), "<nil>"),
     }
 }
 
@@ -222,14 +275,23 @@ pub fn update(
                 "must be specified for an update",
             );
             // Told by the store, which knows resources by their plural.
-            return Err(ApiError::invalid(&resource.group, &resource.plural, name, vec![cause]));
+            return Err(ApiError::invalid(
+                &resource.group,
+                &resource.plural,
+                name,
+                vec![cause],
+            ));
         }
     } else if version.parse() != Ok(old.version) {
         return Err(ApiError::modified(resource, name));
     }
     let given_uid = meta_str(&new, "uid");
     if source == Source::Whole && !given_uid.is_empty() && given_uid != old.uid {
-        return Err(ApiError::conflict(resource, name, &meta::other_uid(given_uid, &old.uid)));
+        return Err(ApiError::conflict(
+            resource,
+            name,
+            &meta::other_uid(given_uid, &old.uid),
+        ));
     }
     let warnings = strict(resource, &mut new, duplicates, options, source)?;
     let split_status = resource.flavor == Flavor::Custom && resource.status;

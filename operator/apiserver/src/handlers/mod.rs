@@ -22,7 +22,7 @@ use crate::auth::{Attempt, Identity, PeerCertificate};
 use crate::decode::DecodeError;
 use crate::discovery;
 use crate::negotiate;
-use crate::openapi::Document;
+use crate::openapi::{self, Document};
 use crate::query::Query;
 use crate::route::{Route, Sub, Target};
 use crate::server::Shared;
@@ -214,13 +214,18 @@ fn fixed(shared: &Shared, headers: &HeaderMap, route: &Route) -> Result<Response
             headers.insert(VARY, HeaderValue::from_static("Accept"));
             Ok(response)
         }
-        Route::CoreVersions => Ok(json(
-            StatusCode::OK,
-            discovery::core_versions().to_string(),
-        )),
+        Route::CoreVersions => Ok(json(StatusCode::OK, discovery::core_versions().to_string())),
         Route::Groups => found(Some(&documents.groups)),
         Route::Group(group) => found(documents.group.get(group)),
         Route::Resources(group_version) => found(documents.resources.get(group_version)),
+        Route::OpenApiV2 => {
+            let mut response = Response::new(Body::from(shared.openapi.v2().clone()));
+            response.headers_mut().insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static(openapi::V2_MEDIA_TYPE),
+            );
+            Ok(response)
+        }
         Route::OpenApiIndex => Ok(document(headers, shared.openapi.index())),
         Route::OpenApi(path) => shared
             .openapi
@@ -310,11 +315,16 @@ pub(crate) fn decode_body(
 /// Why a body cannot be read, with its beginning.
 fn unreadable(error: &DecodeError, body: &Bytes) -> String {
     let problem = match error {
-        DecodeError::Json { problem } if problem.starts_with("EOF") => "unexpected end of JSON input",
+        DecodeError::Json { problem } if problem.starts_with("EOF") => {
+            "unexpected end of JSON input"
+        }
         DecodeError::Json { problem } | DecodeError::Yaml { problem } => problem,
         DecodeError::MediaType { .. } => return error.to_string(),
     };
-    format!("couldn't get version/kind; json parse error: {problem} ({})", beginning(body))
+    format!(
+        "couldn't get version/kind; json parse error: {problem} ({})",
+        beginning(body)
+    )
 }
 
 /// The beginning of a body, for messages.
@@ -326,5 +336,9 @@ pub(crate) fn beginning(body: &[u8]) -> String {
         Some(b'{') => String::from_utf8_lossy(cut).into_owned(),
         Some(_) => hex::encode(cut),
     };
-    if body.len() > LENGTH { format!("{shown} ...") } else { shown }
+    if body.len() > LENGTH {
+        format!("{shown} ...")
+    } else {
+        shown
+    }
 }

@@ -201,12 +201,6 @@ pub(super) fn watch(call: &Call) -> Result<Response, ApiError> {
         let line = watch::expired_line(options.after, current);
         return Ok(json(StatusCode::OK, line));
     }
-    let stream = watch::stream(
-        cache,
-        scope,
-        encoder,
-        options,
-        call.shared.shutdown.clone(),
-    );
+    let stream = watch::stream(cache, scope, encoder, options, call.shared.shutdown.clone());
     Ok(json(StatusCode::OK, Body::from_stream(stream)))
 }

@@ -33,7 +33,14 @@ pub(super) fn answer(
                 .iter()
                 .flat_map(|rule| rule.shown(&served))
                 .collect();
-            let paths = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"];
+            let paths = [
+                "/api",
+                "/api/*",
+                "/apis",
+                "/apis/*",
+                "/openapi",
+                "/openapi/*",
+            ];
             let health = ["/healthz", "/livez", "/readyz", "/version"];
             Ok(json!({
                 "kind": "SelfSubjectRulesReview", "apiVersion": "authorization.k8s.io/v1",
@@ -64,7 +71,12 @@ fn access(identity: &Identity, spec: &Value) -> Result<Value, ApiError> {
         .filter(|value| !value.is_null());
     let allowed = match (resource, path) {
         (Some(wanted), None) => {
-            let text = |field: &str| wanted.get(field).and_then(Value::as_str).unwrap_or_default();
+            let text = |field: &str| {
+                wanted
+                    .get(field)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+            };
             identity.may(Attempt {
                 verb: text("verb"),
                 group: text("group"),

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Call, beginning, decode_body, json, media_type, with_warnings};
 use crate::builtin;
@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::commit::{Decision, Outcome};
 use crate::decode::DecodeError;
 use crate::object::{Name, Object, meta_str};
-use crate::patch::{APPLY_PATCH, Edit};
+use crate::patch::{APPLY_PATCH, Edit, JSON_PATCH};
 use crate::resource::{Flavor, Lane, Resource};
 use crate::route::Sub;
 use crate::status::ApiError;
@@ -105,21 +105,32 @@ fn decode_object(
 ) -> Result<(Value, Vec<String>), ApiError> {
     let unrecognized = |why: &str| {
         let kind = &resource.kind;
-        ApiError::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why}"))
+        ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): {why}"
+        ))
     };
-    let (value, duplicates) = decode_body(headers, body.clone()).map_err(|error| match error.code {
-        400 => unrecognized(&error.message),
-        _ => error,
-    })?;
+    let (value, duplicates) =
+        decode_body(headers, body.clone()).map_err(|error| match error.code {
+            400 => unrecognized(&error.message),
+            _ => error,
+        })?;
     let shown = beginning(&body);
     if !value.is_object() {
-        return Err(unrecognized(&format!("couldn't get version/kind; the body is not an object ({shown})")));
+        return Err(unrecognized(&format!(
+            "couldn't get version/kind; the body is not an object ({shown})"
+        )));
     }
     // Clients of built-in kinds may leave both out.
     if resource.flavor == Flavor::Custom {
         for (field, named) in [("kind", "Kind"), ("apiVersion", "apiVersion")] {
-            if value.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
-                return Err(unrecognized(&format!("Object '{named}' is missing in '{value}' ({shown})")));
+            if value
+                .get(field)
+                .and_then(Value::as_str)
+                .is_none_or(str::is_empty)
+            {
+                return Err(unrecognized(&format!(
+                    "Object '{named}' is missing in '{value}' ({shown})"
+                )));
             }
         }
     }
@@ -190,7 +201,9 @@ pub(super) async fn patch(call: Call, body: Bytes) -> Result<Response, ApiError>
     } else {
         let decoded = crate::decode::decode_body("application/json", &body).map_err(|error| {
             let problem = match &error {
-                DecodeError::Json { problem } if problem.starts_with("EOF") => "unexpected end of JSON input",
+                DecodeError::Json { problem } if problem.starts_with("EOF") => {
+                    "unexpected end of JSON input"
+                }
                 DecodeError::Json { problem } => problem,
                 _ => "not json",
             };
@@ -200,7 +213,11 @@ pub(super) async fn patch(call: Call, body: Bytes) -> Result<Response, ApiError>
             Ok(decoded) => (decoded.value, decoded.duplicates),
             // A wrong media type is the better answer than a wrong body.
             Err(error) => {
-                Edit::decode(&resource, &media_type, Value::Array(Vec::new()))?;
+                let empty = match media_type.as_str() {
+                    JSON_PATCH => Value::Array(Vec::new()),
+                    _ => Value::Object(Map::new()),
+                };
+                Edit::decode(&resource, &media_type, empty)?;
                 return Err(error);
             }
         }

@@ -6,6 +6,9 @@ use super::ServedKind;
 use crate::schema::object_meta_schema;
 
 pub(super) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+const MANAGED_FIELDS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry";
+const FIELDS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1";
+const OWNER_REFERENCE: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference";
 pub(super) const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
@@ -75,7 +78,22 @@ pub(super) fn list(kind: &ServedKind) -> Value {
 /// The schemas that kinds refer to.
 pub(super) fn shared(scale: bool) -> Map<String, Value> {
     let mut schemas = Map::new();
-    schemas.insert(OBJECT_META.to_owned(), object_meta_schema());
+    let mut meta = object_meta_schema();
+    // Parts of ObjectMeta have names of their own, which `explain` shows.
+    for (pointer, name) in [
+        ("/properties/managedFields/items/properties/fieldsV1", FIELDS),
+        ("/properties/managedFields/items", MANAGED_FIELDS),
+        ("/properties/ownerReferences/items", OWNER_REFERENCE),
+    ] {
+        if let Some(part) = meta.pointer_mut(pointer) {
+            let named = match part.get("description").and_then(Value::as_str) {
+                Some(words) => json!({"allOf": [reference(name)], "description": words}),
+                None => json!({"allOf": [reference(name)], "default": {}}),
+            };
+            schemas.insert(name.to_owned(), std::mem::replace(part, named));
+        }
+    }
+    schemas.insert(OBJECT_META.to_owned(), meta);
     schemas.insert(
         LIST_META.to_owned(),
         json!({"type": "object", "description": "What every list carries.", "properties": {
