@@ -5,18 +5,18 @@
 //! is signed at every start, so it always has the names asked for and never expires on disk. The two are kept apart because
 //! they age apart: a new authority only asks for new kubeconfigs, a new sealing key would lose every stored Secret.
 
-mod pki;
-
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use milvus_apiserver::auth::MASTERS;
+use milvus_apiserver::pki::{self, Credentials, Pair, PkiError};
 use rand::{TryRngCore, rngs::OsRng};
+use x509_parser::pem::parse_x509_pem;
 use zeroize::Zeroizing;
-
-pub(crate) use pki::Identity;
 
 /// Where keys are kept on a host when nothing else is said.
 pub(crate) const DEFAULT_DIRECTORY: &str = "/var/lib/milvus-operator";
@@ -24,8 +24,10 @@ pub(crate) const DEFAULT_DIRECTORY: &str = "/var/lib/milvus-operator";
 pub(crate) const AUTHORITY_FILE: &str = "milvus-operator-keys";
 /// File (in the directory, or mounted) with the sealing key: 64 hexadecimal digits.
 pub(crate) const SEALING_FILE: &str = "milvus-operator-seal";
-/// Name and group that the admin's certificate carries.
-const ADMIN: (&str, &str) = ("milvus-operator-admin", "system:masters");
+/// Name that the admin's certificate carries.
+const ADMIN: &str = "milvus-operator-admin";
+/// Name of cluster, user and context in kubeconfigs.
+const KUBECONFIG: &str = "milvus-operator";
 /// Names that reach the API from its own machine.
 const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// People are warned this long before the authority ends.
@@ -34,12 +36,8 @@ const WARN_BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// What failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeysError {
-    #[error("sign the certificate of {subject}")]
-    Issue {
-        subject: String,
-        #[source]
-        source: rcgen::Error,
-    },
+    #[error(transparent)]
+    Pki(#[from] PkiError),
     #[error("API address {name:?}: a DNS name or an IP address is needed, without a port")]
     Name { name: String },
     #[error("make a random key: the system gives no random bytes")]
@@ -66,15 +64,15 @@ pub(crate) enum KeysError {
 
 /// The API's keys, with a server certificate for the names asked for.
 pub(crate) struct Keys {
-    authority: Identity,
-    server: Identity,
+    authority: Pair,
+    server: Pair,
     sealing: Zeroizing<[u8; 32]>,
 }
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Keys")
-            .field("authority", &self.authority)
+            .field("authority", &self.authority.certificate)
             .finish_non_exhaustive()
     }
 }
@@ -115,7 +113,7 @@ impl Keys {
         }
         // The sealing key first: whoever has an authority then has a sealing key too, also when cut off in between.
         let sealing = kept(&sealing_file, || Ok(sealing_text(&*random_key()?)))?;
-        let authority = kept(&authority_file, || Ok(authority_text(&pki::authority()?)))?;
+        let authority = kept(&authority_file, || Ok(authority_text(&new_authority()?)))?;
         Self::from_bundle(&authority, &sealing, names)
     }
 
@@ -127,7 +125,7 @@ impl Keys {
     ) -> Result<Self, KeysError> {
         let authority = read_authority(authority)?;
         let sealing = read_sealing(sealing)?;
-        let server = pki::server(&authority, &server_names(names)?)?;
+        let server = pki::create_server(&authority, &server_names(names)?)?;
         let keys = Self {
             authority,
             server,
@@ -142,8 +140,8 @@ impl Keys {
 
     /// New keys, kept nowhere.
     pub(crate) fn generate(names: &[String]) -> Result<Self, KeysError> {
-        let authority = pki::authority()?;
-        let server = pki::server(&authority, &server_names(names)?)?;
+        let authority = new_authority()?;
+        let server = pki::create_server(&authority, &server_names(names)?)?;
         Ok(Self {
             authority,
             server,
@@ -166,9 +164,12 @@ impl Keys {
         &self.authority.certificate
     }
 
-    /// The API server's certificate and key.
-    pub(crate) fn server(&self) -> &Identity {
-        &self.server
+    /// TLS of the API server: its certificate, and client certificates of the authority.
+    pub(crate) fn server_config(&self) -> Result<Arc<rustls::ServerConfig>, KeysError> {
+        Ok(Arc::new(pki::server_config(
+            &self.server,
+            self.authority(),
+        )?))
     }
 
     /// The key that seals stored Secrets.
@@ -178,46 +179,29 @@ impl Keys {
 
     /// When the authority, and all that it signed, ends.
     pub(crate) fn expires(&self) -> Result<Timestamp, KeysError> {
-        pki::expires(&self.authority.certificate)
+        expires(&self.authority.certificate)
     }
 
     /// A kubeconfig for an administrator, with a client certificate signed now. Secret.
     pub(crate) fn kubeconfig(&self, server: &str) -> Result<Zeroizing<String>, KeysError> {
-        let admin = pki::client(&self.authority, ADMIN.0, ADMIN.1)?;
-        let encode = |text: &str| {
-            Zeroizing::new(base64::Engine::encode(
-                &base64::prelude::BASE64_STANDARD,
-                text,
-            ))
-        };
-        let (ca, certificate, key) = (
-            encode(self.authority()),
-            encode(&admin.certificate),
-            encode(&admin.key),
-        );
-        let (ca, certificate, key) = (ca.as_str(), certificate.as_str(), key.as_str());
-        // Written by hand: a serializer would leave copies of the key behind. Nothing in it needs quoting but the address.
-        Ok(Zeroizing::new(format!(
-            "apiVersion: v1\n\
-             kind: Config\n\
-             clusters:\n\
-             - name: milvus-operator\n  \
-               cluster:\n    \
-                 server: \"{server}\"\n    \
-                 certificate-authority-data: {ca}\n\
-             users:\n\
-             - name: milvus-operator-admin\n  \
-               user:\n    \
-                 client-certificate-data: {certificate}\n    \
-                 client-key-data: {key}\n\
-             contexts:\n\
-             - name: milvus-operator\n  \
-               context:\n    \
-                 cluster: milvus-operator\n    \
-                 user: milvus-operator-admin\n\
-             current-context: milvus-operator\n"
+        let admin = pki::create_client(&self.authority, ADMIN, MASTERS)?;
+        let credentials = Credentials::Certificate(&admin);
+        Ok(Zeroizing::new(pki::kubeconfig(
+            KUBECONFIG,
+            server,
+            self.authority(),
+            credentials,
         )))
     }
+}
+
+/// Whether a kubeconfig was made by [`Keys::kubeconfig`] and holds nothing else.
+pub(crate) fn is_own_kubeconfig(text: &str) -> bool {
+    kube::config::Kubeconfig::from_yaml(text).is_ok_and(|config| {
+        config.clusters.iter().all(|c| c.name == KUBECONFIG)
+            && config.auth_infos.iter().all(|u| u.name == KUBECONFIG)
+            && config.contexts.iter().all(|c| c.name == KUBECONFIG)
+    })
 }
 
 /// The address of the API for clients: of `name`, which may be an IPv6 address.
@@ -272,7 +256,29 @@ fn server_names(names: &[String]) -> Result<Vec<String>, KeysError> {
     Ok(all)
 }
 
-fn authority_text(authority: &Identity) -> Zeroizing<String> {
+fn new_authority() -> Result<Pair, KeysError> {
+    // A name of its own for each: clients choose issuers by name, and a new authority must not be taken for the old one.
+    Ok(pki::create_ca(&format!(
+        "milvus-operator {}",
+        uuid::Uuid::new_v4().simple()
+    ))?)
+}
+
+fn expires(certificate: &str) -> Result<Timestamp, KeysError> {
+    let damaged = |problem: &str| KeysError::Damaged {
+        what: "the authority's certificate",
+        problem: problem.to_owned(),
+    };
+    let (_, pem) = parse_x509_pem(certificate.as_bytes()).map_err(|_| damaged("it is not PEM"))?;
+    let parsed = pem
+        .parse_x509()
+        .map_err(|_| damaged("it is no X.509 certificate"))?;
+    let seconds = parsed.validity().not_after.timestamp();
+    Timestamp::from_second(seconds)
+        .map_err(|_| damaged("its validity ends outside of the calendar"))
+}
+
+fn authority_text(authority: &Pair) -> Zeroizing<String> {
     Zeroizing::new(format!(
         "{}\n{}\n",
         authority.certificate.trim_end(),
@@ -280,7 +286,7 @@ fn authority_text(authority: &Identity) -> Zeroizing<String> {
     ))
 }
 
-fn read_authority(text: &str) -> Result<Identity, KeysError> {
+fn read_authority(text: &str) -> Result<Pair, KeysError> {
     let damaged = |problem: &str| KeysError::Damaged {
         what: "the authority",
         problem: problem.to_owned(),
@@ -299,10 +305,7 @@ fn read_authority(text: &str) -> Result<Identity, KeysError> {
         block("CERTIFICATE").ok_or_else(|| damaged("it has no certificate in PEM"))?;
     let key =
         block("PRIVATE KEY").ok_or_else(|| damaged("it has no private key in PEM (PKCS #8)"))?;
-    Ok(Identity {
-        certificate,
-        key: Zeroizing::new(key),
-    })
+    Ok(Pair { certificate, key })
 }
 
 fn random_key() -> Result<Zeroizing<[u8; 32]>, KeysError> {

@@ -1,5 +1,4 @@
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -20,7 +19,7 @@ fn roots(ca: &str) -> Arc<RootCertStore> {
     Arc::new(roots)
 }
 
-fn parts(identity: &Identity) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+fn parts(identity: &Pair) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let chain =
         vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("certificate")];
     (
@@ -30,18 +29,13 @@ fn parts(identity: &Identity) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'s
 }
 
 /// A whole mutual handshake in memory.
-fn handshake(
-    server: &Keys,
-    trusted: &Keys,
-    admin: &Identity,
-    name: &str,
-) -> Result<(), rustls::Error> {
+fn handshake(server: &Keys, trusted: &Keys, admin: &Pair, name: &str) -> Result<(), rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier =
         WebPkiClientVerifier::builder_with_provider(roots(server.authority()), provider.clone())
             .build()
             .expect("verifier");
-    let (chain, key) = parts(server.server());
+    let (chain, key) = parts(&server.server);
     let accept = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
@@ -84,7 +78,7 @@ fn a_directory_keeps_its_keys_and_serves_under_any_names() {
     assert_eq!(first.sealing_key(), again.sealing_key());
     assert_ne!(first.sealing_key(), &[0; 32]);
 
-    let admin = pki::client(&first.authority, "admin", "system:masters").expect("admin");
+    let admin = pki::create_client(&first.authority, "admin", "system:masters").expect("admin");
     for name in [
         "localhost",
         "127.0.0.1",
@@ -215,7 +209,7 @@ fn mounted_secrets_give_the_same_keys() {
     let opened = Keys::open(&mounted, &[]).expect("open");
     assert_eq!(opened.authority(), keys.authority());
     assert_eq!(opened.sealing_key(), keys.sealing_key());
-    let admin = pki::client(&opened.authority, "admin", "system:masters").expect("admin");
+    let admin = pki::create_client(&opened.authority, "admin", "system:masters").expect("admin");
     handshake(&opened, &keys, &admin, "localhost").expect("same authority");
 }
 
@@ -295,6 +289,6 @@ fn a_kubeconfig_is_understood_and_written_privately() {
 #[test]
 fn nothing_secret_in_debug() {
     let keys = Keys::generate(&[]).expect("generate");
-    let shown = format!("{keys:?}{:?}", keys.server());
+    let shown = format!("{keys:?}{:?}", keys.server);
     assert!(!shown.contains("PRIVATE") && !shown.contains(keys.sealing_text().trim()));
 }

@@ -1,0 +1,55 @@
+//! The commands, one file each. What they print for programs goes to standard output, what they say to people to standard
+//! error.
+
+mod completion;
+mod crd;
+pub(crate) mod export;
+pub(crate) mod install;
+mod manifest;
+mod plan;
+mod run;
+pub(crate) mod uninstall;
+mod validate;
+pub(crate) mod version;
+
+use std::error::Error;
+use std::future::Future;
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+use crate::telemetry;
+
+/// Runs the command asked for.
+pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
+    telemetry::start(&cli.log, cli.log_format);
+    Ok(match cli.command {
+        Command::Run(args) => run::run(&args)?,
+        Command::Crd => crd::crd()?,
+        Command::Validate(args) => validate::validate(&args)?,
+        Command::Plan(args) => plan::plan(&args)?,
+        Command::Install(args) => block_on(install::install(args))??,
+        Command::Uninstall(args) => block_on(uninstall::uninstall(args))??,
+        Command::Export(args) => block_on(export::export(args))??,
+        Command::Import(args) => block_on(export::import(args))??,
+        Command::Version(args) => version::version(&args)?,
+        Command::Completion { shell } => completion::completion(shell),
+    })
+}
+
+/// Commands that only wait for answers need one thread.
+fn block_on<F: Future>(command: F) -> std::io::Result<F::Output> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(command))
+}
+
+/// Prints to standard output. A reader that went away (`| head`) is no failure of ours.
+fn emit(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,105 @@
+//! How an installed operator is, and what an upgrade of it changes. Pure.
+
+use serde_json::{Value, json};
+
+use super::IMAGE_ID;
+use crate::api::wire::{self, Task};
+use crate::drift;
+use crate::labels::Labels;
+
+/// The operator's newest task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorTask {
+    /// It was made from the service's present spec.
+    pub current: bool,
+    /// `running`, `pending`, ...
+    pub state: String,
+    /// The engine's words.
+    pub message: String,
+    /// Node id; empty before it is placed.
+    pub node: String,
+}
+
+/// The state of the operator's service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorState {
+    /// `updating`, `completed`, `rollback_completed`, ...; empty when it was never updated.
+    pub update: String,
+    /// The engine's words about its update.
+    pub update_message: String,
+    /// Errors of failed tasks of the present spec, newest first.
+    pub failures: Vec<String>,
+    /// The newest task.
+    pub task: Option<OperatorTask>,
+}
+
+/// The fields that differ and the spec to write; `None` when nothing does.
+pub(super) fn upgrade(mut spec: Value, found: &wire::Service) -> Option<(Vec<String>, Value)> {
+    let without_network = |spec: &Value| {
+        // The engine puts the id of the host's network where we name it; there is no other that we could mean.
+        let mut spec = drift::normalised(spec);
+        if let Some(networks) = spec
+            .pointer_mut("/TaskTemplate/Networks")
+            .and_then(Value::as_array_mut)
+        {
+            networks.iter_mut().for_each(|n| *n = Value::Null);
+        }
+        spec
+    };
+    let mut changes = drift::differences(&without_network(&spec), &without_network(&found.spec));
+    let wanted: Labels = serde_json::from_value(spec["Labels"].clone()).unwrap_or_default();
+    let present = found.labels();
+    let image_changed = wanted
+        .get(IMAGE_ID)
+        .is_some_and(|id| present.get(IMAGE_ID) != Some(id));
+    if wanted.iter().any(|(k, v)| present.get(k) != Some(v)) {
+        changes.push("Labels".to_owned());
+    }
+    if changes.is_empty() {
+        return None;
+    }
+    // Another image under the same name is a change that the engine cannot see.
+    let forced = found
+        .spec
+        .pointer("/TaskTemplate/ForceUpdate")
+        .and_then(Value::as_u64)
+        .unwrap_or(0);
+    spec["TaskTemplate"]["ForceUpdate"] = json!(forced + u64::from(image_changed));
+    Some((changes, spec))
+}
+
+pub(super) fn is_alive(state: &str) -> bool {
+    !matches!(
+        state,
+        "complete" | "shutdown" | "failed" | "rejected" | "orphaned" | "remove"
+    )
+}
+
+/// `tasks`, newest first.
+pub(super) fn state_of(service: &wire::Service, tasks: &[Task]) -> OperatorState {
+    let text = |task: &Task| {
+        let status = &task.status;
+        if status.err.is_empty() {
+            status.message.clone()
+        } else {
+            status.err.clone()
+        }
+    };
+    let update = service.update_status.clone().unwrap_or_default();
+    OperatorState {
+        update: update.state,
+        update_message: update.message,
+        failures: tasks
+            .iter()
+            .filter(|t| drift::is_current(&t.spec, &service.spec))
+            .filter(|t| matches!(t.status.state.as_str(), "failed" | "rejected"))
+            .map(text)
+            .collect(),
+        task: tasks.first().map(|task| OperatorTask {
+            current: drift::is_current(&task.spec, &service.spec),
+            state: task.status.state.clone(),
+            message: text(task),
+            node: task.node_id.clone(),
+        }),
+    }
+}
