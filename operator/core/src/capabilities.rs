@@ -1,7 +1,7 @@
 //! What a platform can honour. Consulted in validation and by the planner, so neither ever asks which platform it is.
 //! Pure data; each platform crate states its own value.
 
-use crate::component::WorkloadKey;
+use crate::component::{Component, WorkloadKey};
 use crate::names::ClusterKey;
 
 /// The capabilities of one platform.
@@ -39,15 +39,22 @@ pub struct Addressing {
 impl Addressing {
     /// The host name of a workload.
     pub fn host(&self, cluster: &ClusterKey, key: WorkloadKey) -> String {
-        let pattern = if key.ordinal.is_some() {
-            self.member
-        } else {
-            self.service
-        };
+        match key.ordinal {
+            Some(ordinal) => self.members(cluster, key.component, &ordinal.to_string()),
+            None => self.fill(self.service, cluster, key.component),
+        }
+    }
+
+    /// The host name of members, with this text where the ordinal belongs (`{0...3}` for MinIO's ranges).
+    pub fn members(&self, cluster: &ClusterKey, component: Component, ordinal: &str) -> String {
+        self.fill(self.member, cluster, component)
+            .replace("{ordinal}", ordinal)
+    }
+
+    fn fill(&self, pattern: &str, cluster: &ClusterKey, component: Component) -> String {
         pattern
             .replace("{cluster}", &cluster.name)
             .replace("{namespace}", &cluster.namespace)
-            .replace("{component}", key.component.name())
-            .replace("{ordinal}", &key.ordinal.unwrap_or_default().to_string())
+            .replace("{component}", component.name())
     }
 }

@@ -45,6 +45,13 @@ impl Context<'_> {
             .host(&self.cluster.cluster.key, key)
     }
 
+    /// The host names of a component's members, with this text where the ordinal belongs.
+    pub(crate) fn members(&self, component: Component, ordinal: &str) -> String {
+        self.capabilities
+            .addressing
+            .members(&self.cluster.cluster.key, component, ordinal)
+    }
+
     /// The name that stands for all instances of a component.
     pub(crate) fn service(&self, component: Component) -> String {
         self.host(WorkloadKey::shared(component))

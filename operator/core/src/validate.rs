@@ -104,6 +104,7 @@ pub fn validate(
         adopt: spec.adopt,
         notices: Vec::new(),
     };
+    fields::placement_of_nobody(&input, &cluster, &mut findings);
     facts::check(&input, &cluster, &mut findings);
     if findings.violations.is_empty() {
         cluster.notices = findings.notices;

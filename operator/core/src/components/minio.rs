@@ -109,12 +109,6 @@ fn volumes_argument(context: &Context<'_>, replicas: u32, drives: u32) -> String
     if replicas == 1 {
         return path;
     }
-    // The hosts differ in the ordinal alone: its place is found by comparing the first with a marker.
-    let marked = context
-        .host(crate::component::WorkloadKey::member(
-            Component::Minio,
-            u16::MAX,
-        ))
-        .replace(&u16::MAX.to_string(), &range(replicas));
-    format!("http://{marked}:{MINIO_PORT}{path}")
+    let hosts = context.members(Component::Minio, &range(replicas));
+    format!("http://{hosts}:{MINIO_PORT}{path}")
 }

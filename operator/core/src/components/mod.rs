@@ -45,6 +45,8 @@ pub(crate) use role::{GRACEFUL_STOP_SECONDS, Role, cache_volume, sessions, sessi
 pub const CLIENT_PORT: u16 = 19530;
 /// Health and metrics of every Milvus process.
 pub const MILVUS_HEALTH_PORT: u16 = 9091;
+/// Port of the proxies for other roles.
+pub const PROXY_INTERNAL_PORT: u16 = 19529;
 /// etcd's client port.
 pub const ETCD_PORT: u16 = 2379;
 /// MinIO's API port.

@@ -1,5 +1,6 @@
 //! Proxy: the access layer that clients talk to. Pure data.
 
+use super::PROXY_INTERNAL_PORT;
 use super::role::{Leaves, Role, Size};
 use crate::component::Component;
 
@@ -7,7 +8,7 @@ pub(crate) const ROLE: Role = Role {
     component: Component::Proxy,
     name: "proxy",
     verb: &["proxy"],
-    ports: &[("internal", 19529)],
+    ports: &[("internal", PROXY_INTERNAL_PORT)],
     size: Size {
         millicpu: 500,
         mebibytes: 1024,

@@ -193,7 +193,12 @@ fn etcd_members(input: &Input<'_>, findings: &mut Findings) -> EtcdMembers {
                 findings,
                 &[(format!("{path}.extraEnvVars"), &values.extra_env_vars)],
             ),
-            placement: parts::placement(input, findings, Component::Etcd, &[&values.node_selector]),
+            placement: parts::placement(
+                input,
+                findings,
+                Component::Etcd,
+                &[(path.as_str(), &values.node_selector)],
+            ),
             volumes: vec![volume],
             origin: parts::origin(Component::Etcd, &format!("{path}.image"), &resources_path),
         },
@@ -360,7 +365,12 @@ fn minio(input: &Input<'_>, findings: &mut Findings) -> (Part, u32) {
         image: parts::dependency_image(&[&values.image], minio_defaults::DEFAULT_IMAGE),
         resources: parts::resources(findings, &resources_path, &values.resources),
         env: BTreeMap::clone(&values.environment),
-        placement: parts::placement(input, findings, Component::Minio, &[&values.node_selector]),
+        placement: parts::placement(
+            input,
+            findings,
+            Component::Minio,
+            &[(path.as_str(), &values.node_selector)],
+        ),
         volumes,
         origin: parts::origin(Component::Minio, &format!("{path}.image"), &resources_path),
     };

@@ -3,7 +3,7 @@
 use milvus_crds::{Components, SwarmComponents};
 
 use super::violations::Findings;
-use super::{Input, parts};
+use super::{Input, ValidatedCluster, parts};
 use crate::component::Component;
 use crate::components;
 
@@ -11,7 +11,6 @@ pub(super) fn check(input: &Input<'_>, findings: &mut Findings) {
     not_yet(input, findings);
     images(input, findings);
     other_platform(input, findings);
-    placement_of_nobody(input, findings);
 }
 
 /// What the type has and this release does not do.
@@ -120,23 +119,16 @@ fn other_platform(input: &Input<'_>, findings: &mut Findings) {
 }
 
 /// Swarm placement of a component that this cluster does not have.
-fn placement_of_nobody(input: &Input<'_>, findings: &mut Findings) {
-    let dependencies = &input.spec.dependencies;
+pub(super) fn placement_of_nobody(
+    input: &Input<'_>,
+    cluster: &ValidatedCluster,
+    findings: &mut Findings,
+) {
+    let present: Vec<Component> = cluster.parts().iter().map(|part| part.component).collect();
+    let blocks: &SwarmComponents = &input.spec.swarm.components;
     for component in Component::ALL {
         let name = components::resource_name(component);
-        let blocks: &SwarmComponents = &input.spec.swarm.components;
-        if blocks.get(name).is_none() {
-            continue;
-        }
-        let gone = match component {
-            Component::Etcd => dependencies.etcd.external,
-            Component::Minio => dependencies.storage.external,
-            Component::Zookeeper | Component::Bookkeeper | Component::Broker => {
-                dependencies.pulsar.external
-            }
-            role => role.is_milvus() && !input.features.has(role),
-        };
-        if gone {
+        if blocks.get(name).is_some() && !present.contains(&component) {
             findings.invalid(
                 format!("spec.swarm.components.{name}"),
                 "this cluster has no such processes; remove the block",

@@ -197,11 +197,22 @@ pub(super) fn placement(
     input: &Input<'_>,
     findings: &mut Findings,
     component: Component,
-    selectors: &[&BTreeMap<String, String>],
+    selectors: &[(&str, &BTreeMap<String, String>)],
 ) -> Placement {
     let mut node_selector = BTreeMap::new();
-    for selector in selectors {
-        node_selector.extend(selector.iter().map(|(k, v)| (k.clone(), v.clone())));
+    for (block, selector) in selectors {
+        for (label, value) in *selector {
+            let readable =
+                constraint_word(label, "-_.") && constraint_word(value, CONSTRAINT_VALUE);
+            if input.capabilities.escape_hatch == "swarm" && !readable {
+                findings.unsupported(
+                    format!("{block}.nodeSelector[{label}]"),
+                    input.capabilities.platform,
+                    "labels of its nodes are matched by letters, digits, dots, dashes and underscores",
+                );
+            }
+            node_selector.insert(label.clone(), value.clone());
+        }
     }
     let name = components::resource_name(component);
     let constraints = input
@@ -221,6 +232,16 @@ pub(super) fn placement(
         constraints,
         spread: true,
     }
+}
+
+/// What a constraint's value may hold beside letters and digits.
+const CONSTRAINT_VALUE: &str = ":-_ .*()?+[]\\^$|/";
+
+fn constraint_word(text: &str, marks: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || marks.contains(c))
 }
 
 /// Swarm refuses a service with a constraint that it cannot read, and never places one with a key that it does not know.

@@ -212,7 +212,12 @@ fn zookeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) 
         image,
         resources: parts::resources(findings, &resources_path, &block.resources),
         env: std::collections::BTreeMap::new(),
-        placement: parts::placement(input, findings, component, &[&block.node_selector]),
+        placement: parts::placement(
+            input,
+            findings,
+            component,
+            &[(path.as_str(), &block.node_selector)],
+        ),
         volumes: vec![parts::durable_volume(
             input,
             findings,
@@ -245,7 +250,12 @@ fn bookkeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues)
         image,
         resources: parts::resources(findings, &resources_path, &block.resources),
         env: std::collections::BTreeMap::new(),
-        placement: parts::placement(input, findings, component, &[&block.node_selector]),
+        placement: parts::placement(
+            input,
+            findings,
+            component,
+            &[(path.as_str(), &block.node_selector)],
+        ),
         volumes: vec![parts::durable_volume(
             input,
             findings,
@@ -279,7 +289,12 @@ fn broker(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) -> 
         image,
         resources: parts::resources(findings, &resources_path, &block.resources),
         env: std::collections::BTreeMap::new(),
-        placement: parts::placement(input, findings, component, &[&block.node_selector]),
+        placement: parts::placement(
+            input,
+            findings,
+            component,
+            &[(path.as_str(), &block.node_selector)],
+        ),
         volumes: Vec::new(),
         origin: parts::origin(component, &image_field, &resources_path),
     };

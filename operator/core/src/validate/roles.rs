@@ -8,7 +8,7 @@ use super::parts::{self, GIB};
 use super::violations::Findings;
 use super::{Gateway, Input, Part, secrets};
 use crate::component::Component;
-use crate::components::{self, CLIENT_PORT, cache_volume};
+use crate::components::{self, CLIENT_PORT, MILVUS_HEALTH_PORT, PROXY_INTERNAL_PORT, cache_volume};
 use crate::desired::{FieldOrigins, Image, Placement, Resources};
 use crate::version::{DEFAULT_IMAGE, MessageQueue, MilvusVersion};
 
@@ -193,7 +193,10 @@ fn part(
             input,
             findings,
             component,
-            &[&shared.node_selector, &own.node_selector],
+            &[
+                ("spec.components", &shared.node_selector),
+                (path.as_str(), &own.node_selector),
+            ],
         ),
         volumes,
         origin,
@@ -321,7 +324,14 @@ pub(super) fn serving(input: &Input<'_>, findings: &mut Findings) -> (u16, Optio
     };
     let block = block.as_ref().unwrap_or(&empty);
     let path = format!("spec.components.{name}");
-    let port = port(findings, &format!("{path}.port"), block.port);
+    let field = format!("{path}.port");
+    let port = port(findings, &field, block.port);
+    if [MILVUS_HEALTH_PORT, PROXY_INTERNAL_PORT].contains(&port) {
+        findings.invalid(
+            field,
+            format!("port {port} is used by the process itself; choose another, or leave it out for {CLIENT_PORT}"),
+        );
+    }
     let word = match block.service_type {
         None | Some(ServiceType::ClusterIP) => "ClusterIP",
         Some(ServiceType::NodePort) => "NodePort",

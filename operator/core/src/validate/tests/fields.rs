@@ -339,6 +339,24 @@ fn placement() {
         "  swarm: {components: {streamingNode: {constraints: ['node.role==manager']}}}",
         &[("spec.swarm.components.streamingNode", Invalid)],
     );
+    refused(
+        "  swarm: {components: {proxy: {constraints: ['node.role==manager']}, zookeeper: {}}}",
+        &[
+            ("spec.swarm.components.zookeeper", Invalid),
+            ("spec.swarm.components.proxy", Invalid),
+        ],
+    );
+    refused(
+        "  components: {nodeSelector: {topology.kubernetes.io/zone: a, disk: ssd}}",
+        &[(
+            "spec.components.nodeSelector[topology.kubernetes.io/zone]",
+            Platform,
+        )],
+    );
+    refused(
+        "  components: {standalone: {port: 9091}}",
+        &[("spec.components.standalone.port", Invalid)],
+    );
     let cluster = accepted("  swarm: {components: {etcd: {constraints: ['node.id==n9']}}}");
     assert_eq!(cluster.members()[0].placement.constraints, ["node.id==n9"]);
 }
