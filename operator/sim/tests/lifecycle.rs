@@ -65,7 +65,11 @@ fn first_starts_need_no_crash_loop_and_then_nothing_is_written() {
         let ready = told(&sim, Reason::Ready);
         assert_eq!(ready.len(), 1, "{ready:?}");
         assert!(told(&sim, Reason::Created).len() >= 3);
-        assert!(told(&sim, Reason::Recreated).is_empty(), "{:?}", told(&sim, Reason::Recreated));
+        assert!(
+            told(&sim, Reason::Recreated).is_empty(),
+            "{:?}",
+            told(&sim, Reason::Recreated)
+        );
         assert!(!told(&sim, Reason::ComponentReady).is_empty());
         assert!(told(&sim, Reason::ActionFailed).is_empty());
     }
@@ -188,8 +192,14 @@ fn a_lost_network_is_made_again_and_its_users_follow() {
 #[test]
 fn edits_are_rolled_one_at_a_time_and_lead_where_a_fresh_start_leads() {
     let edited = REFERENCE
-        .replace("replicaCount: 3\n    storage", "replicaCount: 3\n          quotaBackendBytes: 8589934592\n    storage")
-        .replace("queryNode:\n      replicas: 2", "queryNode:\n      replicas: 3");
+        .replace(
+            "replicaCount: 3\n    storage",
+            "replicaCount: 3\n          quotaBackendBytes: 8589934592\n    storage",
+        )
+        .replace(
+            "queryNode:\n      replicas: 2",
+            "queryNode:\n      replicas: 3",
+        );
     let mut sim = up(REFERENCE);
     sim.apply(&edited);
     sim.edit(|r| {
@@ -200,7 +210,11 @@ fn edits_are_rolled_one_at_a_time_and_lead_where_a_fresh_start_leads() {
     sim.settle(Duration::from_secs(900)).unwrap();
     sim.rests(20).unwrap();
     sim.sound().unwrap();
-    assert!(sim.world.crash_loops.is_empty(), "{:?}", sim.world.crash_loops);
+    assert!(
+        sim.world.crash_loops.is_empty(),
+        "{:?}",
+        sim.world.crash_loops
+    );
 
     let mut fresh = Sim::new(&edited, Options::default());
     fresh.edit(|r| r.spec = target.spec.clone());
@@ -232,10 +246,11 @@ fn a_change_back_undoes_a_broken_one() {
             Reason::ImagePullFailed,
         ),
         (
-            "more memory than any node has",
+            "more processes than there is memory for",
             |r| {
                 let node = r.spec.components.query_node.get_or_insert_default();
-                node.resources.requests.memory = Some(quantity("900Gi"));
+                node.replicas = Some(6);
+                node.resources.requests.memory = Some(quantity("40Gi"));
             },
             Reason::Unschedulable,
         ),
@@ -286,7 +301,11 @@ fn objects_of_others_are_left_alone_and_reported() {
     assert!(told[0].contains("demo_querynode"));
     assert!(sim.world.objects.contains_key(&foreign));
     // The rest goes on.
-    assert!(sim.world.objects.contains_key(&ObjectId::new("service", "demo_proxy")));
+    assert!(
+        sim.world
+            .objects
+            .contains_key(&ObjectId::new("service", "demo_proxy"))
+    );
     sim.world.objects.remove(&foreign);
     sim.settle(LONG).unwrap();
     sim.sound().unwrap();
@@ -318,7 +337,10 @@ fn deletion_keeps_or_deletes_volumes_and_adoption_finds_them() {
     assert_eq!(sim.world.volumes(), volumes);
 
     // Taken over: same nodes and volumes, metadata not written again.
-    sim.apply(&REFERENCE.replace("deletionPolicy: Retain", "adopt: true\n  deletionPolicy: Delete"));
+    sim.apply(&REFERENCE.replace(
+        "deletionPolicy: Retain",
+        "adopt: true\n  deletionPolicy: Delete",
+    ));
     sim.settle(LONG).unwrap();
     let adopted = sim.store.ledger.clone().unwrap();
     assert_eq!(adopted.members, before.members);
@@ -337,7 +359,9 @@ fn deletion_keeps_or_deletes_volumes_and_adoption_finds_them() {
 fn a_node_that_is_away_holds_the_deletion_until_it_is_given_up() {
     let mut sim = up(DEMO);
     sim.edit(|r| r.spec.deletion_policy = Some(DeletionPolicy::Delete));
-    let node = sim.store.ledger.as_ref().unwrap().members["etcd-0"].node.clone();
+    let node = sim.store.ledger.as_ref().unwrap().members["etcd-0"]
+        .node
+        .clone();
     sim.world.cut_node(&node);
     sim.run(Duration::from_secs(30));
     sim.delete();
@@ -364,7 +388,11 @@ fn a_lost_node_is_reported_and_its_members_stay_its_own() {
     let (status, reason, message) = sim.condition("Degraded").unwrap();
     assert_eq!((status.as_str(), reason.as_str()), ("True", "NodeDown"));
     assert!(message.contains("etcd-1"), "{message}");
-    assert_eq!(sim.condition("Ready").unwrap().0, "True", "two of three still serve");
+    assert_eq!(
+        sim.condition("Ready").unwrap().0,
+        "True",
+        "two of three still serve"
+    );
     assert_eq!(sim.store.ledger, ledger);
     sim.rests(20).unwrap();
     sim.world.heal_node(&node);
