@@ -1,0 +1,216 @@
+//! Who looks at what, and when: one worker per resource, woken by the watch, by the platform's hints and by its own timer.
+//! A slow cluster delays nobody else.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Resource, ResourceExt};
+use milvus_core::names::ClusterKey;
+use milvus_crds::MilvusCluster;
+use milvus_platform::{Backend, Change};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::reconcile::{self, Memory};
+use crate::server::Readiness;
+
+/// Hints that come in a burst (our own writes echo as events) lead to one pass.
+const SETTLE: Duration = Duration::from_millis(30);
+/// The least time between two passes of one cluster.
+const PASS_INTERVAL: Duration = Duration::from_millis(100);
+/// A pass that takes longer is abandoned; every call in it has a shorter time-out of its own.
+const PASS_TIMEOUT: Duration = Duration::from_secs(120);
+
+struct Worker {
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// Runs until `shutdown`, then lets running passes come to an end.
+pub(crate) async fn run<B: Backend>(
+    context: Arc<Context<B>>,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) {
+    let clusters = Api::<MilvusCluster>::all(context.client.clone());
+    let mut resources = pin!(watcher(clusters, watcher::Config::default()).default_backoff());
+    let secrets = Api::<Secret>::all(context.client.clone());
+    let secrets = watcher(secrets, watcher::Config::default())
+        .default_backoff()
+        .touched_objects();
+    let mut secrets = pin!(secrets.map_ok(|secret| secret.namespace().unwrap_or_default()));
+    let mut changes = pin!(hints(&context));
+    let mut workers: BTreeMap<ClusterKey, Worker> = BTreeMap::new();
+    let mut listed: Option<Vec<ClusterKey>> = None;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            event = resources.next() => match event {
+                Some(Ok(Event::Init)) => listed = Some(Vec::new()),
+                Some(Ok(Event::InitApply(resource))) => {
+                    let key = key_of(&resource);
+                    if let Some(listed) = &mut listed { listed.push(key.clone()); }
+                    applied(&context, &mut workers, key, resource, &shutdown);
+                }
+                Some(Ok(Event::InitDone)) => {
+                    let present = listed.take().unwrap_or_default();
+                    for (key, _) in context.resources.all() {
+                        if !present.contains(&key) { deleted(&context, &mut workers, &key); }
+                    }
+                    readiness.set();
+                }
+                Some(Ok(Event::Apply(resource))) => applied(&context, &mut workers, key_of(&resource), resource, &shutdown),
+                Some(Ok(Event::Delete(resource))) => deleted(&context, &mut workers, &key_of(&resource)),
+                Some(Err(error)) => tracing::warn!(%error, "the watch of resources broke; it is opened again"),
+                None => break,
+            },
+            Some(namespace) = secrets.next() => match namespace {
+                Ok(namespace) => wake(&workers, |key| key.namespace == namespace),
+                Err(error) => tracing::warn!(%error, "the watch of secrets broke; it is opened again"),
+            },
+            Some(change) = changes.next() => match change {
+                Change::Cluster(cluster) => wake(&workers, |key| *key == cluster),
+                Change::Everything => wake(&workers, |_| true),
+            },
+        }
+    }
+    let tasks: Vec<_> = std::mem::take(&mut workers)
+        .into_values()
+        .map(|worker| {
+            worker.stop.cancel();
+            worker.task
+        })
+        .collect();
+    futures::future::join_all(tasks).await;
+}
+
+/// The platform's hints.
+fn hints<B: Backend>(context: &Context<B>) -> impl Stream<Item = Change> + Send + 'static {
+    context.backend.changes()
+}
+
+fn key_of(resource: &MilvusCluster) -> ClusterKey {
+    ClusterKey::new(
+        resource.namespace().unwrap_or_default(),
+        resource.name_any(),
+    )
+}
+
+fn wake(workers: &BTreeMap<ClusterKey, Worker>, chosen: impl Fn(&ClusterKey) -> bool) {
+    workers
+        .iter()
+        .filter(|(key, _)| chosen(key))
+        .for_each(|(_, worker)| worker.wake.notify_one());
+}
+
+fn applied<B: Backend>(
+    context: &Arc<Context<B>>,
+    workers: &mut BTreeMap<ClusterKey, Worker>,
+    key: ClusterKey,
+    resource: MilvusCluster,
+    shutdown: &CancellationToken,
+) {
+    let resource = Arc::new(resource);
+    let old = context.resources.put(key.clone(), resource.clone());
+    let ours_alone = old.is_some_and(|old| {
+        // Our own status writes and nothing else.
+        old.meta().uid == resource.meta().uid
+            && old.meta().generation == resource.meta().generation
+            && old.meta().deletion_timestamp == resource.meta().deletion_timestamp
+            && old.meta().annotations == resource.meta().annotations
+            && old.meta().finalizers == resource.meta().finalizers
+    });
+    let worker = workers
+        .entry(key.clone())
+        .or_insert_with(|| spawn(context.clone(), key, shutdown.child_token()));
+    if !ours_alone {
+        worker.wake.notify_one();
+    }
+}
+
+fn deleted<B: Backend>(
+    context: &Context<B>,
+    workers: &mut BTreeMap<ClusterKey, Worker>,
+    key: &ClusterKey,
+) {
+    if let Some(old) = context.resources.remove(key)
+        && old.meta().deletion_timestamp.is_none()
+    {
+        tracing::warn!(cluster = %key, "the resource is gone without having been deleted; its cluster is left as it is");
+    }
+    if let Some(worker) = workers.remove(key) {
+        worker.stop.cancel();
+    }
+}
+
+fn spawn<B: Backend>(context: Arc<Context<B>>, key: ClusterKey, stop: CancellationToken) -> Worker {
+    let wake = Arc::new(Notify::new());
+    let task = tokio::spawn(work(context, key, wake.clone(), stop.clone()));
+    Worker { wake, stop, task }
+}
+
+/// The life of one worker: a pass, then sleep until something happens.
+async fn work<B: Backend>(
+    context: Arc<Context<B>>,
+    key: ClusterKey,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+) {
+    let mut memory = Memory::default();
+    let mut failures = 0_u32;
+    loop {
+        let Some(resource) = context.resources.get(&key) else {
+            break;
+        };
+        let started = Instant::now();
+        let permit = context.passes.acquire().await;
+        let pass = tokio::time::timeout(
+            PASS_TIMEOUT,
+            reconcile::pass(&context, &key, resource, &mut memory),
+        )
+        .await;
+        drop(permit);
+        let (outcome, pause) = match pass {
+            Ok(Ok(next)) => {
+                failures = 0;
+                ("done", next.max(PASS_INTERVAL))
+            }
+            Ok(Err(error)) => {
+                failures += 1;
+                tracing::warn!(cluster = %key, error = %crate::telemetry::chain(&error), "pass failed");
+                (error.outcome(), error.pause(failures))
+            }
+            Err(_) => {
+                failures += 1;
+                tracing::warn!(cluster = %key, seconds = PASS_TIMEOUT.as_secs(), "pass abandoned");
+                ("timeout", Duration::from_secs(5))
+            }
+        };
+        let elapsed = started.elapsed();
+        context.metrics.passes.with_label_values(&[outcome]).inc();
+        context
+            .metrics
+            .duration
+            .with_label_values(&[outcome])
+            .observe(elapsed.as_secs_f64());
+        context
+            .metrics
+            .last_pass
+            .set(jiff::Timestamp::now().as_second());
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(pause) => {}
+            () = wake.notified() => tokio::time::sleep(SETTLE.max(PASS_INTERVAL.saturating_sub(elapsed))).await,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Carries out a plan, one action after the other, and stops at the first failure. Makes no choices.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use milvus_core::action::{Action, Outcome, Plan};
+use milvus_core::ledger::Ledger;
+use milvus_core::names::ClusterRef;
+use milvus_crds::MilvusCluster;
+use milvus_platform::{Backend, Class, PlatformError, Rendered};
+
+use crate::context::Context;
+use crate::{ledger_store, report};
+
+/// For one action. Jobs on nodes wait for their end inside it.
+const ACTION_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// What came of a plan.
+pub(crate) struct Executed {
+    /// The actions that succeeded, in order.
+    pub done: Vec<(Action, Outcome)>,
+    /// Why it stopped, if it did.
+    pub failed: Option<PlatformError>,
+    /// The ledger as it stands now, if it was written or forgotten.
+    pub ledger: Option<Option<Ledger>>,
+}
+
+/// Carries out `plan`.
+pub(crate) async fn execute<B: Backend>(
+    context: &Context<B>,
+    cluster: &ClusterRef,
+    resource: &MilvusCluster,
+    plan: &Plan,
+    rendered: Option<&Rendered<B::Native>>,
+) -> Executed {
+    let mut executed = Executed {
+        done: Vec::new(),
+        failed: None,
+        ledger: None,
+    };
+    for action in &plan.actions {
+        let started = tokio::time::Instant::now();
+        let result = one(context, cluster, resource, action, rendered).await;
+        let word = word(action);
+        context.metrics.actions.with_label_values(&[word]).inc();
+        tracing::debug!(
+            cluster = %cluster.key,
+            action = word,
+            millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ok = result.is_ok(),
+            "{}",
+            describe(action)
+        );
+        match result {
+            Ok(outcome) => {
+                match action {
+                    Action::RecordLedger(ledger) => {
+                        executed.ledger = Some(Some((**ledger).clone()))
+                    }
+                    Action::ForgetLedger => executed.ledger = Some(None),
+                    _ => {}
+                }
+                executed.done.push((action.clone(), outcome));
+            }
+            Err(error) => {
+                executed.failed = Some(error);
+                break;
+            }
+        }
+    }
+    executed
+}
+
+async fn one<B: Backend>(
+    context: &Context<B>,
+    cluster: &ClusterRef,
+    resource: &MilvusCluster,
+    action: &Action,
+    rendered: Option<&Rendered<B::Native>>,
+) -> Result<Outcome, PlatformError> {
+    let wrote = || Outcome {
+        at: Timestamp::now(),
+        wrote: true,
+        remark: None,
+    };
+    let api = |operation: &str, error: &(dyn std::error::Error + 'static)| {
+        PlatformError::new(Class::Transient, operation, crate::telemetry::chain(error))
+    };
+    let work = async {
+        match action {
+            Action::RecordLedger(ledger) => {
+                ledger_store::write(&context.client, &cluster.key, ledger)
+                    .await
+                    .map(|()| wrote())
+                    .map_err(|e| api("record the ledger", &e))
+            }
+            Action::ForgetLedger => ledger_store::forget(&context.client, &cluster.key)
+                .await
+                .map(|()| wrote())
+                .map_err(|e| api("forget the ledger", &e)),
+            Action::DropFinalizer => report::drop_finalizer(&context.client, resource)
+                .await
+                .map(|()| wrote())
+                .map_err(|e| api("drop the finalizer", &e)),
+            other => context.backend.apply(cluster, other, rendered).await,
+        }
+    };
+    match tokio::time::timeout(ACTION_TIMEOUT, work).await {
+        Ok(result) => result,
+        Err(_) => Err(PlatformError::new(
+            Class::Transient,
+            describe(action),
+            format!(
+                "no answer within {} s; it is tried again",
+                ACTION_TIMEOUT.as_secs()
+            ),
+        )),
+    }
+}
+
+/// Metric label of an action.
+fn word(action: &Action) -> &'static str {
+    match action {
+        Action::RecordLedger(_) => "record_ledger",
+        Action::ForgetLedger => "forget_ledger",
+        Action::Create { .. } => "create",
+        Action::Update { .. } => "update",
+        Action::Stop { .. } => "stop",
+        Action::Remove { .. } => "remove",
+        Action::PrepareDirectory { .. } => "prepare_directory",
+        Action::RemoveVolume { .. } => "remove_volume",
+        Action::DropFinalizer => "drop_finalizer",
+    }
+}
+
+/// An action in a few words, for logs and errors.
+pub(crate) fn describe(action: &Action) -> String {
+    match action {
+        Action::RecordLedger(_) => "record the ledger".to_owned(),
+        Action::ForgetLedger => "forget the ledger".to_owned(),
+        Action::Create { id, .. } => format!("create {id}"),
+        Action::Update { id, difference } => {
+            format!("update {id} ({})", difference.fields.join(", "))
+        }
+        Action::Stop { id, .. } => format!("stop {id}"),
+        Action::Remove { id, .. } => format!("remove {id}"),
+        Action::PrepareDirectory {
+            node, directory, ..
+        } => format!("prepare {directory} on node {node}"),
+        Action::RemoveVolume { node, volume, .. } => {
+            format!("remove volume {volume} on node {node}")
+        }
+        Action::DropFinalizer => "drop the finalizer".to_owned(),
+    }
+}

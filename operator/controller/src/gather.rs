@@ -1,0 +1,271 @@
+//! Reads what validation needs beyond the resource, and makes the credentials that nobody gave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::{Client, Resource};
+use milvus_core::facts::{Facts, OtherCluster, SecretData};
+use milvus_core::names::ClusterKey;
+use milvus_core::validate::{self, GeneratedSecretKind};
+use milvus_crds::MilvusCluster;
+use milvus_platform::{Backend, PlatformError, TunnelCredentials};
+
+use crate::context::Context;
+use crate::ledger_store::{self, LedgerError};
+use crate::reconcile::Memory;
+
+/// Key of the fingerprint key in the gateway's Secret.
+const FINGERPRINT_KEY: &str = "fingerprint.key";
+/// Ten years: the certificates are private to one cluster and its operator, and renewing them restarts gateways.
+const CERTIFICATES_LAST: Duration = Duration::from_secs(3650 * 86_400);
+
+/// Letters and digits of a generated credential. No characters that a shell, YAML or URL could read differently.
+const ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GatherError {
+    #[error("read Secret {namespace}/{name}")]
+    ReadSecret {
+        namespace: String,
+        name: String,
+        #[source]
+        source: kube::Error,
+    },
+    #[error("make Secret {namespace}/{name}")]
+    MakeSecret {
+        namespace: String,
+        name: String,
+        #[source]
+        source: kube::Error,
+    },
+    #[error("make certificates for the gateway")]
+    Certificates(#[source] milvus_gateway::pki::PkiError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("look at the nodes")]
+    Topology(#[source] PlatformError),
+}
+
+/// Everything that validation and rendering need.
+pub(crate) async fn facts<B: Backend>(
+    context: &Context<B>,
+    key: &ClusterKey,
+    resource: &MilvusCluster,
+    memory: &mut Memory,
+) -> Result<Facts, GatherError> {
+    let mut secrets = BTreeMap::new();
+    let needed = validate::generated_secrets_needed(resource, context.backend.capabilities());
+    let referenced = validate::secrets_referenced(resource)
+        .into_iter()
+        .map(|(name, _)| name);
+    let names: BTreeSet<String> = referenced
+        .chain(needed.iter().map(|g| g.name.clone()))
+        .collect();
+    for name in names {
+        if let Some(data) = read_secret(&context.client, &key.namespace, &name).await? {
+            secrets.insert(name, data);
+        }
+    }
+    for generated in needed {
+        if !secrets.contains_key(&generated.name) {
+            let data = generate(key, &generated.kind)?;
+            let stored =
+                make_secret(&context.client, &key.namespace, &generated.name, data).await?;
+            secrets.insert(generated.name, stored);
+        }
+    }
+    if memory.ledger.is_none() {
+        memory.ledger = Some(ledger_store::read(&context.client, key).await?);
+    }
+    let topology = context
+        .backend
+        .topology()
+        .await
+        .map_err(GatherError::Topology)?;
+    let fingerprint_key = secrets
+        .get(&gateway_secret(key))
+        .and_then(|s| s.0.get(FINGERPRINT_KEY))
+        .cloned()
+        .unwrap_or_default();
+    Ok(Facts {
+        secrets,
+        ledger: memory.ledger.clone().flatten(),
+        topology,
+        others: others(context, key),
+        fingerprint_key,
+        gateway_image: context.gateway_image.clone(),
+    })
+}
+
+/// The other clusters, as far as they can stand in the way.
+fn others<B: Backend>(context: &Context<B>, key: &ClusterKey) -> Vec<OtherCluster> {
+    let all = context.resources.all();
+    all.iter()
+        .filter(|(other, resource)| other != key && resource.meta().deletion_timestamp.is_none())
+        .map(|(other, resource)| OtherCluster {
+            key: other.clone(),
+            port: client_port(resource),
+            gateway_nodes: Vec::new(),
+            created: resource
+                .meta()
+                .creation_timestamp
+                .as_ref()
+                .map(|t| t.0.to_string())
+                .unwrap_or_default(),
+        })
+        .collect()
+}
+
+async fn read_secret(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<SecretData>, GatherError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = api
+        .get_opt(name)
+        .await
+        .map_err(|source| GatherError::ReadSecret {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            source,
+        })?;
+    Ok(secret.map(data_of))
+}
+
+fn data_of(secret: Secret) -> SecretData {
+    SecretData(
+        secret
+            .data
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, value)| (key, value.0))
+            .collect(),
+    )
+}
+
+/// Stores generated credentials. They have no owner reference on purpose: they outlive the resource as its data does.
+async fn make_secret(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    data: BTreeMap<String, Vec<u8>>,
+) -> Result<SecretData, GatherError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = Secret {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some(
+                [(
+                    "app.kubernetes.io/managed-by".to_owned(),
+                    "milvus-operator".to_owned(),
+                )]
+                .into(),
+            ),
+            ..ObjectMeta::default()
+        },
+        data: Some(
+            data.iter()
+                .map(|(k, v)| (k.clone(), ByteString(v.clone())))
+                .collect(),
+        ),
+        type_: Some("Opaque".to_owned()),
+        ..Secret::default()
+    };
+    let failed = |source| GatherError::MakeSecret {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        source,
+    };
+    match api.create(&PostParams::default(), &secret).await {
+        Ok(_) => Ok(SecretData(data)),
+        // Somebody was faster: theirs counts.
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            api.get(name).await.map(data_of).map_err(failed)
+        }
+        Err(source) => Err(failed(source)),
+    }
+}
+
+fn generate(
+    key: &ClusterKey,
+    kind: &GeneratedSecretKind,
+) -> Result<BTreeMap<String, Vec<u8>>, GatherError> {
+    Ok(match kind {
+        GeneratedSecretKind::MinioCredentials => BTreeMap::from([
+            ("accesskey".to_owned(), random_text(20).into_bytes()),
+            ("secretkey".to_owned(), random_text(40).into_bytes()),
+        ]),
+        GeneratedSecretKind::GatewayPki => {
+            let validity = milvus_gateway::pki::Validity {
+                from: SystemTime::now(),
+                lasts: CERTIFICATES_LAST,
+            };
+            let pki = milvus_gateway::pki::generate(&key.stack(), validity)
+                .map_err(GatherError::Certificates)?;
+            let mut fingerprint = [0_u8; 32];
+            rand::fill(&mut fingerprint);
+            BTreeMap::from([
+                (
+                    "ca.crt".to_owned(),
+                    pki.authority.certificate.clone().into_bytes(),
+                ),
+                ("ca.key".to_owned(), pki.authority.key.clone().into_bytes()),
+                (
+                    "tls.crt".to_owned(),
+                    pki.gateway.certificate.clone().into_bytes(),
+                ),
+                ("tls.key".to_owned(), pki.gateway.key.clone().into_bytes()),
+                (
+                    "client.crt".to_owned(),
+                    pki.operator.certificate.clone().into_bytes(),
+                ),
+                (
+                    "client.key".to_owned(),
+                    pki.operator.key.clone().into_bytes(),
+                ),
+                (FINGERPRINT_KEY.to_owned(), fingerprint.to_vec()),
+            ])
+        }
+    })
+}
+
+fn random_text(length: usize) -> String {
+    use rand::Rng;
+    let mut rng = rand::rng();
+    (0..length)
+        .map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]))
+        .collect()
+}
+
+/// What the operator shows at the cluster's gateway.
+pub(crate) fn tunnel_credentials(facts: &Facts, key: &ClusterKey) -> TunnelCredentials {
+    let Some(secret) = facts.secrets.get(&gateway_secret(key)) else {
+        return TunnelCredentials::default();
+    };
+    let text = |name: &str| secret.text(name).unwrap_or_default().to_owned();
+    TunnelCredentials {
+        ca: text("ca.crt"),
+        certificate: text("client.crt"),
+        key: text("client.key"),
+    }
+}
+
+/// Name of the Secret that is generated for a cluster's gateway.
+fn gateway_secret(key: &ClusterKey) -> String {
+    format!("{}-gateway", key.name)
+}
+
+/// The port that a cluster publishes on nodes.
+fn client_port(resource: &MilvusCluster) -> u16 {
+    resource
+        .spec
+        .swarm
+        .gateway
+        .port
+        .and_then(|port| u16::try_from(port).ok())
+        .unwrap_or(19530)
+}

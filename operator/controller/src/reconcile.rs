@@ -1,0 +1,472 @@
+//! One pass over one cluster: gather, validate, place, desire, render, observe, probe, plan, execute, report. Each step is
+//! either pure (in core) or effectful (here), never both.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Resource;
+use milvus_core::action::{Action, Notice, Outcome, Plan, Waiting};
+use milvus_core::desired::Desired;
+use milvus_core::facts::Facts;
+use milvus_core::ledger::Ledger;
+use milvus_core::names::{ClusterKey, ClusterRef};
+use milvus_core::observed::Observed;
+use milvus_core::plan::{self, DeletionInput, DeletionPolicies, PlanInput};
+use milvus_core::reasons::Reason;
+use milvus_core::status::{self, Failure, StatusInput};
+use milvus_core::{desire, place, validate};
+use milvus_crds::{MilvusCluster, MilvusClusterStatus};
+use milvus_platform::{Backend, Class, PlatformError};
+use milvus_probes::{ProbeMemory, Ways};
+
+use crate::context::Context;
+use crate::execute::{self, Executed};
+use crate::gather::{self, GatherError};
+use crate::outside::Outside;
+use crate::report::{self, ReportError};
+
+/// Gives up a node that holds data of a deleted cluster: its id, several separated by commas.
+const ABANDON_NODE: &str = "operator.milvus.io/abandon-node";
+/// A refused resource is looked at again: what it lacks (a node, room, a Secret) may have come.
+const REFUSED_AGAIN: Duration = Duration::from_secs(10);
+/// Status is written at most this often while it keeps changing; every write is an entry in the Swarm's raft.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What one worker remembers between passes. Losing it costs a read or a delay, never a wrong decision.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// The ledger as last read or written; `None` before the first read.
+    pub ledger: Option<Option<Ledger>>,
+    /// What the planner saw before.
+    pub plan: plan::Memory,
+    /// What the probes learnt before.
+    pub probes: ProbeMemory,
+    /// The status as last written, and when: the watch may lag behind.
+    status: Option<(MilvusClusterStatus, tokio::time::Instant)>,
+    /// What people were told lately.
+    told: report::Told,
+    /// uid that all of this belongs to.
+    uid: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PassError {
+    #[error(transparent)]
+    Gather(#[from] GatherError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+}
+
+impl PassError {
+    /// Metric label.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            PassError::Gather(_) => "gather_failed",
+            PassError::Report(_) => "report_failed",
+            PassError::Platform(error) => match error.class {
+                Class::Invalid => "invalid",
+                Class::Conflict => "conflict",
+                Class::Transient => "platform_unreachable",
+                Class::Denied => "denied",
+                Class::Bug => "bug",
+            },
+        }
+    }
+
+    /// How long to wait before the next try, after `failures` in a row.
+    pub(crate) fn pause(&self, failures: u32) -> Duration {
+        if let PassError::Platform(PlatformError {
+            retry_after: Some(after),
+            ..
+        }) = self
+        {
+            return *after;
+        }
+        let conflict = matches!(
+            self,
+            PassError::Platform(PlatformError {
+                class: Class::Conflict,
+                ..
+            })
+        );
+        if conflict && failures <= 3 {
+            return Duration::from_millis(100);
+        }
+        // Doubling from half a second to half a minute: soon enough to notice a manager that is back.
+        Duration::from_millis(500 << failures.min(6)).min(Duration::from_secs(30))
+    }
+}
+
+/// One pass. Gives the time until the next one, should nothing happen before.
+pub(crate) async fn pass<B: Backend>(
+    context: &Context<B>,
+    key: &ClusterKey,
+    resource: Arc<MilvusCluster>,
+    memory: &mut Memory,
+) -> Result<Duration, PassError> {
+    let cluster = validate::identity(&resource);
+    debug_assert_eq!(cluster.key, *key);
+    if memory.uid != cluster.uid {
+        *memory = Memory {
+            uid: cluster.uid.clone(),
+            ..Memory::default()
+        };
+    }
+    let mut resource = (*resource).clone();
+    if let Some((written, _)) = &memory.status {
+        // The watch may lag behind our own writes.
+        resource.status = Some(written.clone());
+    }
+    let result = match resource.meta().deletion_timestamp {
+        Some(_) => delete(context, &cluster, &resource, memory).await,
+        None => keep(context, &cluster, &resource, memory).await,
+    };
+    if let Err(error) = &result {
+        unseen(context, &resource, memory, error).await;
+    }
+    result
+}
+
+/// A resource that is to exist.
+async fn keep<B: Backend>(
+    context: &Context<B>,
+    cluster: &ClusterRef,
+    resource: &MilvusCluster,
+    memory: &mut Memory,
+) -> Result<Duration, PassError> {
+    if !resource
+        .meta()
+        .finalizers
+        .as_ref()
+        .is_some_and(|f| f.iter().any(|f| f == report::FINALIZER))
+    {
+        // Its own echo wakes the next pass.
+        report::add_finalizer(&context.client, resource).await?;
+    }
+    let capabilities = context.backend.capabilities();
+    let facts = gather::facts(context, &cluster.key, resource, memory).await?;
+    let validated = match validate::validate(resource, &facts, capabilities) {
+        Ok(validated) => validated,
+        Err(violations) => {
+            let refusals: Vec<Notice> = violations
+                .into_iter()
+                .map(|v| Notice {
+                    reason: v.reason,
+                    message: v.message,
+                    field: Some(v.field),
+                })
+                .collect();
+            return tell(
+                context,
+                resource,
+                memory,
+                Told {
+                    refusals: &refusals,
+                    ..Told::default()
+                },
+            )
+            .await;
+        }
+    };
+    let needs = validated.members();
+    let wanted_ledger = place::place(
+        &needs,
+        validated.fixed(),
+        facts.ledger.as_ref(),
+        &facts.topology,
+        capabilities,
+        cluster,
+        resource.spec.adopt,
+    );
+    let wanted_ledger = match wanted_ledger {
+        Ok(ledger) => ledger,
+        Err(waiting) => {
+            return tell(
+                context,
+                resource,
+                memory,
+                Told {
+                    unplaced: &waiting,
+                    ..Told::default()
+                },
+            )
+            .await;
+        }
+    };
+    let desired = desire::desire(&validated, &wanted_ledger, &facts, capabilities);
+    let rendered = context.backend.render(&desired)?;
+    let mut observed = context.backend.observe(cluster, Some(&rendered)).await?;
+    let endpoints = context.backend.endpoints(&desired, &observed);
+    ask(
+        context,
+        cluster,
+        &desired,
+        &mut observed,
+        &endpoints,
+        &facts,
+        memory,
+    )
+    .await;
+    let now = Timestamp::now();
+    let recorded = facts.ledger.clone().unwrap_or_default();
+    let mut plan = plan::plan(&PlanInput {
+        desired: &desired,
+        outline: &rendered.outline,
+        observed: &observed,
+        ledger: &recorded,
+        wanted_ledger: &wanted_ledger,
+        capabilities,
+        now,
+        memory: &memory.plan,
+    });
+    plan.notices.extend(validated.notices.iter().cloned());
+    let executed = execute::execute(context, cluster, resource, &plan, Some(&rendered)).await;
+    finish(
+        context,
+        resource,
+        memory,
+        Seen {
+            desired: Some(&desired),
+            observed,
+            plan,
+        },
+        executed,
+    )
+    .await
+}
+
+/// A resource that is to go.
+async fn delete<B: Backend>(
+    context: &Context<B>,
+    cluster: &ClusterRef,
+    resource: &MilvusCluster,
+    memory: &mut Memory,
+) -> Result<Duration, PassError> {
+    if !resource
+        .meta()
+        .finalizers
+        .as_ref()
+        .is_some_and(|f| f.iter().any(|f| f == report::FINALIZER))
+    {
+        return Ok(REFUSED_AGAIN); // somebody else's finalizer holds it; ours is done
+    }
+    if memory.ledger.is_none() {
+        let ledger = crate::ledger_store::read(&context.client, &cluster.key)
+            .await
+            .map_err(GatherError::from)?;
+        memory.ledger = Some(ledger);
+    }
+    let observed = context.backend.observe(cluster, None).await?;
+    let abandoned: BTreeSet<String> = resource
+        .meta()
+        .annotations
+        .as_ref()
+        .and_then(|a| a.get(ABANDON_NODE))
+        .map(|nodes| nodes.split(',').map(|n| n.trim().to_owned()).collect())
+        .unwrap_or_default();
+    let ledger = memory.ledger.clone().flatten();
+    let plan = plan::plan_deletion(&DeletionInput {
+        cluster,
+        observed: &observed,
+        ledger: ledger.as_ref(),
+        policies: &DeletionPolicies::from_spec(&resource.spec),
+        abandoned: &abandoned,
+        now: Timestamp::now(),
+        memory: &memory.plan,
+    });
+    let executed = execute::execute(context, cluster, resource, &plan, None).await;
+    finish(
+        context,
+        resource,
+        memory,
+        Seen {
+            desired: None,
+            observed,
+            plan,
+        },
+        executed,
+    )
+    .await
+}
+
+/// Asks the wire checks and puts the answers into `observed`.
+async fn ask<B: Backend>(
+    context: &Context<B>,
+    cluster: &ClusterRef,
+    desired: &Desired,
+    observed: &mut Observed,
+    endpoints: &[String],
+    facts: &Facts,
+    memory: &mut Memory,
+) {
+    let credentials = gather::tunnel_credentials(facts, &cluster.key);
+    let inside = context.backend.dial(cluster, observed, &credentials);
+    let ways = Ways {
+        inside: inside.as_ref(),
+        outside: &Outside,
+        addressing: context.backend.capabilities().addressing,
+    };
+    observed.probes =
+        milvus_probes::probe(&ways, desired, observed, endpoints, &mut memory.probes).await;
+}
+
+/// What one pass saw and decided.
+struct Seen<'a> {
+    desired: Option<&'a Desired>,
+    observed: Observed,
+    plan: Plan,
+}
+
+/// Learns from a pass and reports it.
+async fn finish<B: Backend>(
+    context: &Context<B>,
+    resource: &MilvusCluster,
+    memory: &mut Memory,
+    seen: Seen<'_>,
+    executed: Executed,
+) -> Result<Duration, PassError> {
+    let Executed {
+        done,
+        failed,
+        ledger,
+    } = executed;
+    let actions: Vec<&Action> = done.iter().map(|(action, _)| action).collect();
+    let gone = actions.iter().any(|a| matches!(a, Action::DropFinalizer));
+    memory
+        .plan
+        .learn(Timestamp::now(), &seen.observed, &seen.plan, &actions);
+    if let Some(ledger) = ledger {
+        memory.ledger = Some(ledger);
+    }
+    let failure = failed.as_ref().map(|error| Failure {
+        reason: match error.class {
+            Class::Transient => Reason::PlatformUnreachable,
+            Class::Invalid | Class::Conflict | Class::Denied | Class::Bug => Reason::ActionFailed,
+        },
+        message: error.to_string(),
+    });
+    // A lost race is looked at again at once; nobody needs to hear of it.
+    let failure = failure.filter(|_| failed.as_ref().is_none_or(|e| e.class != Class::Conflict));
+    let acted = !done.is_empty();
+    let told = Told {
+        desired: seen.desired,
+        observed: Some(&seen.observed),
+        plan: Some(&seen.plan),
+        done: &done,
+        failure: failure.as_ref(),
+        gone,
+        ..Told::default()
+    };
+    let pause = tell(context, resource, memory, told).await?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    Ok(if acted {
+        Duration::ZERO
+    } else {
+        seen.plan.next_check.min(pause)
+    })
+}
+
+/// What people are told from.
+#[derive(Default)]
+struct Told<'a> {
+    refusals: &'a [Notice],
+    unplaced: &'a [Waiting],
+    desired: Option<&'a Desired>,
+    observed: Option<&'a Observed>,
+    plan: Option<&'a Plan>,
+    done: &'a [(Action, Outcome)],
+    failure: Option<&'a Failure>,
+    /// The finalizer is off: there may be no resource left to write to.
+    gone: bool,
+}
+
+/// Posts the events of a pass and writes the status if it differs, at most once per [`STATUS_INTERVAL`]. Gives the time
+/// until there is something to do again for what it told.
+async fn tell<B: Backend>(
+    context: &Context<B>,
+    resource: &MilvusCluster,
+    memory: &mut Memory,
+    told: Told<'_>,
+) -> Result<Duration, PassError> {
+    let ledger = memory.ledger.clone().flatten();
+    let (status, notes) = status::status(StatusInput {
+        resource,
+        refusals: told.refusals,
+        desired: told.desired,
+        observed: told.observed,
+        ledger: ledger.as_ref(),
+        plan: told.plan,
+        unplaced: told.unplaced,
+        done: told.done,
+        failure: told.failure,
+        memory: &memory.plan,
+        now: Timestamp::now(),
+    });
+    let old = resource.status.as_ref();
+    if told.gone || old == Some(&status) {
+        report::events(&context.client, resource, &notes, &mut memory.told).await;
+        return Ok(REFUSED_AGAIN);
+    }
+    let urgent = old.is_none_or(|old| {
+        old.phase != status.phase || old.observed_generation != status.observed_generation
+    });
+    if let Some((_, at)) = &memory.status
+        && !urgent
+        && at.elapsed() < STATUS_INTERVAL
+        && told.done.is_empty()
+        && told.failure.is_none()
+    {
+        // Events are derived from the difference to the status that stands, so they come with the write.
+        return Ok(STATUS_INTERVAL - at.elapsed());
+    }
+    report::events(&context.client, resource, &notes, &mut memory.told).await;
+    if report::status(&context.client, resource, &status).await? {
+        context
+            .metrics
+            .status_writes
+            .with_label_values(&["written"])
+            .inc();
+    }
+    memory.status = Some((status, tokio::time::Instant::now()));
+    Ok(REFUSED_AGAIN)
+}
+
+/// The platform cannot be seen: say so, as far as that can be said, and change nothing.
+async fn unseen<B: Backend>(
+    context: &Context<B>,
+    resource: &MilvusCluster,
+    memory: &mut Memory,
+    error: &PassError,
+) {
+    let message = match error {
+        PassError::Platform(error) | PassError::Gather(GatherError::Topology(error))
+            if error.class == Class::Transient =>
+        {
+            error.to_string()
+        }
+        PassError::Gather(_) | PassError::Report(_) | PassError::Platform(_) => return,
+    };
+    let failure = Failure {
+        reason: Reason::PlatformUnreachable,
+        message,
+    };
+    if let Err(error) = tell(
+        context,
+        resource,
+        memory,
+        Told {
+            failure: Some(&failure),
+            ..Told::default()
+        },
+    )
+    .await
+    {
+        tracing::debug!(error = %crate::telemetry::chain(&error), "that the platform cannot be seen could not be written either");
+    }
+}

@@ -1,0 +1,222 @@
+//! Writes to the resource itself: status, finalizer, events. Only what changed, never the spec.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Client, Resource, ResourceExt};
+use milvus_core::reasons::Reason;
+use milvus_core::status::EventNote;
+use milvus_crds::{MilvusCluster, MilvusClusterStatus};
+use serde_json::json;
+use tokio::time::Instant;
+
+/// Holds the resource until its processes (and, under `Delete`, its volumes) are gone.
+pub(crate) const FINALIZER: &str = "operator.milvus.io/cluster";
+const FIELD_MANAGER: &str = "milvus-operator";
+/// A trouble that was away for this long is news again.
+const TELL_AGAIN: Duration = Duration::from_secs(600);
+/// Notes remembered per cluster.
+const MAX_TOLD: usize = 256;
+/// Events carry at most 1 KiB of text (`events.k8s.io`); longer notes are cut.
+const MAX_NOTE: usize = 1000;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReportError {
+    #[error("write the status of {name}")]
+    Status {
+        name: String,
+        #[source]
+        source: kube::Error,
+    },
+    #[error("change the finalizer of {name}")]
+    Finalizer {
+        name: String,
+        #[source]
+        source: kube::Error,
+    },
+}
+
+fn api(client: &Client, resource: &MilvusCluster) -> Api<MilvusCluster> {
+    Api::namespaced(client.clone(), &resource.namespace().unwrap_or_default())
+}
+
+/// Writes `status` when it differs from what the resource has. Tells whether it wrote.
+pub(crate) async fn status(
+    client: &Client,
+    resource: &MilvusCluster,
+    status: &MilvusClusterStatus,
+) -> Result<bool, ReportError> {
+    if resource.status.as_ref() == Some(status) {
+        return Ok(false);
+    }
+    let failed = |source| ReportError::Status {
+        name: resource.name_any(),
+        source,
+    };
+    let patch =
+        serde_json::from_value(json!([{ "op": "add", "path": "/status", "value": status }]))
+            .map_err(|e| failed(kube::Error::SerdeError(e)))?;
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    api(client, resource)
+        .patch_status(&resource.name_any(), &params, &Patch::Json::<()>(patch))
+        .await
+        .map_err(failed)?;
+    Ok(true)
+}
+
+/// Puts our finalizer on the resource.
+pub(crate) async fn add_finalizer(
+    client: &Client,
+    resource: &MilvusCluster,
+) -> Result<(), ReportError> {
+    let mut finalizers = resource.finalizers().to_vec();
+    finalizers.push(FINALIZER.to_owned());
+    set_finalizers(client, resource, &finalizers).await
+}
+
+/// Takes our finalizer off: the API server may now forget the resource.
+pub(crate) async fn drop_finalizer(
+    client: &Client,
+    resource: &MilvusCluster,
+) -> Result<(), ReportError> {
+    let finalizers: Vec<_> = resource
+        .finalizers()
+        .iter()
+        .filter(|f| *f != FINALIZER)
+        .cloned()
+        .collect();
+    match set_finalizers(client, resource, &finalizers).await {
+        Err(ReportError::Finalizer {
+            source: kube::Error::Api(status),
+            ..
+        }) if status.code == 404 => Ok(()),
+        other => other,
+    }
+}
+
+async fn set_finalizers(
+    client: &Client,
+    resource: &MilvusCluster,
+    finalizers: &[String],
+) -> Result<(), ReportError> {
+    // With the resource version: a finalizer of somebody else that came in between is not lost.
+    let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": resource.meta().resource_version } });
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    api(client, resource)
+        .patch(&resource.name_any(), &params, &Patch::Merge(patch))
+        .await
+        .map(|_| ())
+        .map_err(|source| ReportError::Finalizer {
+            name: resource.name_any(),
+            source,
+        })
+}
+
+/// What people were told lately, so that a trouble that lasts is told once and not in every pass.
+#[derive(Default)]
+pub(crate) struct Told(BTreeMap<(Reason, String), Instant>);
+
+impl Told {
+    /// Whether a note is news. Things that were done always are.
+    fn is_news(&mut self, note: &EventNote) -> bool {
+        let done = matches!(
+            note.reason,
+            Reason::Created
+                | Reason::Recreated
+                | Reason::Updated
+                | Reason::Repaired
+                | Reason::Removed
+                | Reason::Placed
+                | Reason::ComponentReady
+                | Reason::Ready
+                | Reason::Unready
+        );
+        if done {
+            return true;
+        }
+        self.0.retain(|_, at| at.elapsed() < TELL_AGAIN);
+        if self.0.len() >= MAX_TOLD {
+            self.0.clear();
+        }
+        let key = (note.reason, note.message.clone());
+        match self.0.get_mut(&key) {
+            Some(at) => {
+                *at = Instant::now(); // it lasts
+                false
+            }
+            None => {
+                self.0.insert(key, Instant::now());
+                true
+            }
+        }
+    }
+}
+
+/// Posts events. They are for people: one that cannot be written is logged and nothing else.
+pub(crate) async fn events(
+    client: &Client,
+    resource: &MilvusCluster,
+    notes: &[EventNote],
+    told: &mut Told,
+) {
+    let namespace = resource.namespace().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
+    for note in notes {
+        if !told.is_news(note) {
+            continue;
+        }
+        tracing::info!(cluster = %format_args!("{namespace}/{}", resource.name_any()), reason = %note.reason, "{}", note.message);
+        if let Err(error) = api
+            .create(&PostParams::default(), &event(resource, note))
+            .await
+        {
+            tracing::debug!(%error, "an event could not be written");
+        }
+    }
+}
+
+fn event(resource: &MilvusCluster, note: &EventNote) -> Event {
+    let cut = |text: &str| {
+        if text.len() <= MAX_NOTE {
+            return text.to_owned();
+        }
+        let end = (0..=MAX_NOTE - 3)
+            .rev()
+            .find(|i| text.is_char_boundary(*i))
+            .unwrap_or(0);
+        format!("{}...", &text[..end])
+    };
+    Event {
+        metadata: ObjectMeta {
+            generate_name: Some(format!("{}.", resource.name_any())),
+            namespace: resource.namespace(),
+            ..ObjectMeta::default()
+        },
+        action: Some(note.action.to_owned()),
+        event_time: Some(MicroTime(Timestamp::now())),
+        note: Some(cut(&note.message)),
+        reason: Some(note.reason.as_str()),
+        regarding: Some(reference(resource)),
+        reporting_controller: Some(FIELD_MANAGER.to_owned()),
+        reporting_instance: Some(FIELD_MANAGER.to_owned()),
+        type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
+        ..Event::default()
+    }
+}
+
+fn reference(resource: &MilvusCluster) -> ObjectReference {
+    let mut reference = resource.object_ref(&());
+    reference.resource_version = None;
+    reference
+}
