@@ -9,6 +9,7 @@ pub mod auth;
 mod background;
 mod builtin;
 mod cache;
+mod check;
 mod commit;
 pub mod decode;
 mod discovery;

@@ -174,7 +174,7 @@ fn creations(list: &mut List) {
         "int32 overflow",
         json!({"replicas": 3_000_000_000_i64}),
     );
-    bad(list, "exclusive minimum", json!({"ratio": 0}));
+    bad(list, "exclusive minimum", json!({"ratio": 0.0}));
     bad(list, "float maximum", json!({"ratio": 2_000_000.5}));
     bad(list, "multiple of", json!({"ratio": 0.75}));
     bad(list, "enum", json!({"mode": "x"}));
@@ -239,7 +239,7 @@ fn creations(list: &mut List) {
     bad(
         list,
         "several at once",
-        json!({"replicas": -1, "storage": "x", "ratio": 0}),
+        json!({"replicas": -1, "storage": "x", "ratio": 0.0}),
     );
     bad(list, "rule", json!({"mode": "standalone", "replicas": 2}));
     bad(

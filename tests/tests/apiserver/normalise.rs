@@ -15,6 +15,10 @@ static AGE_WORD: LazyLock<Regex> = LazyLock::new(|| regex(r"\b\d+s\b"));
 static VERSION: LazyLock<Regex> = LazyLock::new(|| {
     regex(r#"(resourceVersion"?: *"?|Resource Version: +|resource version: )\d+( \(\d+\))?"#)
 });
+static RECORD: LazyLock<Regex> = LazyLock::new(|| regex(r"(in record \(|, current: )\d+"));
+static DIFF: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r"/tmp/(LIVE|MERGED)-\d+|\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\.\d+ \+0000")
+});
 static SERVER: LazyLock<Regex> =
     LazyLock::new(|| regex(r"https://127\.0\.0\.1:\d+|127\.0\.0\.1:\d+"));
 static DESCRIBED_TIME: LazyLock<Regex> =
@@ -31,6 +35,8 @@ pub fn text(text: &str) -> String {
     let text = TIME.replace_all(&text, "<time>");
     let text = RANDOM.replace_all(&text, "gen-<random>");
     let text = VERSION.replace_all(&text, "${1}<version>");
+    let text = RECORD.replace_all(&text, "${1}<version>");
+    let text = DIFF.replace_all(&text, "<$1>");
     let text = SERVER.replace_all(&text, "<server>");
     let text = DESCRIBED_TIME.replace_all(&text, "$1: <time>");
     text.into_owned()
@@ -47,8 +53,11 @@ pub fn printed(output: &str) -> String {
                 .to_owned()
         })
         .collect();
-    // Owners of fields are kept by no server of ours; the real one prints them where asked for.
     lines.retain(|line| !line.is_empty());
+    // Several failures come in no fixed order.
+    lines
+        .chunk_by_mut(|a, b| a.starts_with("* ") && b.starts_with("* "))
+        .for_each(<[String]>::sort);
     lines.join("\n")
 }
 

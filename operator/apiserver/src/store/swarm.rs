@@ -458,6 +458,3 @@ impl<C: ConfigClient> Store for SwarmStore<C> {
         false
     }
 }
-
-#[cfg(test)]
-mod tests;
