@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the images from statically linked binaries: no distribution, no shell, no C library inside.
+# Builds the images from statically linked binaries (build.sh): no distribution, no shell, no C library inside.
 #
 #   deploy/image.sh [operator] [gateway]     both when none is named
 #
@@ -9,7 +9,6 @@
 set -eu
 
 cd "$(dirname "$0")/.."
-target=$(rustc -vV | sed -n 's/^host: //p')
 prefix=${IMAGE_PREFIX:-}
 limit=$((25 * 1000 * 1000))
 
@@ -17,13 +16,9 @@ version_of() {
     sed -n 's/^version = "\(.*\)"$/\1/p' "$1" | head -n 1
 }
 
-# build PACKAGE BINARY DOCKERFILE IMAGE
+# build BINARY DOCKERFILE IMAGE
 build() {
-    # --target, even for the host: without it the flags would reach build scripts and procedural macros, which cannot be static.
-    # It also keeps these objects apart from other builds of the same tree.
-    RUSTFLAGS="-C target-feature=+crt-static ${RUSTFLAGS:-}" \
-        cargo build --locked --release --target "$target" --package "$1" --bin "$2"
-    binary=${CARGO_TARGET_DIR:-target}/$target/release/$2
+    binary=$(deploy/build.sh "$1")
     if readelf -lW "$binary" | grep -q INTERP; then
         echo "image.sh: $binary is not static: it asks for a dynamic loader" >&2
         exit 1
@@ -32,25 +27,25 @@ build() {
     trap 'rm -rf "$context"' EXIT
     cp "$binary" "$context/"
     # The classic builder: nothing to run in the build, and it is on every engine.
-    DOCKER_BUILDKIT=0 docker build --quiet --file "$3" --tag "$4" "$context" >/dev/null
+    DOCKER_BUILDKIT=0 docker build --quiet --file "$2" --tag "$3" "$context" >/dev/null
     rm -rf "$context"
     trap - EXIT
-    size=$(docker image inspect --format '{{.Size}}' "$4")
+    size=$(docker image inspect --format '{{.Size}}' "$3")
     if [ "$size" -gt "$limit" ]; then
-        echo "image.sh: $4 has $size bytes, more than $limit" >&2
+        echo "image.sh: $3 has $size bytes, more than $limit" >&2
         exit 1
     fi
-    echo "$4: $size bytes"
+    echo "$3: $size bytes"
 }
 
 [ $# -gt 0 ] || set -- operator gateway
 for what in "$@"; do
     case $what in
     operator)
-        build milvus-operator milvus-operator deploy/Dockerfile "${prefix}milvus-operator:${OPERATOR_TAG:-dev}"
+        build milvus-operator deploy/Dockerfile "${prefix}milvus-operator:${OPERATOR_TAG:-dev}"
         ;;
     gateway)
-        build milvus-gateway milvus-gateway deploy/Dockerfile.gateway \
+        build milvus-gateway deploy/Dockerfile.gateway \
             "${prefix}milvus-gateway:$(version_of operator/gateway/Cargo.toml)"
         ;;
     *)
