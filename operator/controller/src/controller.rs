@@ -30,6 +30,9 @@ const PASS_INTERVAL: Duration = Duration::from_millis(100);
 /// A pass that takes longer is abandoned; every call in it has a shorter time-out of its own.
 const PASS_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Between counts of clusters for the metrics.
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
+
 struct Worker {
     wake: Arc<Notify>,
     stop: CancellationToken,
@@ -52,6 +55,7 @@ pub(crate) async fn run<B: Backend>(
     let mut changes = pin!(hints(&context));
     let mut workers: BTreeMap<ClusterKey, Worker> = BTreeMap::new();
     let mut listed: Option<Vec<ClusterKey>> = None;
+    let mut count_at = Instant::now() + COUNT_INTERVAL;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -74,6 +78,10 @@ pub(crate) async fn run<B: Backend>(
                 Some(Err(error)) => tracing::warn!(%error, "the watch of resources broke; it is opened again"),
                 None => break,
             },
+            () = tokio::time::sleep_until(count_at) => {
+                count(&context);
+                count_at = Instant::now() + COUNT_INTERVAL;
+            }
             Some(namespace) = secrets.next() => match namespace {
                 Ok(namespace) => wake(&workers, |key| key.namespace == namespace),
                 Err(error) => tracing::warn!(%error, "the watch of secrets broke; it is opened again"),
@@ -92,6 +100,23 @@ pub(crate) async fn run<B: Backend>(
         })
         .collect();
     futures::future::join_all(tasks).await;
+}
+
+/// Counts clusters by phase.
+fn count<B: Backend>(context: &Context<B>) {
+    context.metrics.clusters.reset();
+    for (_, resource) in context.resources.all() {
+        let phase = resource
+            .status
+            .as_ref()
+            .and_then(|status| status.phase)
+            .unwrap_or_default();
+        context
+            .metrics
+            .clusters
+            .with_label_values(&[&format!("{phase:?}")])
+            .inc();
+    }
 }
 
 /// The platform's hints.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use milvus_core::reasons::Reason;
@@ -197,14 +197,20 @@ fn event(resource: &MilvusCluster, note: &EventNote) -> Event {
             .unwrap_or(0);
         format!("{}...", &text[..end])
     };
+    let now = Timestamp::now();
     Event {
         metadata: ObjectMeta {
-            generate_name: Some(format!("{}.", resource.name_any())),
+            // Named by time, so that lists show the story in its order.
+            name: Some(format!("{}.{:x}", resource.name_any(), now.as_nanosecond())),
             namespace: resource.namespace(),
             ..ObjectMeta::default()
         },
         action: Some(note.action.to_owned()),
-        event_time: Some(MicroTime(Timestamp::now())),
+        event_time: Some(MicroTime(now)),
+        // The times by which kubectl sorts and shows.
+        deprecated_first_timestamp: Some(Time(now)),
+        deprecated_last_timestamp: Some(Time(now)),
+        deprecated_count: Some(1),
         note: Some(cut(&note.message)),
         reason: Some(note.reason.as_str()),
         regarding: Some(reference(resource)),
