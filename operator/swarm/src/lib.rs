@@ -8,10 +8,12 @@ pub mod api;
 mod apply;
 mod dial;
 mod drift;
+pub mod installation;
 pub mod labels;
 mod node_task;
 mod observe;
 pub mod render;
+mod store_client;
 mod watch;
 
 use std::future::Future;
@@ -30,6 +32,8 @@ use milvus_platform::{Backend, Change, Dial, PlatformError, Rendered, TunnelCred
 use api::Engine;
 use observe::Reserved;
 use render::{Native, SERVICE};
+
+pub use store_client::SwarmConfigs;
 
 /// What Swarm can honour.
 pub const CAPABILITIES: Capabilities = Capabilities {
@@ -54,6 +58,8 @@ pub struct Settings {
     pub gateway_image: String,
     /// Where engines listen on their own machines.
     pub engine_socket: String,
+    /// The most open files that the engines may give a process. Only for engines that may not raise their own limit.
+    pub nofile_limit: Option<u64>,
 }
 
 impl Settings {
@@ -62,6 +68,7 @@ impl Settings {
         Self {
             gateway_image: gateway_image.into(),
             engine_socket: "/run/docker.sock".to_owned(),
+            nofile_limit: None,
         }
     }
 }
@@ -70,6 +77,7 @@ impl Settings {
 pub struct SwarmBackend {
     engine: Engine,
     applier: apply::Applier,
+    limits: render::Limits,
     known: watch::Known,
     dials: dial::Dials,
     reserved: Mutex<Reserved>,
@@ -88,6 +96,9 @@ impl SwarmBackend {
         Self {
             engine,
             applier,
+            limits: render::Limits {
+                nofile: settings.nofile_limit,
+            },
             known: watch::Known::default(),
             dials: dial::Dials::default(),
             reserved: Mutex::default(),
@@ -110,7 +121,7 @@ impl Backend for SwarmBackend {
     }
 
     fn render(&self, desired: &Desired) -> Result<Rendered<Native>, PlatformError> {
-        render::render(desired, &CAPABILITIES)
+        render::render(desired, &CAPABILITIES, &self.limits)
     }
 
     async fn topology(&self) -> Result<Topology, PlatformError> {

@@ -321,7 +321,7 @@ async fn a_cluster_comes_up_is_put_right_and_goes() {
         .filter(|(_, o)| o.difference.is_some())
         .map(|(id, _)| id.clone())
         .collect();
-    assert_eq!(changed, [proxy.clone()]);
+    assert_eq!(changed, std::slice::from_ref(&proxy));
     assert_eq!(
         observed.objects[&proxy].difference.as_ref().unwrap().cause,
         DifferenceCause::Spec

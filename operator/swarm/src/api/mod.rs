@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod http;
+pub mod images;
 pub mod wire;
 
 use std::sync::Arc;
@@ -232,9 +233,8 @@ impl Engine {
 
     /// Swarm-wide networks whose name begins with `prefix`. The engine's own filter knows whole names only.
     pub async fn networks(&self, prefix: &str) -> Result<Vec<Network>, ApiError> {
-        let mut networks: Vec<Network> = self
-            .list("networks", json!({ "scope": ["swarm"] }))
-            .await?;
+        let mut networks: Vec<Network> =
+            self.list("networks", json!({ "scope": ["swarm"] })).await?;
         networks.retain(|n| n.name.starts_with(prefix));
         Ok(networks)
     }
