@@ -692,3 +692,107 @@ async fn records_are_kept_in_configs() {
     ));
     let _ = third;
 }
+
+#[tokio::test]
+#[ignore = "needs a Swarm and the gateway's image on its nodes"]
+async fn a_gateway_leads_into_the_clusters_network() {
+    use milvus_core::desired::{FileMount, FileSource, SecretFile};
+    use milvus_gateway::pki::{Validity, generate};
+    use milvus_platform::{DialError, TunnelCredentials};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let bed = Bed::open().await;
+    let me = cluster("swarmdial", "uid-6");
+    bed.remove_all(&me).await;
+    let validity = Validity {
+        from: std::time::SystemTime::now(),
+        lasts: Duration::from_secs(3600),
+    };
+    let pki = generate("swarmdial", validity).unwrap();
+    let mut desired = bed.desired(me.clone());
+    desired.secrets.insert(
+        "gateway-tls".to_owned(),
+        SecretFile {
+            content: pki.gateway_bundle().into_bytes(),
+            fingerprint: "aabbccddeeff00112233".to_owned(),
+        },
+    );
+    let image =
+        std::env::var("GATEWAY_IMAGE").unwrap_or_else(|_| "milvus-gateway:0.1.0".to_owned());
+    let gateway = &mut desired.workloads[3];
+    gateway.image.reference = image;
+    gateway.command = Vec::new();
+    gateway.args = [
+        "--backend=tasks.swarmdial_proxy:19530",
+        "--health-port=0",
+        "--tls-bundle=/tls.pem",
+        "--allow=*:2379",
+    ]
+    .map(Template::from)
+    .to_vec();
+    gateway.files = vec![FileMount {
+        source: FileSource::Secret("gateway-tls".to_owned()),
+        path: "/tls.pem".to_owned(),
+        mode: 0o444,
+    }];
+    let credentials = TunnelCredentials {
+        ca: pki.authority.certificate.clone(),
+        certificate: pki.operator.certificate.clone(),
+        key: pki.operator.key.clone(),
+    };
+    let rendered = bed.backend.render(&desired).unwrap();
+    let before = bed.backend.observe(&me, Some(&rendered)).await.unwrap();
+    let Err(no_path) = bed
+        .backend
+        .dial(&me, &before, &credentials)
+        .dial("etcd-0", 2379)
+        .await
+    else {
+        panic!("there is no gateway yet");
+    };
+    bed.create_all(&rendered).await;
+    let observed = bed.wait(&rendered, "everything runs", up).await;
+    let dial = bed.backend.dial(&me, &observed, &credentials);
+    let start = Instant::now();
+    let ask = async |host: &str| -> Result<String, DialError> {
+        let mut stream = dial.dial(host, 2379).await?;
+        stream
+            .write_all(b"GET /health HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        Ok(text)
+    };
+    let mut healthy = 0;
+    while healthy < 3 {
+        healthy = 0;
+        for host in ["etcd-0", "etcd-1", "etcd-2"] {
+            if let Ok(answer) = ask(host).await
+                && answer.contains(r#""health":"true""#)
+            {
+                healthy += 1;
+            }
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "{healthy} of 3 answer"
+        );
+    }
+    println!(
+        "etcd answers through the gateway after {:?}",
+        start.elapsed()
+    );
+    let start = Instant::now();
+    ask("etcd-0").await.unwrap();
+    println!("one question takes {:?}", start.elapsed());
+    let unknown = ask("etcd-9").await.unwrap_err();
+    let again = bed.backend.dial(&me, &observed, &credentials);
+    bed.remove_all(&me).await;
+    assert!(matches!(no_path, DialError::NoPath(_)), "{no_path:?}");
+    assert!(matches!(unknown, DialError::NotFound(_)), "{unknown:?}");
+    assert!(
+        std::sync::Arc::ptr_eq(&dial, &again),
+        "the way is kept between passes"
+    );
+}
