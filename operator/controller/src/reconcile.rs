@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::Resource;
 use milvus_core::action::{Action, Notice, Outcome, Plan, Waiting};
+use milvus_core::capabilities::Capabilities;
 use milvus_core::desired::Desired;
 use milvus_core::facts::Facts;
 use milvus_core::ledger::Ledger;
@@ -16,8 +17,9 @@ use milvus_core::observed::Observed;
 use milvus_core::plan::{self, DeletionInput, DeletionPolicies, PlanInput};
 use milvus_core::reasons::Reason;
 use milvus_core::status::{self, Failure, StatusInput};
+use milvus_core::validate::{ValidatedCluster, Violation};
 use milvus_core::{desire, place, validate};
-use milvus_crds::{MilvusCluster, MilvusClusterStatus};
+use milvus_crds::{MilvusCluster, MilvusClusterSpec, MilvusClusterStatus};
 use milvus_platform::{Backend, Class, PlatformError};
 use milvus_probes::{ProbeMemory, Ways};
 
@@ -45,6 +47,8 @@ pub(crate) struct Memory {
     pub probes: ProbeMemory,
     /// The status as last written, and when: the watch may lag behind.
     status: Option<(MilvusClusterStatus, tokio::time::Instant)>,
+    /// The last spec that could be honoured: a refused edit leaves the cluster looked after as it was.
+    good: Option<MilvusClusterSpec>,
     /// What people were told lately.
     told: report::Told,
     /// uid that all of this belongs to.
@@ -149,27 +153,22 @@ async fn keep<B: Backend>(
     }
     let capabilities = context.backend.capabilities();
     let facts = gather::facts(context, &cluster.key, resource, memory).await?;
+    let mut refusals = Vec::new();
     let validated = match validate::validate(resource, &facts, capabilities) {
-        Ok(validated) => validated,
+        Ok(validated) => {
+            memory.good = Some(resource.spec.clone());
+            validated
+        }
         Err(violations) => {
-            let refusals: Vec<Notice> = violations
-                .into_iter()
-                .map(|v| Notice {
-                    reason: v.reason,
-                    message: v.message,
-                    field: Some(v.field),
-                })
-                .collect();
-            return tell(
-                context,
-                resource,
-                memory,
-                Told {
+            refusals = violations.into_iter().map(refusal).collect();
+            let Some(validated) = last_good(resource, &facts, capabilities, memory) else {
+                let told = Told {
                     refusals: &refusals,
                     ..Told::default()
-                },
-            )
-            .await;
+                };
+                return tell(context, resource, memory, told).await;
+            };
+            validated
         }
     };
     let needs = validated.members();
@@ -230,6 +229,7 @@ async fn keep<B: Backend>(
         resource,
         memory,
         Seen {
+            refusals: &refusals,
             desired: Some(&desired),
             observed,
             plan,
@@ -237,6 +237,26 @@ async fn keep<B: Backend>(
         executed,
     )
     .await
+}
+
+fn refusal(violation: Violation) -> Notice {
+    Notice {
+        reason: violation.reason,
+        message: violation.message,
+        field: Some(violation.field),
+    }
+}
+
+/// The cluster as the last spec wanted it that could be honoured; `None` when there was none, or not under these facts.
+fn last_good(
+    resource: &MilvusCluster,
+    facts: &Facts,
+    capabilities: &Capabilities,
+    memory: &Memory,
+) -> Option<ValidatedCluster> {
+    let mut last = resource.clone();
+    last.spec = memory.good.clone()?;
+    validate::validate(&last, facts, capabilities).ok()
 }
 
 /// A resource that is to go.
@@ -284,6 +304,7 @@ async fn delete<B: Backend>(
         resource,
         memory,
         Seen {
+            refusals: &[],
             desired: None,
             observed,
             plan,
@@ -316,6 +337,7 @@ async fn ask<B: Backend>(
 
 /// What one pass saw and decided.
 struct Seen<'a> {
+    refusals: &'a [Notice],
     desired: Option<&'a Desired>,
     observed: Observed,
     plan: Plan,
@@ -353,6 +375,7 @@ async fn finish<B: Backend>(
     let failure = failure.filter(|_| failed.as_ref().is_none_or(|e| e.class != Class::Conflict));
     let acted = !done.is_empty();
     let told = Told {
+        refusals: seen.refusals,
         desired: seen.desired,
         observed: Some(&seen.observed),
         plan: Some(&seen.plan),
@@ -368,8 +391,22 @@ async fn finish<B: Backend>(
     Ok(if acted {
         Duration::ZERO
     } else {
-        seen.plan.next_check.min(pause)
+        seen.plan
+            .next_check
+            .max(patience(&memory.plan, Timestamp::now()))
+            .min(pause)
     })
+}
+
+/// The least pause while all that is waited for has been waited for this long: something that does not come up is not looked
+/// at four times a second for ever.
+fn patience(memory: &plan::Memory, now: Timestamp) -> Duration {
+    let newest = memory.waits.values().max();
+    match newest.map(|since| now.duration_since(*since).as_secs()) {
+        None | Some(..60) => Duration::ZERO,
+        Some(60..600) => Duration::from_secs(1),
+        Some(_) => Duration::from_secs(5),
+    }
 }
 
 /// What people are told from.

@@ -93,7 +93,8 @@ async fn swarm(args: &SwarmArgs) -> Result<(), InstallError> {
         installation::image_id(&args.docker_host, &image).await?
     };
     let service = args.service(image.clone(), image_id, generation);
-    match swarm.apply(&service).await? {
+    let applied = swarm.apply(&service).await?;
+    match &applied {
         Applied::Created => eprintln!(
             "service {} created from image {image}",
             installation::SERVICE
@@ -106,7 +107,13 @@ async fn swarm(args: &SwarmArgs) -> Result<(), InstallError> {
         Applied::Unchanged => eprintln!("service {} is up to date", installation::SERVICE),
     }
     if args.wait {
-        ready::wait(args, &swarm, kubeconfig.as_deref().map(String::as_str)).await?;
+        ready::wait(
+            args,
+            &swarm,
+            applied != Applied::Unchanged,
+            kubeconfig.as_deref().map(String::as_str),
+        )
+        .await?;
         for name in swarm.remove_old_authorities().await? {
             eprintln!("secret {name} removed: a newer authority took its place");
         }

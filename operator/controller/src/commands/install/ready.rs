@@ -64,8 +64,9 @@ enum Verdict {
     Failing(String),
 }
 
-fn judge(state: &OperatorState) -> Verdict {
-    if state.update.starts_with("rollback") || state.update == "paused" {
+/// `changed`: a roll-back that the engine remembers is about the present change, not about an earlier one.
+fn judge(state: &OperatorState, changed: bool) -> Verdict {
+    if changed && (state.update.starts_with("rollback") || state.update == "paused") {
         let words = state.failures.first().unwrap_or(&state.update_message);
         return Verdict::RolledBack(words.clone());
     }
@@ -89,6 +90,7 @@ fn judge(state: &OperatorState) -> Verdict {
 pub(super) async fn wait(
     args: &SwarmArgs,
     swarm: &Installation,
+    changed: bool,
     kubeconfig: Option<&str>,
 ) -> Result<(), NotReady> {
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
@@ -96,7 +98,7 @@ pub(super) async fn wait(
     let mut words;
     loop {
         let state = swarm.state().await?.ok_or(NotReady::Gone)?;
-        match judge(&state) {
+        match judge(&state, changed) {
             Verdict::RolledBack(words) => return Err(NotReady::RolledBack { words }),
             Verdict::Failing(words) => return Err(NotReady::Failing { words }),
             Verdict::Starting(why) => {
@@ -257,8 +259,14 @@ mod tests {
             ),
         ];
         for (state, verdict) in cases {
-            assert_eq!(judge(&state), verdict, "{state:?}");
+            assert_eq!(judge(&state, true), verdict, "{state:?}");
         }
+    }
+
+    #[test]
+    fn an_earlier_roll_back_is_not_held_against_what_runs_now() {
+        let before = state("rollback_completed", Some((true, "running")), &[]);
+        assert_eq!(judge(&before, false), Verdict::Running("n1".to_owned()));
     }
 
     #[test]
