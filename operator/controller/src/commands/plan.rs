@@ -266,7 +266,7 @@ fn text(planned: &Planned) -> String {
 }
 
 fn line(workload: &milvus_core::desired::Workload, key: WorkloadKey, ledger: &Ledger) -> String {
-    let mut line = format!("{key:<16} {}", workload.image.reference);
+    let mut line = format!("{:<15} {}", key.to_string(), workload.image.reference);
     match &workload.shape {
         Shape::Replicated { replicas } => {
             let _ = write!(line, " x{replicas}");
