@@ -348,7 +348,7 @@ fn execute(
         crashed: false,
     };
     for action in &planned.actions {
-        crate::oracle::quorum(world, cluster, action, rendered);
+        crate::oracle::quorum(world, cluster, action, rendered, store.ledger.as_ref());
         let result = match action {
             Action::RecordLedger(ledger) => {
                 store.ledger = Some((**ledger).clone());

@@ -3,6 +3,7 @@
 use milvus_core::action::Action;
 use milvus_core::component::Component;
 use milvus_core::desired::Desired;
+use milvus_core::ledger::Ledger;
 use milvus_core::names::ClusterRef;
 use milvus_crds::MilvusClusterStatus;
 use milvus_platform::Rendered;
@@ -17,6 +18,7 @@ pub(crate) fn quorum(
     cluster: &ClusterRef,
     action: &Action,
     rendered: Option<&Rendered<Native>>,
+    ledger: Option<&Ledger>,
 ) {
     let id = match action {
         Action::Stop { id, .. } => id,
@@ -29,13 +31,17 @@ pub(crate) fn quorum(
     let Some(key) = native.workload.filter(|k| k.ordinal.is_some()) else {
         return;
     };
-    // Only a quorum that works can be harmed.
-    if !world.serves(&cluster.uid, key.component) {
+    // Only a quorum that works can be harmed, and before it was first seen to work nobody uses it.
+    if !world.serves(&cluster.uid, key.component)
+        || !ledger.is_some_and(|l| l.is_bootstrapped(key.component))
+    {
         return;
     }
     let works = |ordinal: Option<u16>| {
         world.tasks.iter().any(|t| {
+            // What the platform stops already for a reason of its own is not ours to harm.
             t.uid == cluster.uid
+                && t.wanted
                 && t.key.component == key.component
                 && t.key.ordinal == ordinal
                 && t.state == TaskState::Running

@@ -125,9 +125,10 @@ impl Sim {
         while self.world.now < end {
             let writes = self.writes();
             self.step();
-            let done = self.condition("Progressing").is_some_and(|c| c.0 == "False");
-            let ready =
-                self.phase() == Some(Phase::Ready) && self.generation_seen() && done;
+            let done = self
+                .condition("Progressing")
+                .is_some_and(|c| c.0 == "False");
+            let ready = self.phase() == Some(Phase::Ready) && self.generation_seen() && done;
             calm = if ready && self.writes() == writes {
                 calm + 1
             } else {

@@ -35,6 +35,8 @@ pub struct Task {
     pub since: Timestamp,
     /// What it was made from.
     pub native: Native,
+    /// Version of its object then.
+    pub version: u64,
     /// What that referred to.
     pub references: BTreeMap<ObjectId, String>,
     /// Address in the network.
@@ -43,6 +45,8 @@ pub struct Task {
     pub next: Timestamp,
     /// When it was told to stop.
     pub told: Option<Timestamp>,
+    /// It has come up and needs no further look.
+    pub lived: bool,
 }
 
 /// What a process does.
@@ -105,9 +109,9 @@ impl World {
 
     /// Whether anything is about to happen; long stretches of rest are taken in longer steps.
     fn moving(&self) -> bool {
-        self.tasks
-            .iter()
-            .any(|t| !t.ended() && (t.state != TaskState::Running || !t.wanted || self.now < t.next))
+        self.tasks.iter().any(|t| {
+            !t.ended() && (t.state != TaskState::Running || !t.wanted || self.now < t.next)
+        })
     }
 
     fn nodes_step(&mut self) {
@@ -170,7 +174,29 @@ impl World {
         }
     }
 
+    /// Whether every process of an object stands as it should: nothing to decide.
+    fn steady(&self, id: &ObjectId) -> bool {
+        let Some(object) = self.objects.get(id) else {
+            return true;
+        };
+        let Some(replicas) = object.replicas else {
+            return false;
+        };
+        let mut good = 0;
+        for task in self.tasks.iter().filter(|t| t.object.1 == object.native_id) {
+            if task.wanted && task.state == TaskState::Running && task.version == object.version {
+                good += 1;
+            } else if task.wanted || !task.ended() {
+                return false;
+            }
+        }
+        good == replicas && self.nodes.values().all(|n| n.node.up)
+    }
+
     fn orchestrate_one(&mut self, id: &ObjectId) {
+        if self.steady(id) {
+            return;
+        }
         let Some(object) = self.objects.get(id).cloned() else {
             return;
         };
@@ -259,10 +285,12 @@ impl World {
                 state: TaskState::Pending(String::new()),
                 since: now,
                 native: object.native.clone(),
+                version: object.version,
                 references: object.references.clone(),
                 address: String::new(),
                 next: now,
                 told: None,
+                lived: false,
             };
             self.tasks.push(task);
             self.forget_old(&object.native_id, slot);
@@ -285,7 +313,14 @@ impl World {
 
     fn run_tasks(&mut self) {
         for index in 0..self.tasks.len() {
-            self.run_task(index);
+            let still = self.tasks.get(index).is_none_or(|t| {
+                t.ended()
+                    || (t.wanted && t.state == TaskState::Running && self.now < t.next)
+                    || (t.wanted && t.state == TaskState::Running && t.lived)
+            });
+            if !still {
+                self.run_task(index);
+            }
         }
         // Records of removed services go with their last process.
         let live: BTreeSet<String> = self.objects.values().map(|o| o.native_id.clone()).collect();
@@ -448,6 +483,8 @@ impl World {
         } else if task.native.job {
             self.metadata_written += 1;
             self.end(index, TaskState::Complete);
+        } else {
+            self.tasks[index].lived = true;
         }
     }
 

@@ -8,6 +8,7 @@ use milvus_core::outline::ObjectId;
 use milvus_sim::scenario::{DEMO, REFERENCE, Sim};
 use milvus_sim::{Faults, Operator, Options};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 
 #[derive(Clone, Debug)]
 enum Happening {
@@ -169,25 +170,42 @@ fn live(yaml: &str, seed: u64, slow_stops: bool, story: &[Happening]) -> Result<
     Ok(())
 }
 
-fn cases() -> u32 {
+fn cases(default: u32) -> u32 {
     std::env::var("SIM_CASES")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(24)
+        .unwrap_or(default)
+}
+
+/// Shrinking takes as long as many cases: only where somebody looks on.
+fn shrinks() -> u32 {
+    if std::env::var_os("SIM_CASES").is_some() {
+        100
+    } else {
+        0
+    }
+}
+
+fn config(default: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases: cases(default),
+        max_shrink_iters: shrinks(),
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: cases(),
-        max_shrink_iters: 200,
-        failure_persistence: Some(Box::new(proptest::test_runner::FileFailurePersistence::WithSource("regressions"))),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(config(16))]
 
     #[test]
     fn any_story_ends_well_small(seed in any::<u64>(), slow in any::<bool>(), story in prop::collection::vec(happening(), 1..14)) {
         live(DEMO, seed, slow, &story)?;
     }
+}
+
+proptest! {
+    #![proptest_config(config(6))]
 
     #[test]
     fn any_story_ends_well_reference(seed in any::<u64>(), slow in any::<bool>(), story in prop::collection::vec(happening(), 1..10)) {

@@ -141,7 +141,9 @@ fn needs_no_turn(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
         return matches!(health, Health::Down | Health::NotReady);
     }
     // Before the first quorum there is nothing to lose.
-    health == Health::Down || !view.input.ledger.is_bootstrapped(object.key.component)
+    let component = object.key.component;
+    health == Health::Down
+        || (!view.input.ledger.is_bootstrapped(component) && !view.ready(component))
 }
 
 /// Starts a change, if what the workload needs answers.

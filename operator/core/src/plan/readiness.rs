@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::component::{Component, WorkloadKey};
 use crate::desired::{Desired, Shape, Workload};
 use crate::ledger::Ledger;
-use crate::observed::{Instance, InstanceState, Observed};
+use crate::observed::{Instance, InstanceState, Observed, Owner};
 use crate::place;
 use crate::probe::{Probe, ProbeFailureKind, ProbeId, ProbeKind, ProbeTarget};
 
@@ -86,7 +86,9 @@ fn of_workload(workload: &Workload, observed: &Observed, ledger: &Ledger) -> Rea
     }
     let wanted = wanted(workload, observed);
     let alive: Vec<&Instance> = instances(observed, shared)
-        .filter(|i| i.wanted && i.state == InstanceState::Running)
+        .filter(|i| {
+            i.wanted && i.state == InstanceState::Running && has_object(observed, i.workload)
+        })
         .collect();
     let running = u32::try_from(alive.len()).unwrap_or(u32::MAX).min(wanted);
     let current = alive.iter().filter(|i| i.current).count();
@@ -213,7 +215,9 @@ pub fn health(workload: &Workload, key: WorkloadKey, observed: &Observed) -> Hea
         vec![answer(workload, key, observed)]
     } else {
         let alive: Vec<&Instance> = instances(observed, key)
-            .filter(|i| i.wanted && i.state == InstanceState::Running)
+            .filter(|i| {
+                i.wanted && i.state == InstanceState::Running && has_object(observed, i.workload)
+            })
             .collect();
         let missing = usize::try_from(wanted(workload, observed))
             .unwrap_or(usize::MAX)
@@ -245,8 +249,21 @@ pub fn health(workload: &Workload, key: WorkloadKey, observed: &Observed) -> Hea
 
 type Answer = Result<(), (Health, String)>;
 
+/// Whether the object of a workload is there. Processes whose object was removed are on their way out, however well they
+/// still answer.
+fn has_object(observed: &Observed, key: WorkloadKey) -> bool {
+    observed.objects.values().any(|o| {
+        o.owner == Owner::Ours
+            && o.workload
+                .is_some_and(|w| w == key || w == WorkloadKey::shared(key.component))
+    })
+}
+
 /// What a member answers.
 pub fn answer(workload: &Workload, key: WorkloadKey, observed: &Observed) -> Answer {
+    if !has_object(observed, key) {
+        return Err((Health::Down, format!("{key} is not there")));
+    }
     let newest = instances(observed, key).find(|i| i.wanted);
     let Some(instance) = newest else {
         return Err((Health::Down, format!("{key} is not there")));
