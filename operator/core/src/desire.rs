@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 
 use crate::capabilities::Capabilities;
 use crate::component::{Component, WorkloadKey};
@@ -152,22 +153,11 @@ pub(crate) fn secret_file(name: &str, path: &str) -> FileMount {
 
 /// HMAC-SHA-256 in hex: two equal contents have one name, and the name tells nothing of the content.
 fn fingerprint(key: &[u8], content: &[u8]) -> String {
-    const BLOCK: usize = 64;
-    let mut block = [0u8; BLOCK];
-    if key.len() > BLOCK {
-        block[..32].copy_from_slice(&Sha256::digest(key));
-    } else {
-        block[..key.len()].copy_from_slice(key);
+    // A key of any length is taken, so the other arm is never reached; it must not name the content either.
+    match Hmac::<Sha256>::new_from_slice(key) {
+        Ok(hmac) => hex::encode(hmac.chain_update(content).finalize().into_bytes()),
+        Err(_) => String::new(),
     }
-    let inner = Sha256::new()
-        .chain_update(block.map(|b| b ^ 0x36))
-        .chain_update(content)
-        .finalize();
-    let outer = Sha256::new()
-        .chain_update(block.map(|b| b ^ 0x5c))
-        .chain_update(inner)
-        .finalize();
-    hex::encode(outer)
 }
 
 /// Everything that the cluster should consist of. Equal input gives equal output.
