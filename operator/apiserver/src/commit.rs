@@ -51,7 +51,10 @@ pub struct Outcome<T> {
 
 #[derive(Debug)]
 struct Reserved {
+    /// Versions up to this one may be given away.
     until: u64,
+    /// What the record says; never written lower, also not by a server that was away for a while.
+    stored: u64,
     revision: Option<Revision>,
 }
 
@@ -72,6 +75,7 @@ impl Committer {
     pub fn volatile(cache: Arc<Cache>) -> Arc<Self> {
         let reserved = Reserved {
             until: u64::MAX,
+            stored: 0,
             revision: None,
         };
         Arc::new(Self {
@@ -90,6 +94,7 @@ impl Committer {
     ) -> Arc<Self> {
         let reserved = Reserved {
             until: cache.version(),
+            stored: cache.version(),
             revision: version_record,
         };
         Arc::new(Self {
@@ -223,7 +228,7 @@ impl Committer {
         if version <= reserved.until {
             return Ok(());
         }
-        let until = version + RESERVE;
+        let until = version.max(reserved.stored) + RESERVE;
         let body = Bytes::from(until.to_string());
         let result = match reserved.revision {
             Some(revision) => durable.store.update(VERSION_KEY, revision, body).await,
@@ -232,6 +237,7 @@ impl Committer {
         match result {
             Ok(revision) => {
                 reserved.until = until;
+                reserved.stored = until;
                 reserved.revision = Some(revision);
                 Ok(())
             }
@@ -239,7 +245,10 @@ impl Committer {
                 // Another revision means that a write went unanswered, or that another server is
                 // at work; read it again so that the next try can go on.
                 if let Ok(found) = durable.store.get(VERSION_KEY).await {
-                    reserved.revision = found.map(|record| record.revision);
+                    reserved.revision = found.as_ref().map(|record| record.revision);
+                    let value = found
+                        .and_then(|record| std::str::from_utf8(&record.body).ok()?.parse().ok());
+                    reserved.stored = reserved.stored.max(value.unwrap_or(0));
                 }
                 Err(unavailable(&error))
             }

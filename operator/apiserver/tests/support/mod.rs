@@ -1,6 +1,8 @@
 //! A server on a random loopback port with a sample CRD, and the kubectl clients to run against it.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
+
+pub mod engine;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
