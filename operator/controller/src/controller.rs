@@ -193,10 +193,7 @@ async fn work<B: Backend>(
 ) {
     let mut memory = Memory::default();
     let mut failures = 0_u32;
-    loop {
-        let Some(resource) = context.resources.get(&key) else {
-            break;
-        };
+    while let Some(resource) = context.resources.get(&key) {
         let started = Instant::now();
         let permit = context.passes.acquire().await;
         let pass = tokio::time::timeout(

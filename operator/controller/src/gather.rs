@@ -1,5 +1,6 @@
 //! Reads what validation needs beyond the resource, and makes the credentials that nobody gave.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
@@ -7,8 +8,11 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, Resource};
+use milvus_core::desired::Placement;
 use milvus_core::facts::{Facts, OtherCluster, SecretData};
 use milvus_core::names::ClusterKey;
+use milvus_core::observed::Topology;
+use milvus_core::place;
 use milvus_core::validate::{self, GeneratedSecretKind};
 use milvus_crds::MilvusCluster;
 use milvus_platform::{Backend, PlatformError, TunnelCredentials};
@@ -70,11 +74,10 @@ pub(crate) async fn facts<B: Backend>(
         }
     }
     for generated in needed {
-        if !secrets.contains_key(&generated.name) {
+        if let Entry::Vacant(missing) = secrets.entry(generated.name.clone()) {
             let data = generate(key, &generated.kind)?;
-            let stored =
-                make_secret(&context.client, &key.namespace, &generated.name, data).await?;
-            secrets.insert(generated.name, stored);
+            missing
+                .insert(make_secret(&context.client, &key.namespace, &generated.name, data).await?);
         }
     }
     if memory.ledger.is_none() {
@@ -93,30 +96,51 @@ pub(crate) async fn facts<B: Backend>(
     Ok(Facts {
         secrets,
         ledger: memory.ledger.clone().flatten(),
+        others: others(context, key, &topology),
         topology,
-        others: others(context, key),
         fingerprint_key,
         gateway_image: context.gateway_image.clone(),
     })
 }
 
 /// The other clusters, as far as they can stand in the way.
-fn others<B: Backend>(context: &Context<B>, key: &ClusterKey) -> Vec<OtherCluster> {
+fn others<B: Backend>(
+    context: &Context<B>,
+    key: &ClusterKey,
+    topology: &Topology,
+) -> Vec<OtherCluster> {
     let all = context.resources.all();
     all.iter()
         .filter(|(other, resource)| other != key && resource.meta().deletion_timestamp.is_none())
         .map(|(other, resource)| OtherCluster {
             key: other.clone(),
             port: client_port(resource),
-            gateway_nodes: Vec::new(),
+            gateway_nodes: gateway_nodes(resource, topology),
             created: resource
                 .meta()
                 .creation_timestamp
                 .as_ref()
-                .map(|t| t.0.to_string())
+                .map(|time| time.0.to_string())
                 .unwrap_or_default(),
         })
         .collect()
+}
+
+/// The nodes that a cluster's gateway is restricted to; empty for all.
+fn gateway_nodes(resource: &MilvusCluster, topology: &Topology) -> Vec<String> {
+    let constraints = resource.spec.swarm.gateway.constraints.clone();
+    if constraints.is_empty() {
+        return Vec::new();
+    }
+    let placement = Placement {
+        constraints,
+        ..Placement::default()
+    };
+    let admitted = topology
+        .nodes
+        .iter()
+        .filter(|node| place::unmet(&placement, node).is_none());
+    admitted.map(|node| node.id.clone()).collect()
 }
 
 async fn read_secret(

@@ -21,7 +21,12 @@ use crate::telemetry;
 
 /// Runs the command asked for.
 pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
-    telemetry::start(&cli.log, cli.log_format);
+    // Commands report what went wrong themselves; the API client's own words would come beside that.
+    let filter = match cli.command {
+        Command::Run(_) => cli.log,
+        _ => format!("{},kube_client=off", cli.log),
+    };
+    telemetry::start(&filter, cli.log_format);
     Ok(match cli.command {
         Command::Run(args) => run::run(&args)?,
         Command::Crd => crd::crd()?,

@@ -6,6 +6,7 @@ use http::Request;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use milvus_swarm::installation::{Installation, InstallationError, OperatorState};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::SwarmArgs;
@@ -18,6 +19,9 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// So many failed starts in a row will not be followed by a good one.
 const FAILED_STARTS: usize = 3;
 
+/// Where more is to be seen.
+const LOOK: &str = "for more: docker service ps --no-trunc milvus-operator_operator, docker service logs milvus-operator_operator";
+
 /// Why the operator does not answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotReady {
@@ -25,13 +29,12 @@ pub(crate) enum NotReady {
     Swarm(#[from] InstallationError),
     #[error("the service of the operator was removed while it was starting")]
     Gone,
-    #[error("the new operator did not stay up, and the Swarm has gone back to the one before ({words}){hint}", hint = hint(.words))]
+    #[error("the new operator did not stay up, and the Swarm has gone back to the one before: {words}{hint}; {LOOK}", hint = hint(.words))]
     RolledBack { words: String },
-    #[error("the operator does not start: {words}{hint}", hint = hint(.words))]
+    #[error("the operator does not start: {words}{hint}; {LOOK}", hint = hint(.words))]
     Failing { words: String },
     #[error(
-        "the operator does not answer after {seconds} s: {words}{hint}; look at: docker service ps --no-trunc milvus-operator_operator, \
-         docker service logs milvus-operator_operator",
+        "the operator does not answer after {seconds} s: {words}{hint}; {LOOK}",
         hint = hint(.words)
     )]
     Late { seconds: u64, words: String },
@@ -67,7 +70,7 @@ enum Verdict {
 /// `changed`: a roll-back that the engine remembers is about the present change, not about an earlier one.
 fn judge(state: &OperatorState, changed: bool) -> Verdict {
     if changed && (state.update.starts_with("rollback") || state.update == "paused") {
-        let words = state.failures.first().unwrap_or(&state.update_message);
+        let words = state.last_failure.as_ref().unwrap_or(&state.update_message);
         return Verdict::RolledBack(words.clone());
     }
     let Some(task) = &state.task else {
@@ -163,6 +166,10 @@ fn addresses(args: &SwarmArgs, same_node: bool) -> Vec<String> {
 
 async fn probe(address: &str, port: u16, kubeconfig: Option<&str>) -> Result<(), String> {
     let asked = async {
+        // Asked for first: nobody there is what is usual at the start, and no matter for an error in the log.
+        TcpStream::connect((address, port))
+            .await
+            .map_err(|e| e.to_string())?;
         let client = client(&keys::api_url(address, port), kubeconfig).await?;
         let request = Request::get("/readyz")
             .body(Vec::new())
@@ -212,6 +219,7 @@ mod tests {
         OperatorState {
             update: update.to_owned(),
             update_message: "update rolled back due to failure".to_owned(),
+            last_failure: failures.first().map(|f| (*f).to_owned()),
             failures: failures.iter().map(|f| (*f).to_owned()).collect(),
             task: task.map(|(current, state)| OperatorTask {
                 current,
