@@ -1,1 +1,24 @@
-//! tests
+//! What the suites on real parts share: a Swarm of the testbed, the operator's process, the docker and kubectl command lines
+//! with time-outs, a real client, and waits that say what they wait for. May start processes; holds no assertions about the
+//! product. The suites themselves are in `tests/tests`.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test's scenery that does not stand ends the test"
+)]
+
+pub mod client;
+pub mod docker;
+pub mod kubectl;
+pub mod operator;
+pub mod process;
+pub mod testbed;
+pub mod wait;
+
+/// An environment variable that `tests/testbed/prepare.sh` prints.
+pub fn prepared(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: run `make test`, or eval \"$(tests/testbed/prepare.sh)\" first")
+    })
+}

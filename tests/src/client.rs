@@ -1,0 +1,50 @@
+//! A real client, pymilvus, and what it does with rows.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::prepared;
+use crate::process::{self, Output};
+
+const LIMIT: Duration = Duration::from_secs(240);
+
+fn search(address: &str, args: &[&str]) -> Output {
+    let uri = format!("http://{address}:19530");
+    on(&uri, args)
+}
+
+fn on(uri: &str, args: &[&str]) -> Output {
+    let mut command = Command::new(prepared("MILVUS_TEST_CLIENT"));
+    command
+        .args(["search", "--uri", uri, "--rows", "1000", "--wait", "60"])
+        .args(args);
+    let output = process::run(&mut command, "", LIMIT);
+    if let Some(last) = output.stdout.lines().last() {
+        println!("  client at {uri}: {last}");
+    }
+    output
+}
+
+/// Creates a collection, inserts, flushes, indexes, loads and searches.
+#[track_caller]
+pub fn fill(address: &str) {
+    search(address, &[]).expect();
+}
+
+/// The same, through an address with a port.
+#[track_caller]
+pub fn fill_at(endpoint: &str) {
+    on(&format!("http://{endpoint}"), &[]).expect();
+}
+
+/// The rows of an earlier [`fill`] are all there and are found.
+#[track_caller]
+pub fn check(address: &str) {
+    search(address, &["--check-only"]).expect();
+}
+
+/// [`check`] through an address with a port.
+#[track_caller]
+pub fn check_at(endpoint: &str) {
+    on(&format!("http://{endpoint}"), &["--check-only"]).expect();
+}

@@ -1,0 +1,83 @@
+//! The reference cluster: two of every worker, the four coordinators apart, dependencies that survive a lost node.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use milvus_tests::client;
+
+use crate::suite::{DEMO, manifest, repository, suite};
+
+const NAME: &str = "reference";
+/// About thirty processes, ten of them Java, on two cores.
+const START: Duration = Duration::from_secs(600);
+
+/// It comes up; members of one kind are on different nodes; Pulsar's metadata was initialised once; rows are found through every
+/// node; it goes.
+#[test]
+fn the_reference_cluster() {
+    let suite = suite();
+    suite.remove(DEMO);
+    suite.remove(NAME);
+    let _story = suite.story(NAME);
+    let start = Instant::now();
+    suite.kubectl.apply(&manifest(
+        &repository().join("deploy/samples/reference.yaml"),
+    ));
+    suite.ready(NAME, START);
+    println!(
+        "  Ready {:.1} s after kubectl apply",
+        start.elapsed().as_secs_f64()
+    );
+    for (kind, count) in [
+        ("etcd", 3),
+        ("minio", 4),
+        ("zookeeper", 3),
+        ("bookkeeper", 3),
+    ] {
+        let mut nodes: BTreeMap<String, String> = BTreeMap::new();
+        for ordinal in 0..count {
+            let service = format!("{NAME}_{kind}-{ordinal}");
+            let running = suite.docker.running(&service);
+            assert_eq!(running.len(), 1, "{service}: {running:?}");
+            if let Some(other) = nodes.insert(running[0].node.clone(), service.clone()) {
+                panic!("{other} and {service} share {}", running[0].node);
+            }
+        }
+    }
+    for (role, count) in [
+        ("proxy", 2),
+        ("rootcoord", 1),
+        ("datacoord", 1),
+        ("querycoord", 1),
+        ("indexcoord", 1),
+        ("querynode", 2),
+        ("datanode", 2),
+        ("indexnode", 2),
+        ("broker", 2),
+        ("gateway", 4),
+    ] {
+        let service = format!("{NAME}_{role}");
+        let tasks = suite.docker.tasks(&service);
+        assert_eq!(
+            tasks.iter().filter(|t| t.runs()).count(),
+            count,
+            "{tasks:#?}"
+        );
+        assert_eq!(tasks.len(), count, "{service} was restarted: {tasks:#?}");
+    }
+    let initialised = suite
+        .kubectl
+        .events(NAME)
+        .iter()
+        .filter(|e| e.reason == "Created" && e.message.contains("pulsar-init"))
+        .count();
+    assert_eq!(initialised, 1);
+    client::fill(&suite.bed.nodes[0].address);
+    for node in &suite.bed.nodes[1..] {
+        client::check(&node.address);
+    }
+    suite.remove(NAME);
+    for node in &suite.bed.nodes {
+        assert!(node.docker().names("volume", NAME).is_empty());
+    }
+}
