@@ -3,6 +3,7 @@
 
 mod options;
 mod ready;
+mod registry;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use crate::keys::{self, Keys, KeysError};
 
 pub(crate) use options::SwarmArgs;
 use ready::NotReady;
+use registry::RegistryError;
 
 /// Flags of `install`.
 #[derive(Debug, Args)]
@@ -49,6 +51,8 @@ pub(crate) enum InstallError {
     )]
     SealingKeyLost,
     #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
     NotReady(#[from] NotReady),
 }
 
@@ -69,6 +73,12 @@ async fn swarm(args: &SwarmArgs) -> Result<(), InstallError> {
         print!("{}", compose(&args.service(args.image.clone(), None, 1)));
         return Ok(());
     }
+    let auth = if args.with_registry_auth {
+        Some(registry::auth(&args.image)?)
+    } else {
+        None
+    };
+    let auth = auth.as_ref().map(|auth| auth.as_str());
     let swarm = Installation::connect(&args.docker_host).await?;
     if args.load {
         load(args, &swarm).await?;
@@ -85,7 +95,7 @@ async fn swarm(args: &SwarmArgs) -> Result<(), InstallError> {
     let image = if args.load {
         args.image.clone()
     } else {
-        swarm.pin(&args.image).await
+        swarm.pin(&args.image, auth).await
     };
     let image_id = if image.contains('@') {
         None
@@ -93,7 +103,7 @@ async fn swarm(args: &SwarmArgs) -> Result<(), InstallError> {
         installation::image_id(&args.docker_host, &image).await?
     };
     let service = args.service(image.clone(), image_id, generation);
-    let applied = swarm.apply(&service).await?;
+    let applied = swarm.apply(&service, auth).await?;
     match &applied {
         Applied::Created => eprintln!(
             "service {} created from image {image}",

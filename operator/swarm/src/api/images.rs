@@ -90,11 +90,18 @@ impl Engine {
     }
 
     /// The digest that the image's registry has for it now, asked by the engine.
-    pub async fn registry_digest(&self, reference: &str) -> Result<String, ApiError> {
+    pub async fn registry_digest(
+        &self,
+        reference: &str,
+        registry_auth: Option<&str>,
+    ) -> Result<String, ApiError> {
         let answer: Distribution = self
-            .get(
+            .call(
                 format!("ask the registry of image {reference}"),
+                Method::GET,
                 &format!("/distribution/{}/json", escape_path(reference)),
+                None,
+                registry_auth,
             )
             .await?;
         Ok(answer.descriptor.digest)

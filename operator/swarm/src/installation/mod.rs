@@ -233,11 +233,11 @@ impl Installation {
     }
 
     /// Pins an image to the digest that its registry has now; as it is when no registry answers.
-    pub async fn pin(&self, reference: &str) -> String {
+    pub async fn pin(&self, reference: &str, registry_auth: Option<&str>) -> String {
         if reference.contains('@') {
             return reference.to_owned();
         }
-        match self.engine.registry_digest(reference).await {
+        match self.engine.registry_digest(reference, registry_auth).await {
             Ok(digest) => format!("{reference}@{digest}"),
             Err(error) => {
                 tracing::debug!(%error, "the image is not pinned to a digest");
@@ -247,21 +247,26 @@ impl Installation {
     }
 
     /// Makes the operator's service, or brings it to this spec. Nothing is written when it is like that already.
-    pub async fn apply(&self, service: &OperatorService) -> Result<Applied, InstallationError> {
+    /// `registry_auth`: credentials for the image's registry, as the engine's API wants them; the Swarm keeps them for its nodes.
+    pub async fn apply(
+        &self,
+        service: &OperatorService,
+        registry_auth: Option<&str>,
+    ) -> Result<Applied, InstallationError> {
         let secrets = self.secrets().await?;
         let spec = service.spec(
             secrets.authorities.get(&service.authority_generation),
             secrets.sealing.as_ref(),
         );
         let Some(found) = self.service().await? else {
-            self.engine.create_service(&spec, None).await?;
+            self.engine.create_service(&spec, registry_auth).await?;
             return Ok(Applied::Created);
         };
         let Some((changes, spec)) = upgrade(spec, &found) else {
             return Ok(Applied::Unchanged);
         };
         self.engine
-            .update_service(&found.id, found.version.index, &spec, None)
+            .update_service(&found.id, found.version.index, &spec, registry_auth)
             .await?;
         Ok(Applied::Updated(changes))
     }

@@ -78,6 +78,8 @@ impl OperatorService {
                     "User": "0:0",
                     "ReadOnly": true,
                     "CapabilityDrop": ["ALL"],
+                    // Says nothing, but `docker stack deploy` writes it, and the Swarm would take its absence for a change.
+                    "Privileges": { "CredentialSpec": null, "SELinuxContext": null },
                     "Mounts": [{ "Type": "bind", "Source": self.docker_socket, "Target": SOCKET_IN_TASK }],
                     "StopGracePeriod": STOP_GRACE * SECOND,
                     "Secrets": [

@@ -29,6 +29,8 @@ pub struct OperatorState {
     pub update_message: String,
     /// Errors of failed tasks of the present spec, newest first.
     pub failures: Vec<String>,
+    /// Error of the newest failed task, whatever its spec.
+    pub last_failure: Option<String>,
     /// The newest task.
     pub task: Option<OperatorTask>,
 }
@@ -49,9 +51,11 @@ pub(super) fn upgrade(mut spec: Value, found: &wire::Service) -> Option<(Vec<Str
     let mut changes = drift::differences(&without_network(&spec), &without_network(&found.spec));
     let wanted: Labels = serde_json::from_value(spec["Labels"].clone()).unwrap_or_default();
     let present = found.labels();
-    let image_changed = wanted
-        .get(IMAGE_ID)
-        .is_some_and(|id| present.get(IMAGE_ID) != Some(id));
+    // A stack that was deployed in between left no hash: nothing is known then, and nothing is forced.
+    let image_changed = match (wanted.get(IMAGE_ID), present.get(IMAGE_ID)) {
+        (Some(now), Some(before)) => now != before,
+        _ => false,
+    };
     if wanted.iter().any(|(k, v)| present.get(k) != Some(v)) {
         changes.push("Labels".to_owned());
     }
@@ -85,16 +89,17 @@ pub(super) fn state_of(service: &wire::Service, tasks: &[Task]) -> OperatorState
             status.err.clone()
         }
     };
+    let failed = |task: &Task| matches!(task.status.state.as_str(), "failed" | "rejected");
     let update = service.update_status.clone().unwrap_or_default();
     OperatorState {
         update: update.state,
         update_message: update.message,
         failures: tasks
             .iter()
-            .filter(|t| drift::is_current(&t.spec, &service.spec))
-            .filter(|t| matches!(t.status.state.as_str(), "failed" | "rejected"))
+            .filter(|task| failed(task) && drift::is_current(&task.spec, &service.spec))
             .map(text)
             .collect(),
+        last_failure: tasks.iter().find(|task| failed(task)).map(text),
         task: tasks.first().map(|task| OperatorTask {
             current: drift::is_current(&task.spec, &service.spec),
             state: task.status.state.clone(),

@@ -74,7 +74,10 @@ fn a_hands_additions_are_taken_back() {
     edited.spec["TaskTemplate"]["ContainerSpec"]["Env"] = json!(["MILVUS_OPERATOR_LOG=trace"]);
     edited.spec["Mode"]["Replicated"]["Replicas"] = json!(0);
     let (changes, _) = upgrade(wanted(&operator()), &edited).expect("changes");
-    assert_eq!(changes, ["Mode", "TaskTemplate.ContainerSpec.Env"]);
+    assert_eq!(
+        changes,
+        ["Mode.Replicated.Replicas", "TaskTemplate.ContainerSpec.Env"]
+    );
 }
 
 #[test]
@@ -87,6 +90,10 @@ fn another_image_under_the_same_name_restarts_the_operator() {
     assert_eq!(changes, ["Labels"]);
     assert_eq!(spec["TaskTemplate"]["ForceUpdate"], 4);
     assert_eq!(upgrade(wanted(&before), &stored(&before)), None);
+    // Deployed as a stack in between, which leaves no hash: the label comes back, and nothing restarts.
+    let (changes, spec) = upgrade(wanted(&before), &stored(&operator())).expect("changes");
+    assert_eq!(changes, ["Labels"]);
+    assert_eq!(spec["TaskTemplate"]["ForceUpdate"], 3);
 }
 
 #[test]
@@ -128,7 +135,7 @@ fn the_newest_task_tells_how_the_operator_is() {
     ];
     let state = state_of(&service, &tasks);
     assert_eq!(state.failures, ["exit 1"]);
-    let newest = state.task.expect("task");
+    let newest = state.task.clone().expect("task");
     assert!(newest.current);
     assert_eq!(
         (
@@ -138,6 +145,18 @@ fn the_newest_task_tells_how_the_operator_is() {
         ),
         ("running", "started", "n1")
     );
+    assert_eq!(state.last_failure.as_deref(), Some("exit 1"));
+    let before = [
+        task("running", "", &current),
+        task("failed", "exit 3", &old),
+    ];
+    let state = state_of(&service, &before);
+    assert_eq!(
+        state.failures,
+        Vec::<String>::new(),
+        "what an earlier spec did is not held against this one"
+    );
+    assert_eq!(state.last_failure.as_deref(), Some("exit 3"));
     let state = state_of(&service, &tasks[2..]);
     assert!(!state.task.expect("task").current);
     assert!(is_alive("starting") && is_alive("running") && !is_alive("shutdown"));

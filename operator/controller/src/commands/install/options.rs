@@ -87,6 +87,9 @@ pub(crate) struct SwarmArgs {
     /// Engine that has the images. Default: the one of --docker-host.
     #[arg(long, requires = "load")]
     pub image_from: Option<String>,
+    /// Give the Swarm the credentials that `docker login` left for the registry of --image.
+    #[arg(long, conflicts_with = "load")]
+    pub with_registry_auth: bool,
     /// Wait until the operator answers; `--wait=false` does not.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true")]
     pub wait: bool,
