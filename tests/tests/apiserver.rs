@@ -10,6 +10,8 @@
 mod cases;
 #[path = "apiserver/normalise.rs"]
 mod normalise;
+#[path = "apiserver/random.rs"]
+mod random;
 #[path = "apiserver/sides.rs"]
 mod sides;
 
@@ -204,32 +206,42 @@ fn wait_served(side: &Side, path: &str) {
     panic!("{path} is not served by {}", side.name);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_are_those_of_a_real_server() {
-    let dir = tempfile::tempdir().expect("folder");
-    let ours = sides::ours(
-        &dir.path().join("ours"),
-        vec![definition(WIDGETS), definition(MILVUS)],
-    )
-    .await;
-    let real = Real::start(dir.path());
+/// Both servers with the definitions of the comparison.
+async fn both(dir: &std::path::Path) -> (Side, Real) {
+    let definitions = vec![definition(WIDGETS), definition(MILVUS)];
+    let ours = sides::ours(&dir.join("ours"), definitions).await;
+    let real = Real::start(dir);
     for yaml in [WIDGETS, MILVUS] {
         let printed = real.side.kubectl(&["create", "-f", "-"], yaml);
         assert_eq!(printed.code, 0, "{}", printed.stderr);
     }
-    wait_served(&real.side, cases::WIDGETS);
-    wait_served(&ours, cases::WIDGETS);
+    let milvus = "/apis/operator.milvus.io/v1beta1/milvusclusters";
+    for path in [cases::WIDGETS, milvus] {
+        wait_served(&real.side, path);
+        wait_served(&ours, path);
+    }
+    (ours, real)
+}
 
+/// Runs something on both servers at once.
+fn on_both<T: Send>(ours: &Side, real: &Side, run: impl Fn(&Side) -> T + Sync) -> (T, T) {
+    std::thread::scope(|scope| {
+        let a = scope.spawn(|| run(ours));
+        let b = run(real);
+        (a.join().expect("our side"), b)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_those_of_a_real_server() {
+    let dir = tempfile::tempdir().expect("folder");
+    let (ours, real) = both(dir.path()).await;
     let accepted: BTreeMap<&str, &str> = ACCEPTED.iter().copied().collect();
     let steps = cases::steps();
     let only = std::env::var("MILVUS_TEST_ONLY").ok();
     let (mut alike, mut wrong, mut unused) = (0, Vec::new(), accepted.clone());
     for step in &steps {
-        let (a, b) = std::thread::scope(|scope| {
-            let a = scope.spawn(|| perform(&ours, step));
-            let b = perform(&real.side, step);
-            (a.join().expect("our side"), b)
-        });
+        let (a, b) = on_both(&ours, &real.side, |side| perform(side, step));
         let mut found = Vec::new();
         differences("", &a, &b, &mut found);
         if only.as_deref().is_some_and(|only| step.name.contains(only)) {
@@ -254,6 +266,59 @@ async fn answers_are_those_of_a_real_server() {
         "{alike} of {} answers alike, {} accepted as different",
         steps.len(),
         accepted.len()
+    );
+    assert!(
+        wrong.is_empty(),
+        "{} answers differ:\n  {}",
+        wrong.len(),
+        wrong.join("\n  ")
+    );
+}
+
+/// Random objects and random changes of one object, most of them wrong somewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_objects_are_judged_alike() {
+    // A few hundred here; MILVUS_TEST_RANDOM=5000 for a long look.
+    let objects: usize = std::env::var("MILVUS_TEST_RANDOM")
+        .ok()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(300);
+    let dir = tempfile::tempdir().expect("folder");
+    let (ours, real) = both(dir.path()).await;
+    let mut random = random::Random::new(7);
+    let json = [("Content-Type", "application/json")];
+    let merge = [("Content-Type", "application/merge-patch+json")];
+    let start = json!({"apiVersion": "testbed.example.io/v1", "kind": "Widget", "metadata": {"name": "base"},
+        "spec": {"version": "v1.0.0", "env": [{"name": "A", "value": "1"}], "labels": {"a": "bb"}}});
+    on_both(&ours, &real.side, |side| {
+        side.send("POST", cases::WIDGETS, &json, Some(&start.to_string()))
+    });
+    let (mut refused, mut wrong) = (0, Vec::new());
+    for round in 0..objects {
+        let (method, path, headers, body) = if round % 2 == 0 {
+            let mut object = start.clone();
+            object["metadata"]["name"] = json!("random");
+            object["spec"] = random::spec(&mut random);
+            let path = format!("{}?dryRun=All", cases::WIDGETS);
+            ("POST", path, &json, object)
+        } else {
+            let path = format!("{}/base", cases::WIDGETS);
+            ("PATCH", path, &merge, random::change(&mut random))
+        };
+        let (a, b) = on_both(&ours, &real.side, |side| {
+            answer(&side.send(method, &path, headers, Some(&body.to_string())))
+        });
+        refused += usize::from(b["code"] != 200 && b["code"] != 201);
+        let mut found = Vec::new();
+        differences("", &a, &b, &mut found);
+        if !found.is_empty() {
+            wrong.push(format!("{method} {body}\n    {}", found.join("\n    ")));
+        }
+    }
+    println!("{objects} random objects and changes, {refused} refused");
+    assert!(
+        refused > objects / 5 && refused < objects * 9 / 10,
+        "the objects are not a mix: {refused} refused"
     );
     assert!(
         wrong.is_empty(),

@@ -94,6 +94,13 @@ pub fn complete(resource: &Resource, value: &mut Value, old: Option<&Value>) {
                     data.insert(key, STANDARD.encode(text).into());
                 }
             }
+            if let Some(Value::Object(data)) = map.get_mut("data") {
+                for text in data.values_mut() {
+                    if let Value::String(text) = text {
+                        text.retain(|c| !matches!(c, '\r' | '\n'));
+                    }
+                }
+            }
             let empty = map
                 .get("type")
                 .and_then(Value::as_str)

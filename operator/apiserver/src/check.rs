@@ -92,13 +92,30 @@ fn check_scale(scale: &Scale, view: &Value, causes: &mut Vec<Cause>) {
 
 /// A value and its type, as Go prints them.
 fn in_go(value: &Value) -> (String, &'static str) {
+    let kind = match value {
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "float64",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+        Value::Null => "<nil>",
+    };
+    (printed(value), kind)
+}
+
+fn printed(value: &Value) -> String {
+    let joined = |parts: Vec<String>| parts.join(" ");
     match value {
-        Value::String(text) => (text.clone(), "string"),
-        Value::Bool(flag) => (flag.to_string(), "bool"),
-        Value::Number(number) => (number.to_string(), "float64"),
-        Value::Array(_) => (value.to_string(), "[]interface {}"),
-        Value::Object(_) => (value.to_string(), "map[string]interface {}"),
-        Value::Null => ("<nil>".to_owned(), "<nil>"),
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", joined(items.iter().map(printed).collect())),
+        Value::Object(map) => {
+            let fields = map
+                .iter()
+                .map(|(key, value)| format!("{key}:{}", printed(value)));
+            format!("map[{}]", joined(fields.collect()))
+        }
+        other => other.to_string(),
     }
 }
 

@@ -9,6 +9,9 @@ use serde_json::{Map, Number, Value};
 /// Deeper bodies are refused: recursion is bounded whatever a client sends.
 const MAX_DEPTH: usize = 100;
 
+/// Whole floats below this are exact.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// What a body decoded to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
@@ -189,6 +192,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<Value, E> {
+        // `2.0` goes out as `2`, and typed clients read it as a whole number: so it is one from the start.
+        if v.fract() == 0.0 && v.abs() < EXACT {
+            return Ok((v as i64).into());
+        }
         Number::from_f64(v)
             .map(Value::Number)
             .ok_or_else(|| E::custom("number is not finite"))
@@ -285,7 +292,7 @@ mod tests {
         let got = json("[1, -1, 1.0, 1e2, 9223372036854775807, 9223372036854775808]").value;
         assert_eq!(
             got.to_string(),
-            "[1,-1,1.0,100.0,9223372036854775807,9.223372036854776e+18]"
+            "[1,-1,1,100,9223372036854775807,9.223372036854776e+18]"
         );
     }
 

@@ -9,6 +9,7 @@ use crate::builtin;
 use crate::cache::watch_line;
 use crate::negotiate::Form;
 use crate::object::Object;
+use crate::projection::Projection;
 use crate::resource::{Flavor, Resource};
 use crate::table::IncludeObject;
 
@@ -20,6 +21,8 @@ pub struct Encoder {
     include: IncludeObject,
     /// Whether no table event has been encoded yet.
     first: bool,
+    /// What of an object the form shows, if not all.
+    projection: Option<Projection>,
 }
 
 /// The list's own metadata.
@@ -54,11 +57,21 @@ impl ListMeta {
 impl Encoder {
     /// An encoder for one answer.
     pub fn new(resource: Arc<Resource>, form: Form, include: IncludeObject) -> Self {
+        let projection = match form {
+            // The other view of events renames fields that the paths are about.
+            _ if resource.flavor == Flavor::RegardingEvent => None,
+            Form::Partial => Some(Projection::new([["metadata"]])),
+            Form::Table if include != IncludeObject::Object => {
+                resource.columns.reads().map(Projection::new)
+            }
+            Form::Plain | Form::Table => None,
+        };
         Self {
             resource,
             form,
             include,
             first: true,
+            projection,
         }
     }
 
@@ -68,7 +81,11 @@ impl Encoder {
     }
 
     fn view(&self, object: &Object) -> Value {
-        builtin::to_view(&self.resource, object.value())
+        let part = self
+            .projection
+            .as_ref()
+            .and_then(|projection| projection.read(&object.json).ok());
+        part.unwrap_or_else(|| builtin::to_view(&self.resource, object.value()))
     }
 
     /// One object.

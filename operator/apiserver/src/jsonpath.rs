@@ -56,6 +56,17 @@ enum Operator {
 }
 
 impl JsonPath {
+    /// The field names that the expression begins with: all that it finds lies under them.
+    pub fn leading_fields(&self) -> Vec<&str> {
+        self.steps
+            .iter()
+            .map_while(|step| match step {
+                Step::Field(name) => Some(name.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Parses an expression, with or without braces around it.
     pub fn parse(expression: &str) -> Result<JsonPath, JsonPathError> {
         let trimmed = expression.trim();

@@ -22,6 +22,7 @@ mod object;
 pub mod openapi;
 mod patch;
 pub mod pki;
+mod projection;
 mod protobuf;
 mod query;
 mod resource;

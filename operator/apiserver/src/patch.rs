@@ -71,7 +71,11 @@ impl Edit {
     pub fn apply(&self, current: &Value) -> Result<Value, ApiError> {
         let mut patched = current.clone();
         match self {
-            Self::Merge(tree) => json_patch::merge(&mut patched, tree),
+            Self::Merge(tree) => {
+                let mut tree = tree.clone();
+                drop_nulls(&mut tree, false);
+                json_patch::merge(&mut patched, &tree);
+            }
             Self::Strategic(tree) => merge_strategic(&mut patched, tree, ""),
             Self::Json(Patch(operations)) => {
                 for operation in operations {
@@ -95,6 +99,21 @@ fn apply_operation(value: &mut Value, operation: &PatchOperation) -> Result<(), 
     let operation = from_the_end(value, operation);
     // Unsafe to interrupt only for the document, which is a copy and dropped on failure.
     json_patch::patch_unsafe(value, std::slice::from_ref(&operation)).map_err(|_| rejected())
+}
+
+/// Fields that are null inside of lists go, as kube-apiserver does it; elsewhere null is a directive and stays.
+fn drop_nulls(tree: &mut Value, in_list: bool) {
+    match tree {
+        Value::Object(map) => {
+            if in_list {
+                map.retain(|_, field| !field.is_null());
+            }
+            map.values_mut()
+                .for_each(|field| drop_nulls(field, in_list));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| drop_nulls(item, true)),
+        _ => {}
+    }
 }
 
 /// A JSON patch that does not apply; clients know this text.

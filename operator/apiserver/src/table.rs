@@ -73,6 +73,23 @@ fn definition(name: &str, kind: &str, format: &str, description: &str, priority:
 }
 
 impl Columns {
+    /// Paths of field names under which all lies that the cells and the rows' metadata show; `None` if a cell
+    /// looks anywhere.
+    pub fn reads(&self) -> Option<Vec<Vec<&str>>> {
+        let mut paths = vec![vec!["metadata"]];
+        for cell in &self.cells {
+            match cell {
+                Cell::Name => {}
+                Cell::Path(path, _) => paths.push(path.leading_fields()),
+                Cell::Age(places) => paths.extend(places.iter().map(|place| place.to_vec())),
+                Cell::Text(place) => paths.push(place.to_vec()),
+                Cell::Entries(fields) => paths.extend(fields.iter().map(|field| vec![*field])),
+                Cell::Source | Cell::Count | Cell::Subject => return None,
+            }
+        }
+        Some(paths)
+    }
+
     /// From a CRD version's `additionalPrinterColumns` (`null` or empty: Name and Age).
     pub fn from_printer_columns(columns: &Value) -> Result<Columns, TableError> {
         let mut definitions = vec![definition("Name", "string", "name", NAME, 0)];

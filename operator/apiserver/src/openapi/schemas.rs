@@ -81,7 +81,10 @@ pub(super) fn shared(scale: bool) -> Map<String, Value> {
     let mut meta = object_meta_schema();
     // Parts of ObjectMeta have names of their own, which `explain` shows.
     for (pointer, name) in [
-        ("/properties/managedFields/items/properties/fieldsV1", FIELDS),
+        (
+            "/properties/managedFields/items/properties/fieldsV1",
+            FIELDS,
+        ),
         ("/properties/managedFields/items", MANAGED_FIELDS),
         ("/properties/ownerReferences/items", OWNER_REFERENCE),
     ] {

@@ -93,7 +93,9 @@ pub(super) fn type_error(value: &Value, node: &Node, kind: &str, place: &str) ->
 
 /// Where base64 goes wrong, by the byte.
 fn base64_error(text: &str) -> Option<String> {
-    let problem = STANDARD.decode(text).err()?;
+    // Line breaks are allowed, as files carry them.
+    let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    let problem = STANDARD.decode(&text).err()?;
     let at = match problem {
         base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => {
             at
@@ -180,5 +182,7 @@ mod tests {
                 .decode_error("Secret", &json!({"data": {"a": "aGk"}}))
                 .is_some()
         );
+        let broken = json!({"data": {"a": "aG\nk=\n"}});
+        assert_eq!(secret.decode_error("Secret", &broken), None);
     }
 }

@@ -81,11 +81,14 @@ impl Format {
             Format::DateTime => date_time(text),
             Format::Date => date(text),
             Format::Duration => duration(text),
-            Format::Byte => base64::engine::general_purpose::STANDARD
-                .decode(text)
-                .is_ok(),
+            Format::Byte => {
+                !text.is_empty()
+                    && base64::engine::general_purpose::STANDARD
+                        .decode(text)
+                        .is_ok()
+            }
             Format::Uuid => uuid(text),
-            Format::Ipv4 => text.parse::<Ipv4Addr>().is_ok(),
+            Format::Ipv4 => ipv4(text).is_some(),
             Format::Ipv6 => text.parse::<Ipv6Addr>().is_ok(),
             Format::Cidr => cidr(text),
             Format::Mac => mac(text),
@@ -195,11 +198,26 @@ fn cidr(text: &str) -> bool {
     if bits.is_empty() || bits.len() > 3 || !bits.bytes().all(|b| b.is_ascii_digit()) {
         return false;
     }
-    match (address.parse::<IpAddr>(), bits.parse::<u8>()) {
-        (Ok(IpAddr::V4(_)), Ok(bits)) => bits <= 32,
-        (Ok(IpAddr::V6(_)), Ok(bits)) => bits <= 128,
+    let address = ipv4(address)
+        .map(IpAddr::V4)
+        .or_else(|| address.parse().ok());
+    match (address, bits.parse::<u8>()) {
+        (Some(IpAddr::V4(_)), Ok(bits)) => bits <= 32,
+        (Some(IpAddr::V6(_)), Ok(bits)) => bits <= 128,
         _ => false,
     }
+}
+
+/// Four numbers, leading zeros allowed: they were once, and stored objects have them.
+fn ipv4(text: &str) -> Option<Ipv4Addr> {
+    let parts = text.split('.').map(|part| {
+        let digits = !part.is_empty() && part.len() < 8 && part.bytes().all(|b| b.is_ascii_digit());
+        digits
+            .then(|| part.parse::<u32>().ok())?
+            .and_then(|n| u8::try_from(n).ok())
+    });
+    let parts: Vec<u8> = parts.collect::<Option<_>>()?;
+    <[u8; 4]>::try_from(parts).ok().map(Ipv4Addr::from)
 }
 
 fn mac(text: &str) -> bool {
@@ -258,6 +276,7 @@ mod tests {
                 && !Format::Uuid.accepts("123e4567")
         );
         assert!(Format::Cidr.accepts("10.0.0.0/8") && !Format::Cidr.accepts("10.0.0.0/33"));
+        assert!(Format::Ipv4.accepts("010.0.0.1") && !Format::Ipv4.accepts("1.2.3.256"));
         assert!(Format::Ipv4.accepts("10.0.0.1") && !Format::Ipv4.accepts("::1"));
         assert!(Format::Ipv6.accepts("::1"));
         assert!(Format::Mac.accepts("00:11:22:33:44:55") && !Format::Mac.accepts("00:11"));

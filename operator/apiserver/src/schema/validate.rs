@@ -10,6 +10,9 @@ use super::node::{Additional, Node, Type};
 use super::path::Path;
 use super::{FieldError, Reason, errors};
 
+/// Whole floats below this are exact; larger ones are no integers.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// The findings at one place. `matches` counts the checks that passed: of several alternatives that all fail, the one
 /// with the most is reported.
 #[derive(Default)]
@@ -130,7 +133,9 @@ fn check_type(node: &Node, value: &Value, path: &Path<'_>) -> Findings {
             | (Type::Boolean, Value::Bool(_))
             | (Type::Number, Value::Number(_)) => true,
             (Type::Integer, Value::Number(n)) => {
-                n.is_i64() || n.as_f64().is_some_and(|f| f.fract() == 0.0)
+                n.is_i64()
+                    || n.as_f64()
+                        .is_some_and(|f| f.fract() == 0.0 && f.abs() < EXACT)
             }
             _ => false,
         });
