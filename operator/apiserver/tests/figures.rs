@@ -1,5 +1,5 @@
-//! How fast the server is, over TLS as clients come. Prints its figures; the limits are the promised ones in an
-//! optimised build and four times those without.
+//! How fast the server is, over TLS as clients come. Prints its figures. The promised limits hold for an optimised
+//! build; without optimisation the figures say little, and only what is counted is checked.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -103,8 +103,12 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-fn limit(milliseconds: u64) -> Duration {
-    Duration::from_millis(milliseconds * if cfg!(debug_assertions) { 4 } else { 1 })
+/// Prints a figure and holds it against its limit.
+fn figure(what: &str, time: Duration, limit: Duration) {
+    println!("{what}: {time:?}");
+    if !cfg!(debug_assertions) {
+        assert!(time <= limit, "{what} took {time:?}, more than {limit:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,8 +141,11 @@ async fn lists_and_writes_are_fast_with_and_without_watchers() {
             times.push(begun.elapsed());
         }
         let time = median(times);
-        println!("{what}: {time:?} ({size} bytes)");
-        assert!(time < limit(20), "{what} took {time:?}");
+        figure(
+            &format!("{what} ({size} bytes)"),
+            time,
+            Duration::from_millis(20),
+        );
     }
     let write = |rounds: u32, from: u32| {
         let (running, sender) = (&running, &sender);
@@ -155,8 +162,7 @@ async fn lists_and_writes_are_fast_with_and_without_watchers() {
         }
     };
     let alone = write(100, 0).await;
-    println!("patch: {alone:?}");
-    assert!(alone < limit(15), "a patch took {alone:?}");
+    figure("patch", alone, Duration::from_millis(15));
     // Fifty watchers on the wire, each with a connection of its own, all reading.
     let mut watchers = Vec::new();
     for _ in 0..50 {
@@ -186,11 +192,7 @@ async fn lists_and_writes_are_fast_with_and_without_watchers() {
         }));
     }
     let watched = write(100, 100).await;
-    println!("patch with 50 watchers: {watched:?}");
-    assert!(
-        watched < limit(15),
-        "a patch with 50 watchers took {watched:?}"
-    );
+    figure("patch with 50 watchers", watched, Duration::from_millis(15));
     for watcher in watchers {
         let lines = tokio::time::timeout(Duration::from_secs(30), watcher)
             .await
@@ -201,9 +203,5 @@ async fn lists_and_writes_are_fast_with_and_without_watchers() {
     let begun = Instant::now();
     running.shutdown.cancel();
     running.task.await.unwrap();
-    println!("drained in {:?}", begun.elapsed());
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "the end was not graceful"
-    );
+    figure("drain", begun.elapsed(), Duration::from_secs(5));
 }
