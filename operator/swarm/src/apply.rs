@@ -13,7 +13,7 @@ use milvus_core::outline::ObjectId;
 use milvus_platform::{Class, PlatformError, Rendered};
 use serde_json::{Value, json};
 
-use crate::api::wire::Service;
+use crate::api::wire::{Network, Service};
 use crate::api::{ApiError, Engine, FileKind};
 use crate::drift;
 use crate::labels::{self, Labels};
@@ -259,7 +259,7 @@ impl Applier {
                 Some(found) => (found.name().to_owned(), found.labels()),
                 None => return Ok(done(false, None)),
             },
-            NETWORK => match engine.network(native_id).await? {
+            NETWORK => match self.surely_network(native_id).await? {
                 Some(found) => (found.name, found.labels),
                 None => return Ok(done(false, None)),
             },
@@ -302,6 +302,17 @@ impl Applier {
                 }
             }
         }
+    }
+
+    /// One network. An engine without a leader says of a network that it is not there: asked again once there is one.
+    async fn surely_network(&self, id: &str) -> Result<Option<Network>, ApiError> {
+        if let Some(found) = self.engine.network(id).await? {
+            return Ok(Some(found));
+        }
+        self.engine.nodes().await?;
+        let found = self.engine.network(id).await?;
+        self.engine.nodes().await?;
+        Ok(found)
     }
 
     /// The spec as the engine wants it: with the ids of what it refers to.

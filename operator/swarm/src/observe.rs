@@ -40,18 +40,30 @@ pub struct Look {
 
 /// Takes a look. Services come first: what they refer to is then read later, and cannot seem to be missing because it was
 /// made in between.
+///
+/// Networks are listed between calls that need the Swarm's leader: an engine that has lost it answers all other lists with
+/// an error, but this one with what it happens to have itself. For the same reason a network that is missed is looked for
+/// again.
 pub async fn look(engine: &Engine, cluster: &ClusterRef) -> Result<Look, ApiError> {
     let stack = cluster.key.stack();
     let prefix = format!("{stack}_");
     let label = format!("{}={stack}", labels::STACK);
     let services = engine.services(&prefix).await?;
-    let (tasks, nodes, networks, configs, secrets) = try_join!(
+    let mut networks = engine.networks(&prefix).await?;
+    let (tasks, mut nodes, configs, secrets) = try_join!(
         engine.tasks_labelled(&label),
         engine.nodes(),
-        engine.networks(&prefix),
         engine.files(FileKind::Config, &prefix),
         engine.files(FileKind::Secret, &prefix),
     )?;
+    let missed = services
+        .iter()
+        .flat_map(Service::networks)
+        .any(|id| !networks.iter().any(|n| n.id == id));
+    if missed {
+        networks = engine.networks(&prefix).await?;
+        nodes = engine.nodes().await?;
+    }
     Ok(Look {
         services,
         tasks,

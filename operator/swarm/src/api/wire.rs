@@ -128,17 +128,27 @@ impl Service {
 
     /// Ids of the configs, secrets and networks that its tasks use.
     pub fn references(&self) -> impl Iterator<Item = &str> {
-        let ids = |pointer: &str, key: &'static str| {
-            self.spec
-                .pointer(pointer)
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .filter_map(move |item| item.get(key)?.as_str())
-        };
-        ids("/TaskTemplate/ContainerSpec/Configs", "ConfigID")
-            .chain(ids("/TaskTemplate/ContainerSpec/Secrets", "SecretID"))
-            .chain(ids("/TaskTemplate/Networks", "Target"))
+        self.ids("/TaskTemplate/ContainerSpec/Configs", "ConfigID")
+            .chain(self.ids("/TaskTemplate/ContainerSpec/Secrets", "SecretID"))
+            .chain(self.networks())
+    }
+
+    /// Ids of the networks that its tasks join.
+    pub fn networks(&self) -> impl Iterator<Item = &str> {
+        self.ids("/TaskTemplate/Networks", "Target")
+    }
+
+    fn ids<'a>(
+        &'a self,
+        pointer: &str,
+        key: &'static str,
+    ) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.spec
+            .pointer(pointer)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(move |item| item.get(key)?.as_str())
     }
 }
 
