@@ -281,7 +281,7 @@ impl Drop for Story {
         println!("---- the end of the operator's log");
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        for line in lines.iter().skip(lines.len().saturating_sub(120)) {
+        for line in lines.iter().skip(lines.len().saturating_sub(80)) {
             println!("{line}");
         }
     }
