@@ -17,7 +17,7 @@ use milvus_core::plan::{DeletionInput, DeletionPolicies, Memory, PlanInput, plan
 use milvus_core::reasons::Reason;
 use milvus_core::status::{EventNote, Failure, StatusInput, status};
 use milvus_core::validate::{ValidatedCluster, identity, validate};
-use milvus_crds::MilvusCluster;
+use milvus_crds::{MilvusCluster, MilvusClusterSpec};
 use milvus_platform::Rendered;
 
 use crate::render::{Native, render};
@@ -46,6 +46,8 @@ pub struct Store {
 #[derive(Debug, Default)]
 pub struct Operator {
     memory: Memory,
+    /// The last spec that could be honoured: a refused edit leaves the cluster looked after as it was.
+    good: Option<MilvusClusterSpec>,
 }
 
 /// What came of one pass.
@@ -99,6 +101,14 @@ impl Operator {
                         field: Some(v.field),
                     })
                     .collect();
+                let mut last = resource.clone();
+                let good = self.good.clone().and_then(|spec| {
+                    last.spec = spec;
+                    validate(&last, &facts, &CAPABILITIES).ok()
+                });
+                if let Some(good) = good {
+                    return self.reconcile(&resource, &refusals, &good, &facts, world, store);
+                }
                 self.refused(&resource, &refusals, &[], world, store);
                 PassReport {
                     failure: Some(format!("{refusals:?}")),
@@ -106,7 +116,10 @@ impl Operator {
                     ..PassReport::default()
                 }
             }
-            Ok(cluster) => self.reconcile(&resource, &cluster, &facts, world, store),
+            Ok(cluster) => {
+                self.good = Some(resource.spec.clone());
+                self.reconcile(&resource, &[], &cluster, &facts, world, store)
+            }
         }
     }
 
@@ -138,6 +151,7 @@ impl Operator {
     fn reconcile(
         &mut self,
         resource: &MilvusCluster,
+        refusals: &[Notice],
         cluster: &ValidatedCluster,
         facts: &Facts,
         world: &mut World,
@@ -204,6 +218,7 @@ impl Operator {
         }
         self.finish(
             resource,
+            refusals,
             Some(&desired),
             &observed,
             ledger.as_ref(),
@@ -278,6 +293,7 @@ impl Operator {
         }
         self.finish(
             resource,
+            &[],
             None,
             &observed,
             ledger.as_ref(),
@@ -292,6 +308,7 @@ impl Operator {
     fn finish(
         &mut self,
         resource: &MilvusCluster,
+        refusals: &[Notice],
         desired: Option<&Desired>,
         observed: &Observed,
         ledger: Option<&Ledger>,
@@ -303,7 +320,7 @@ impl Operator {
         let done: Vec<&Action> = executed.done.iter().map(|(a, _)| a).collect();
         let input = StatusInput {
             resource,
-            refusals: &[],
+            refusals,
             desired,
             observed: Some(observed),
             ledger,

@@ -1,6 +1,8 @@
 //! The operator is killed after each of its actions, one at a time, in everything that it does. It must go on where it was,
 //! and end where an operator that was never killed ends.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests may end them
+
 use std::time::Duration;
 
 use milvus_core::outline::ObjectId;

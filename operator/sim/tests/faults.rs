@@ -2,6 +2,8 @@
 //! it is over, the cluster must come to rest as the last resource asks, and on the way nothing may have happened that never
 //! may. `SIM_CASES=500 cargo test -p milvus-sim --test faults` looks further than the default does.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests may end them
+
 use std::time::Duration;
 
 use milvus_core::outline::ObjectId;

@@ -1,5 +1,7 @@
 //! The life of a cluster on a platform that keeps its word: first start, rest, repair, edits, deletion.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests may end them
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -72,6 +74,7 @@ fn first_starts_need_no_crash_loop_and_then_nothing_is_written() {
         );
         assert!(!told(&sim, Reason::ComponentReady).is_empty());
         assert!(told(&sim, Reason::ActionFailed).is_empty());
+        assert_eq!(told(&sim, Reason::Placed).len(), 1);
     }
 }
 
@@ -429,8 +432,25 @@ fn a_bad_resource_is_refused_and_the_running_cluster_stays() {
     assert_eq!(status, "False");
     assert!(message.contains("spec.dependencies.etcd"), "{message}");
     assert_eq!(sim.phase(), Some(Phase::Invalid));
+    assert_eq!(
+        sim.condition("Ready").unwrap().0,
+        "True",
+        "it still answers"
+    );
+    assert_eq!(sim.world.writes.len(), writes);
+    // It is looked after as it was last accepted.
+    let proxy = sim.service("proxy");
+    assert!(sim.world.remove_by_hand(&proxy));
+    sim.run(Duration::from_secs(60));
+    assert_eq!(sim.shape(), shape);
+    assert_eq!(sim.phase(), Some(Phase::Invalid));
+    // An operator that never saw the good one touches nothing and claims nothing.
+    sim.operator = Operator::default();
+    let writes = sim.world.writes.len();
+    sim.run(Duration::from_secs(60));
     assert_eq!(sim.condition("Ready").unwrap().0, "Unknown");
     assert_eq!(sim.world.writes.len(), writes);
+    sim.rests(10).unwrap();
     sim.edit(|r| r.spec.dependencies.etcd.in_cluster.values.replica_count = Some(3));
     sim.settle(LONG).unwrap();
     assert_eq!(sim.shape(), shape);

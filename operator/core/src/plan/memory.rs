@@ -28,6 +28,8 @@ pub struct Memory {
     pub unready: BTreeMap<Component, Timestamp>,
     /// Since when components have instances that do not answer.
     pub lacking: BTreeMap<Component, Timestamp>,
+    /// How many seconds components took until all of their instances answered, the last time that some did not.
+    pub took: BTreeMap<Component, i64>,
 }
 
 impl Memory {
@@ -78,6 +80,12 @@ impl Memory {
         self.waits.retain(|key, _| waits.contains(key));
         for key in waits {
             self.waits.entry(key).or_insert(now);
+        }
+        for (component, readiness) in &plan.readiness {
+            if let Some(since) = self.lacking.get(component).filter(|_| readiness.full) {
+                let took = now.duration_since(*since).as_secs();
+                self.took.insert(*component, took);
+            }
         }
         let unready = |r: &Readiness| !r.ready;
         let lacking = |r: &Readiness| !r.full;

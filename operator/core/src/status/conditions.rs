@@ -52,15 +52,20 @@ pub(super) fn old<'a>(facts: &Facts<'a>, kind: &str) -> Option<&'a Condition> {
 }
 
 fn condition(kind: &str, verdict: Verdict, facts: &Facts<'_>) -> Condition {
-    let since = old(facts, kind)
+    let before = old(facts, kind);
+    let since = before
         .filter(|c| c.status == verdict.status)
         .map(|c| c.last_transition_time.clone());
+    // While a resource is refused, everything but the refusal speaks of the last one that was not.
+    let generation = before
+        .filter(|_| kind != ACCEPTED && !facts.input.refusals.is_empty())
+        .map_or(Some(facts.generation), |c| c.observed_generation);
     Condition {
         type_: kind.to_owned(),
         status: verdict.status.to_owned(),
         reason: verdict.reason.as_str(),
         message: verdict.message,
-        observed_generation: Some(facts.generation),
+        observed_generation: generation,
         last_transition_time: since.unwrap_or_else(|| seconds(facts.input.now)),
     }
 }
@@ -177,7 +182,7 @@ fn progressing(facts: &Facts<'_>) -> Verdict {
         return verdict(
             "False",
             Reason::InvalidSpec,
-            "nothing is done until the resource is put right",
+            "the resource is not acted on until it is put right",
         );
     }
     let changing = facts.input.plan.is_some_and(|p| !p.changing.is_empty());

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use milvus_crds::MilvusClusterStatus;
 
 use crate::action::{Action, CreateCause, RemoveCause};
-use crate::component::Component;
+use crate::component::{Component, WorkloadKey};
 use crate::observed::DifferenceCause;
 use crate::outline::ObjectId;
 use crate::reasons::Reason;
@@ -95,9 +95,10 @@ fn done(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
                 Some(base) => format!("{base}/{volume} on {}", node_name(facts, node)),
                 None => format!("{volume} on {}", node_name(facts, node)),
             }),
-            Action::RecordLedger(ledger) => placed(facts, ledger, events),
+            Action::RecordLedger(ledger) if !facts.deleting => placed(facts, ledger, events),
             Action::Update { .. }
             | Action::Stop { .. }
+            | Action::RecordLedger(_)
             | Action::ForgetLedger
             | Action::PrepareDirectory { .. }
             | Action::DropFinalizer => {}
@@ -177,16 +178,26 @@ fn updated(id: &ObjectId, cause: DifferenceCause, fields: &[String]) -> EventNot
     }
 }
 
+/// Members that have a node now and had none in the old status. Roles are not listed there with their nodes: their place is
+/// told with the first ledger.
 fn placed(facts: &Facts<'_>, ledger: &crate::ledger::Ledger, events: &mut Vec<EventNote>) {
+    let told = |name: &str, node: &str| {
+        facts.old.is_some_and(|status| {
+            status
+                .dependencies
+                .values()
+                .flat_map(|d| &d.members)
+                .any(|m| m.name == name && m.node.as_deref() == Some(node))
+        })
+    };
+    let role = |name: &str| WorkloadKey::parse(name).is_some_and(|key| key.component.is_milvus());
     let new: Vec<String> = ledger
         .members
         .iter()
         .filter(|(name, entry)| {
             !entry.node.is_empty()
-                && facts
-                    .input
-                    .ledger
-                    .is_none_or(|l| !l.members.contains_key(*name))
+                && !told(name, &entry.node_name)
+                && (ledger.bootstrapped.is_empty() || !role(name))
         })
         .map(|(name, entry)| format!("{name} on {}", entry.node_name))
         .collect();
@@ -233,12 +244,13 @@ fn components(facts: &Facts<'_>, status: &MilvusClusterStatus, events: &mut Vec<
         if !readiness.full || !shown(*component, status) || was_full(facts, *component) {
             continue;
         }
-        let after = facts
-            .input
-            .memory
+        let memory = facts.input.memory;
+        let lasting = memory
             .lacking
             .get(component)
             .map(|since| facts.input.now.duration_since(*since).as_secs());
+        // The pass may have been learnt from before it is told of.
+        let after = lasting.or_else(|| memory.took.get(component).copied());
         let message = match after {
             Some(seconds) => format!("{component} is ready after {seconds} s"),
             None => format!("{component} is ready"),

@@ -1,1 +1,158 @@
+use super::*;
+use crate::plan::tests::{Scene, now};
 
+struct Told<'a> {
+    refusals: &'a [Notice],
+    seen: bool,
+    failure: Option<&'a Failure>,
+}
+
+fn tell(scene: &Scene, told: &Told<'_>, later: i64) -> (MilvusClusterStatus, Vec<EventNote>) {
+    let plan = scene.plan();
+    status(StatusInput {
+        resource: &scene.resource,
+        refusals: told.refusals,
+        desired: told.seen.then_some(&scene.desired),
+        observed: told.seen.then_some(&scene.observed),
+        ledger: Some(&scene.ledger),
+        plan: told.seen.then_some(&plan),
+        unplaced: &[],
+        done: &[],
+        failure: told.failure,
+        memory: &scene.memory,
+        now: now() + jiff::SignedDuration::from_secs(later),
+    })
+}
+
+const SEEN: Told<'_> = Told {
+    refusals: &[],
+    seen: true,
+    failure: None,
+};
+
+fn condition<'a>(
+    status: &'a MilvusClusterStatus,
+    kind: &str,
+) -> &'a k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition {
+    status.conditions.iter().find(|c| c.type_ == kind).unwrap()
+}
+
+#[test]
+fn at_rest_a_status_does_not_move() {
+    let mut scene = Scene::up();
+    let (first, events) = tell(&scene, &SEEN, 0);
+    assert_eq!(first.phase, Some(Phase::Ready));
+    assert_eq!(first.ready.as_deref(), Some("27/27"));
+    assert_eq!(first.endpoint.as_deref(), Some("10.0.0.1:19530"));
+    assert_eq!(first.dependencies["etcd"].members.len(), 3);
+    assert!(events.iter().any(|e| e.reason == Reason::Ready));
+    scene.resource.status = Some(first.clone());
+    let (second, events) = tell(&scene, &SEEN, 3600);
+    assert_eq!(
+        serde_json::to_string(&second).unwrap(),
+        serde_json::to_string(&first).unwrap()
+    );
+    assert_eq!(events, []);
+}
+
+#[test]
+fn a_first_start_says_what_it_waits_for_and_since_when() {
+    let mut scene = Scene::new();
+    let (first, events) = tell(&scene, &SEEN, 0);
+    assert_eq!(first.phase, Some(Phase::Creating));
+    assert_eq!(condition(&first, "Ready").reason, "Starting");
+    assert!(first.waiting_on.is_some());
+    assert!(
+        events
+            .iter()
+            .any(|e| e.reason == Reason::WaitingForDependencies)
+    );
+    scene.resource.status = Some(first.clone());
+    let (second, events) = tell(&scene, &SEEN, 60);
+    assert_eq!(second.waiting_since, first.waiting_since);
+    assert_eq!(second, first);
+    assert_eq!(events, []);
+}
+
+#[test]
+fn an_unseen_platform_makes_unknown_and_keeps_the_rest() {
+    let mut scene = Scene::up();
+    scene.resource.status = Some(tell(&scene, &SEEN, 0).0);
+    let failure = Failure {
+        reason: Reason::PlatformUnreachable,
+        message: "list services: no quorum of managers".to_owned(),
+    };
+    let told = Told {
+        refusals: &[],
+        seen: false,
+        failure: Some(&failure),
+    };
+    let (status, events) = tell(&scene, &told, 10);
+    assert_eq!(status.phase, Some(Phase::Unknown));
+    assert_eq!(condition(&status, "Ready").status, "Unknown");
+    assert_eq!(condition(&status, "Degraded").status, "False");
+    assert_eq!(status.endpoint.as_deref(), Some("10.0.0.1:19530"));
+    assert_eq!(status.components.len(), 8);
+    assert!(
+        events
+            .iter()
+            .any(|e| e.warning && e.reason == Reason::PlatformUnreachable)
+    );
+    scene.resource.status = Some(status.clone());
+    let (again, events) = tell(&scene, &told, 20);
+    assert_eq!(again, status);
+    assert_eq!(events, []);
+}
+
+#[test]
+fn a_refused_edit_is_named_and_the_rest_speaks_of_the_generation_before() {
+    let mut scene = Scene::up();
+    scene.resource.status = Some(tell(&scene, &SEEN, 0).0);
+    scene.resource.metadata.generation = Some(2);
+    let refusals = [Notice {
+        reason: Reason::InvalidSpec,
+        message: "etcd needs an odd number of members".to_owned(),
+        field: Some("spec.dependencies.etcd.inCluster.values.replicaCount".to_owned()),
+    }];
+    let told = Told {
+        refusals: &refusals,
+        seen: true,
+        failure: None,
+    };
+    let (status, events) = tell(&scene, &told, 10);
+    assert_eq!(status.phase, Some(Phase::Invalid));
+    let accepted = condition(&status, "Accepted");
+    assert_eq!(accepted.status, "False");
+    assert_eq!(accepted.observed_generation, Some(2));
+    assert_eq!(
+        accepted.message,
+        "spec.dependencies.etcd.inCluster.values.replicaCount: etcd needs an odd number of members"
+    );
+    let ready = condition(&status, "Ready");
+    assert_eq!(
+        (ready.status.as_str(), ready.observed_generation),
+        ("True", Some(1))
+    );
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].reason, Reason::InvalidSpec);
+}
+
+#[test]
+fn readiness_needs_sessions_and_the_endpoint() {
+    let mut scene = Scene::up();
+    scene.resource.status = Some(tell(&scene, &SEEN, 0).0);
+    let sessions = crate::probe::ProbeId::sessions();
+    let result = scene.observed.probes.get_mut(&sessions).unwrap();
+    let detail = result.outcome.as_mut().unwrap();
+    detail.sessions.insert("querynode".to_owned(), 1);
+    let (status, events) = tell(&scene, &SEEN, 10);
+    let ready = condition(&status, "Ready");
+    assert_eq!(ready.status, "False");
+    assert_eq!(ready.message, "sessions in etcd: 1 of 2 querynode");
+    assert_eq!(status.phase, Some(Phase::Degraded));
+    assert!(
+        events
+            .iter()
+            .any(|e| e.reason == Reason::Unready && e.warning)
+    );
+}
