@@ -1,7 +1,12 @@
 //! What can go wrong between us and an engine, and what kind of trouble each is. The only file that knows the engine's
 //! status codes and messages.
 
+use std::time::Duration;
+
 use milvus_platform::{Class, PlatformError};
+
+/// How long a network that is gone may still be listed is up to the container that leaves it last.
+const NETWORK_GONE: Duration = Duration::from_secs(1);
 
 /// A call that gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +93,11 @@ impl ApiError {
         self.says("in use by") || self.says("active endpoints") || self.says("being used")
     }
 
+    /// A network that the Swarm has removed is still listed by an engine on which its last container ends.
+    pub fn is_network_gone(&self) -> bool {
+        self.says("network ") && self.says(" not found")
+    }
+
     /// The engine does not take our API version any more (it was upgraded under us).
     pub fn is_version_refused(&self) -> bool {
         matches!(self, ApiError::Refused { status: 400, .. }) && self.says("client version")
@@ -112,7 +122,7 @@ impl ApiError {
             | ApiError::Timeout { .. }
             | ApiError::Decode { .. } => Class::Transient,
             ApiError::Refused { status, .. } => {
-                if self.is_out_of_sequence() {
+                if self.is_out_of_sequence() || self.is_network_gone() {
                     Class::Conflict
                 } else if self.is_in_use() || self.is_version_refused() {
                     Class::Transient
@@ -154,6 +164,9 @@ impl From<ApiError> for PlatformError {
             None => message,
         };
         let mut platform = PlatformError::new(class, operation, message);
+        if error.is_network_gone() {
+            platform.retry_after = Some(NETWORK_GONE);
+        }
         platform.source = Some(Box::new(error));
         platform
     }
@@ -195,6 +208,11 @@ mod tests {
                 Class::Transient,
             ),
             (503, "This node is not a swarm manager.", Class::Transient),
+            (
+                500,
+                "network pnw58v9bs0tall6rp9j2tbb3o not found",
+                Class::Conflict,
+            ),
             (
                 400,
                 "rpc error: code = InvalidArgument desc = config 'a' is in use by the following service: b",
