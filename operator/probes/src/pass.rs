@@ -1,4 +1,4 @@
-//! All questions of one pass, asked side by side.
+//! All questions of one pass, asked side by side; those of clients only once somebody can serve them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,11 @@ use milvus_core::capabilities::Addressing;
 use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::desired::{Desired, Workload};
 use milvus_core::observed::{InstanceState, Observed};
-use milvus_core::probe::{Probe, ProbeId, ProbeKind, ProbeResult, ProbeTarget};
+use milvus_core::probe::{Probe, ProbeFailureKind, ProbeId, ProbeKind, ProbeResult, ProbeTarget};
 use milvus_platform::Dial;
 
 use crate::ask::{Question, ask};
+use crate::http::failure;
 
 /// Questions in flight at once, per cluster.
 const CONCURRENCY: usize = 24;
@@ -50,14 +51,44 @@ pub async fn probe(
     endpoints: &[String],
     memory: &mut ProbeMemory,
 ) -> BTreeMap<ProbeId, ProbeResult> {
-    let asked = questions(ways.addressing, desired, observed, endpoints, memory);
+    let asked = questions(ways.addressing, desired, observed, memory);
     let brokers: BTreeSet<String> = asked
         .iter()
         .filter(|a| a.id.component == Component::Broker)
         .map(|a| a.id.target.clone())
         .collect();
     memory.served.retain(|target| brokers.contains(target));
-    let results: Vec<(Asked, ProbeResult)> = futures::stream::iter(asked)
+    let mut answers = BTreeMap::new();
+    for (asked, result) in ask_all(ways, asked).await {
+        if asked.question == Question::BrokerHealth && result.outcome.is_ok() {
+            memory.served.insert(asked.id.target.clone());
+        }
+        answers.insert(asked.id, result);
+    }
+    // A gateway keeps a client waiting for seconds while nobody is there to serve it. Asked all the same, it would hold up
+    // every pass of a cluster that is starting.
+    let front = desired.endpoint.component;
+    let serves = answers
+        .iter()
+        .any(|(id, result)| id.component == front && result.outcome.is_ok());
+    if serves {
+        let asked = ask_all(ways, client_questions(endpoints)).await;
+        answers.extend(asked.into_iter().map(|(asked, result)| (asked.id, result)));
+    } else {
+        answers.extend(client_questions(endpoints).into_iter().map(|asked| {
+            let outcome = Err(failure(
+                ProbeFailureKind::NotReady,
+                format!("no {front} answers yet"),
+            ));
+            let at = Timestamp::now();
+            (asked.id, ProbeResult { at, outcome })
+        }));
+    }
+    answers
+}
+
+async fn ask_all(ways: &Ways<'_>, asked: Vec<Asked>) -> Vec<(Asked, ProbeResult)> {
+    futures::stream::iter(asked)
         .map(|asked| async move {
             let dial = if asked.outside {
                 ways.outside
@@ -65,32 +96,35 @@ pub async fn probe(
                 ways.inside
             };
             let outcome = ask(dial, &asked.host, asked.port, &asked.question).await;
-            (
-                asked,
-                ProbeResult {
-                    at: Timestamp::now(),
-                    outcome,
-                },
-            )
+            let at = Timestamp::now();
+            (asked, ProbeResult { at, outcome })
         })
         .buffer_unordered(CONCURRENCY)
         .collect()
-        .await;
-    let mut answers = BTreeMap::new();
-    for (asked, result) in results {
-        if asked.question == Question::BrokerHealth && result.outcome.is_ok() {
-            memory.served.insert(asked.id.target.clone());
-        }
-        answers.insert(asked.id, result);
-    }
-    answers
+        .await
+}
+
+/// What is asked as a client would, from outside.
+fn client_questions(endpoints: &[String]) -> Vec<Asked> {
+    endpoints
+        .iter()
+        .filter_map(|address| {
+            let (host, port) = split(address)?;
+            Some(Asked {
+                id: ProbeId::endpoint(address),
+                host,
+                port,
+                question: Question::GrpcVersion,
+                outside: true,
+            })
+        })
+        .collect()
 }
 
 fn questions(
     addressing: Addressing,
     desired: &Desired,
     observed: &Observed,
-    endpoints: &[String],
     memory: &ProbeMemory,
 ) -> Vec<Asked> {
     let mut asked = Vec::new();
@@ -130,17 +164,6 @@ fn questions(
         }
     }
     asked.extend(sessions(addressing, desired, observed));
-    for address in endpoints {
-        if let Some((host, port)) = split(address) {
-            asked.push(Asked {
-                id: ProbeId::endpoint(address),
-                host,
-                port,
-                question: Question::GrpcVersion,
-                outside: true,
-            });
-        }
-    }
     asked
 }
 
