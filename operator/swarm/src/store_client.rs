@@ -138,7 +138,8 @@ impl ConfigClient for SwarmConfigs {
     fn hints(&self) -> BoxStream<'static, ()> {
         watch::listen(self.engine.clone())
             .filter_map(|heard| {
-                let removed = matches!(&heard, Heard::Event(e) if e.kind == "config" && e.action == "remove");
+                let removed =
+                    matches!(&heard, Heard::Event(e) if e.kind == "config" && e.action == "remove");
                 futures::future::ready(removed.then_some(()))
             })
             .boxed()

@@ -168,7 +168,10 @@ mod tests {
     fn hints(line: &mut Vec<u8>, text: &str, known: &Known) -> Vec<Change> {
         let mut pending = VecDeque::new();
         lines(line, text.as_bytes(), &mut pending);
-        pending.iter().filter_map(|heard| hint(heard, known)).collect()
+        pending
+            .iter()
+            .filter_map(|heard| hint(heard, known))
+            .collect()
     }
 
     #[test]
