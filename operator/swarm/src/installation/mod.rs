@@ -35,6 +35,8 @@ pub const SEALING_SECRET: &str = "milvus-operator-seal";
 pub const AUTHORITY_SECRETS: &str = "milvus-operator-keys-";
 /// Which part of an installation an object is.
 const PART: &str = "io.milvus.operator/installation";
+/// The part that runs.
+const OPERATOR: &str = "operator";
 /// Image that the service was last made from, so that another one under the same name is noticed.
 const IMAGE_ID: &str = "io.milvus.operator/image-id";
 
@@ -294,7 +296,7 @@ impl Installation {
     pub async fn has_tasks(&self) -> Result<bool, InstallationError> {
         let tasks = self
             .engine
-            .tasks_labelled(&format!("{}={STACK}", labels::STACK))
+            .tasks_labelled(&format!("{PART}={OPERATOR}"))
             .await?;
         Ok(tasks.iter().any(|task| is_alive(&task.status.state)))
     }

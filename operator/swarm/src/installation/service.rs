@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{IMAGE_ID, PART, SEALING_SECRET, SERVICE, STACK, authority_secret};
+use super::{IMAGE_ID, OPERATOR, PART, SEALING_SECRET, SERVICE, STACK, authority_secret};
 use crate::labels::{self, Labels};
 
 /// Where the engine's socket is inside the operator's task.
@@ -43,7 +43,7 @@ impl OperatorService {
     pub(super) fn labels(&self) -> Labels {
         let mut labels = Labels::from([
             (labels::STACK.to_owned(), STACK.to_owned()),
-            (PART.to_owned(), "operator".to_owned()),
+            (PART.to_owned(), OPERATOR.to_owned()),
         ]);
         if let Some(id) = &self.image_id {
             labels.insert(IMAGE_ID.to_owned(), id.clone());
