@@ -29,8 +29,9 @@ pub struct Persistence {
     /// Volume driver (Swarm). Default: local
     #[serde(skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
-    /// Options of the volume driver (Swarm). Example for NFS: {type: nfs, o: "addr=10.0.0.5,rw", device: ":/milvus"}; for
-    /// a disk: {type: none, o: bind, device: /mnt/ssd}. To a device `<stack>/<member>-e<n>` is appended.
+    /// Options of the volume driver (Swarm). Example for NFS: {type: nfs, o: "addr=10.0.0.5,rw", device: ":/milvus/{volume}"},
+    /// where `{volume}` stands for the volume's own name and that directory must exist on the server; for a disk:
+    /// {type: none, o: bind, device: /mnt/ssd}, where `<stack>/<member>-e<n>` is appended and made.
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",

@@ -365,7 +365,8 @@ fn below(cluster: &ClusterRef, key: WorkloadKey, volume: &str, epoch: u32, base:
     format!("{}/{directory}", base.trim_end_matches('/'))
 }
 
-/// A device that is a directory of the node is a base path too, as for binds: members must not share it.
+/// A device that is a directory of the node is a base path too, as for binds: members must not share it. `{volume}` stands for
+/// the volume's own name, for shares that every node sees.
 fn driver_options(
     cluster: &ClusterRef,
     key: WorkloadKey,
@@ -381,7 +382,10 @@ fn driver_options(
                 Some(epoch) if is_directory && option == "device" => {
                     below(cluster, key, volume, epoch, value)
                 }
-                _ => value.clone(),
+                Some(epoch) => {
+                    value.replace("{volume}", &cluster.key.volume(key, volume, epoch))
+                }
+                None => value.clone(),
             };
             (option.clone(), literal(&value))
         })

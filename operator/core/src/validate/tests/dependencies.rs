@@ -80,6 +80,13 @@ fn persistence() {
         cluster.members()[0].key,
         WorkloadKey::member(Component::Etcd, 0)
     );
+    // A share that every node sees would be one directory for all members.
+    let share = |device: &str| with(&format!("driverOptions: {{type: nfs, device: '{device}'}}"));
+    refused(
+        &share(":/export/milvus"),
+        &[(&path("driverOptions.device"), Invalid)],
+    );
+    accepted(&share(":/export/milvus/{volume}"));
     // The same of a queue's own block.
     refused(
         "  dependencies: {msgStreamType: rocksmq, rocksmq: {persistence: {type: tmpfs}}}",
