@@ -43,7 +43,7 @@ pub struct Store {
 }
 
 /// One life of the operator. Starting anew is [`Operator::default`].
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Operator {
     memory: Memory,
     /// The last spec that could be honoured: a refused edit leaves the cluster looked after as it was.

@@ -21,7 +21,7 @@ pub const DEMO: &str = include_str!("../../../deploy/samples/demo.yaml");
 pub const MINIMAL: &str = include_str!("../../../deploy/samples/standalone-minimal.yaml");
 
 /// A world with one resource and an operator.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sim {
     /// The platform.
     pub world: World,

@@ -93,7 +93,7 @@ impl Default for Options {
 }
 
 /// The simulated platform.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct World {
     /// The virtual clock.
     pub now: Timestamp,

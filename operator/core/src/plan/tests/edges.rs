@@ -1,0 +1,247 @@
+use super::*;
+use crate::action::{CreateCause, RemoveCause};
+use crate::check::check_deletion;
+
+#[test]
+fn somebody_elses_object_is_reported_and_left_alone() {
+    let mut scene = Scene::up();
+    let proxy = scene.observed.objects.get_mut(&service("proxy")).unwrap();
+    proxy.owner = Owner::Foreign;
+    let plan = scene.plan();
+    assert_eq!(names(&plan), Vec::<String>::new());
+    assert!(
+        plan.notices
+            .iter()
+            .any(|n| n.reason == Reason::ForeignObject)
+    );
+}
+
+#[test]
+fn leftovers_of_an_earlier_resource_are_cleared_away_first() {
+    let mut scene = Scene::new();
+    let id = service("etcd-0");
+    let left = ObservedObject {
+        owner: Owner::Predecessor {
+            uid: "old".to_owned(),
+        },
+        ..object(&scene.outline[&id])
+    };
+    scene.observed.objects.insert(id, left);
+    let planned = names(&scene.plan());
+    assert_eq!(planned[0], "remove reference_etcd-0 Unwanted");
+    assert!(
+        !planned
+            .iter()
+            .any(|n| n.starts_with("create reference_etcd-0"))
+    );
+}
+
+#[test]
+fn old_configs_go_when_nothing_refers_to_them() {
+    let mut scene = Scene::up();
+    let id = ObjectId::new("config", "reference_zoo-cfg-old");
+    let mut old = object(&scene.outline[&ObjectId::new("network", "reference_backend")]);
+    scene.observed.objects.insert(id.clone(), old.clone());
+    assert_eq!(names(&scene.plan()), Vec::<String>::new());
+    old.in_use = false;
+    scene.observed.objects.insert(id, old);
+    assert_eq!(
+        names(&scene.plan()),
+        ["remove reference_zoo-cfg-old Superseded"]
+    );
+}
+
+#[test]
+fn trouble_names_its_cause_and_the_field() {
+    let cases = [
+        (
+            InstanceState::Rejected {
+                message: "No such image: milvusdb/milvus:v2.3.5".to_owned(),
+            },
+            "querynode",
+            Reason::ImagePullFailed,
+            "spec.components",
+        ),
+        (
+            InstanceState::Rejected {
+                message:
+                    "invalid mount config for type \"bind\": bind source path does not exist: /data"
+                        .to_owned(),
+            },
+            "etcd-0",
+            Reason::MountFailed,
+            "persistence",
+        ),
+        (
+            InstanceState::Pending {
+                reason: "no suitable node (host-mode port already in use on 4 nodes)".to_owned(),
+            },
+            "gateway",
+            Reason::PortTaken,
+            "spec.swarm.gateway.port",
+        ),
+        (
+            InstanceState::Pending {
+                reason: "no suitable node (insufficient resources on 4 nodes)".to_owned(),
+            },
+            "datanode",
+            Reason::Unschedulable,
+            "resources",
+        ),
+        (
+            InstanceState::Failed {
+                message: "task: non-zero exit (1)".to_owned(),
+            },
+            "indexnode",
+            Reason::InstanceFailed,
+            "",
+        ),
+    ];
+    for (state, name, reason, field) in cases {
+        let mut scene = Scene::up();
+        scene.state(name, state.clone());
+        let plan = scene.plan();
+        let notice = plan.notices.iter().find(|n| n.reason == reason);
+        let notice = notice.unwrap_or_else(|| panic!("{state:?}: {:?}", plan.notices));
+        let found = notice.field.clone().unwrap_or_default();
+        assert!(found.contains(field), "{notice:?}");
+        assert!(notice.message.starts_with(name), "{notice:?}");
+        assert!(plan.next_check <= PATIENT);
+    }
+}
+
+#[test]
+fn the_check_finds_what_no_plan_may_hold() {
+    let capabilities = testing::swarm_capabilities();
+    let mut scene = Scene::up();
+    for name in ["etcd-0", "etcd-1"] {
+        scene.differs(name, true);
+    }
+    let proxy = scene.observed.objects.get_mut(&service("proxy")).unwrap();
+    proxy.owner = Owner::Foreign;
+    let good = scene.plan();
+    let input = scene.input(&capabilities);
+    let stop = |name: &str| Action::Stop {
+        id: service(name),
+        reason: String::new(),
+    };
+    let bad: [(Vec<Action>, &str); 6] = [
+        (vec![stop("etcd-0"), stop("etcd-1")], "2 members of etcd"),
+        (
+            vec![Action::Remove {
+                id: service("proxy"),
+                native_id: "id".to_owned(),
+                cause: RemoveCause::Unwanted,
+            }],
+            "somebody else's",
+        ),
+        (
+            vec![Action::Remove {
+                id: service("etcd-0"),
+                native_id: "another".to_owned(),
+                cause: RemoveCause::Unwanted,
+            }],
+            "not seen",
+        ),
+        (
+            vec![Action::Create {
+                id: service("etcd-0"),
+                cause: CreateCause::New,
+            }],
+            "there already",
+        ),
+        (
+            vec![Action::RemoveVolume {
+                node: "n1".to_owned(),
+                volume: "reference_etcd-0-data-e1".to_owned(),
+                bind_base: None,
+            }],
+            "is to exist",
+        ),
+        (
+            vec![Action::RecordLedger(Box::default()), stop("etcd-0")],
+            "more than record the ledger",
+        ),
+    ];
+    for (actions, word) in bad {
+        let plan = Plan {
+            actions,
+            ..good.clone()
+        };
+        let wrong = check(&plan, &input);
+        assert!(wrong.iter().any(|w| w.contains(word)), "{word}: {wrong:?}");
+    }
+}
+
+#[test]
+fn deletion_goes_front_to_back_and_ends_with_the_finalizer() {
+    let mut scene = Scene::up();
+    let policies = DeletionPolicies::from_spec(&scene.resource.spec);
+    let cluster: ClusterRef = scene.desired.cluster.clone();
+    let mut ledger = Some(scene.ledger.clone());
+    let memory = Memory::default();
+    let abandoned = BTreeSet::new();
+    let mut order: Vec<String> = Vec::new();
+    for _ in 0..10 {
+        let used = scene
+            .observed
+            .objects
+            .values()
+            .any(|o| o.class == ObjectClass::Workload);
+        for object in scene.observed.objects.values_mut() {
+            object.in_use &= used;
+        }
+        let input = DeletionInput {
+            cluster: &cluster,
+            observed: &scene.observed,
+            ledger: ledger.as_ref(),
+            policies: &policies,
+            abandoned: &abandoned,
+            now: now(),
+            memory: &memory,
+        };
+        let plan = plan_deletion(&input);
+        assert_eq!(check_deletion(&plan, &input), Vec::<String>::new());
+        for action in &plan.actions {
+            match action {
+                Action::Remove { id, .. } => {
+                    order.push(id.name.clone());
+                    let gone = scene.observed.objects.remove(id).and_then(|o| o.workload);
+                    scene
+                        .observed
+                        .instances
+                        .retain(|i| Some(i.workload) != gone);
+                }
+                Action::RecordLedger(kept) => {
+                    order.push("ledger".to_owned());
+                    ledger = Some((**kept).clone());
+                }
+                Action::DropFinalizer => {
+                    order.push("finalizer".to_owned());
+                    let at = |name: &str| order.iter().position(|n| n.contains(name)).unwrap();
+                    let expected = [
+                        "gateway",
+                        "proxy",
+                        "querynode",
+                        "rootcoord",
+                        "broker",
+                        "bookkeeper-0",
+                        "backend",
+                        "ledger",
+                        "finalizer",
+                    ];
+                    for pair in expected.windows(2) {
+                        assert!(at(pair[0]) < at(pair[1]), "{pair:?} in {order:?}");
+                    }
+                    let kept = ledger.unwrap();
+                    assert!(kept.is_retained());
+                    assert_eq!(kept.members, scene.ledger.members);
+                    assert_eq!(kept.retained.len(), 13);
+                    return;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    panic!("never ends: {order:?}");
+}
