@@ -19,8 +19,8 @@ const ACTION_TIMEOUT: Duration = Duration::from_secs(40);
 pub(crate) struct Executed {
     /// The actions that succeeded, in order.
     pub done: Vec<(Action, Outcome)>,
-    /// Why it stopped, if it did.
-    pub failed: Option<PlatformError>,
+    /// What it stopped at and why, if it did.
+    pub failed: Option<(Action, PlatformError)>,
     /// The ledger as it stands now, if it was written or forgotten.
     pub ledger: Option<Option<Ledger>>,
 }
@@ -63,7 +63,7 @@ pub(crate) async fn execute<B: Backend>(
                 executed.done.push((action.clone(), outcome));
             }
             Err(error) => {
-                executed.failed = Some(error);
+                executed.failed = Some((action.clone(), error));
                 break;
             }
         }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use kube::Resource;
 use milvus_core::action::{Action, Notice, Outcome, Plan, Waiting};
 use milvus_core::capabilities::Capabilities;
+use milvus_core::component::WorkloadKey;
 use milvus_core::desired::Desired;
 use milvus_core::facts::Facts;
 use milvus_core::ledger::Ledger;
@@ -348,7 +349,7 @@ async fn finish<B: Backend>(
     context: &Context<B>,
     resource: &MilvusCluster,
     memory: &mut Memory,
-    seen: Seen<'_>,
+    mut seen: Seen<'_>,
     executed: Executed,
 ) -> Result<Duration, PassError> {
     let Executed {
@@ -364,6 +365,12 @@ async fn finish<B: Backend>(
     if let Some(ledger) = ledger {
         memory.ledger = Some(ledger);
     }
+    let trouble = failed
+        .as_ref()
+        .and_then(|(action, error)| mount_trouble(action, error, &seen));
+    let told_otherwise = trouble.is_some();
+    seen.plan.notices.extend(trouble);
+    let failed = failed.map(|(_, error)| error);
     let failure = failed.as_ref().map(|error| Failure {
         reason: match error.class {
             Class::Transient => Reason::PlatformUnreachable,
@@ -372,7 +379,8 @@ async fn finish<B: Backend>(
         message: error.to_string(),
     });
     // A lost race is looked at again at once; nobody needs to hear of it.
-    let failure = failure.filter(|_| failed.as_ref().is_none_or(|e| e.class != Class::Conflict));
+    let failure = failure
+        .filter(|_| !told_otherwise && failed.as_ref().is_none_or(|e| e.class != Class::Conflict));
     let acted = !done.is_empty();
     let told = Told {
         refusals: seen.refusals,
@@ -395,6 +403,29 @@ async fn finish<B: Backend>(
             .next_check
             .max(patience(&memory.plan, Timestamp::now()))
             .min(pause)
+    })
+}
+
+/// A member's directory that cannot be made on its node, in words that lead to the field.
+fn mount_trouble(action: &Action, error: &PlatformError, seen: &Seen<'_>) -> Option<Notice> {
+    let Action::PrepareDirectory { directory, .. } = action else {
+        return None;
+    };
+    if error.class != Class::Invalid {
+        return None;
+    }
+    // `<stack>/<member>-e<epoch>`
+    let (member, _) = directory.rsplit_once('/')?.1.rsplit_once("-e")?;
+    let component = WorkloadKey::parse(member)?.component;
+    let workload = seen
+        .desired?
+        .workloads
+        .iter()
+        .find(|w| w.component == component)?;
+    Some(Notice {
+        reason: Reason::MountFailed,
+        message: format!("{member}: {error}"),
+        field: Some(workload.origin.persistence.clone()),
     })
 }
 

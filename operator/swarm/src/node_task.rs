@@ -23,8 +23,13 @@ const POLL: Duration = Duration::from_millis(150);
 const LEFT_OVER_AFTER_SECONDS: i64 = 120;
 /// Exit code of a volume that something still uses.
 const STILL_IN_USE: i64 = 3;
+/// What an engine says of a base path that is not there.
+const NO_BASE: &str = "bind source path does not exist";
 /// Exit code of a volume that is not the cluster's.
 const NOT_OURS: i64 = 4;
+
+/// How the short name of its service begins.
+pub const NAME: &str = "op-";
 
 /// What runs on the node.
 #[derive(Clone, Debug)]
@@ -128,7 +133,7 @@ fn job(settings: &Settings, cluster: &ClusterRef, node: &str, task: &NodeTask<'_
     let mut all = labels::owner(cluster);
     all.insert(labels::NODE_TASK.to_owned(), task.verb().to_owned());
     json!({
-        "Name": format!("{}_op-{}", cluster.key.stack(), drift::hash(&template)),
+        "Name": format!("{}_{NAME}{}", cluster.key.stack(), drift::hash(&template)),
         "Labels": all,
         "TaskTemplate": template,
         "Mode": { "Replicated": { "Replicas": 1 } },
@@ -178,6 +183,12 @@ pub async fn run(
         match verdict {
             Some(verdict) => {
                 clear(engine, &id, &name).await?;
+                // Where there is no base, there is nothing of the cluster's below it.
+                let nothing = matches!(task, NodeTask::RemoveDirectory { .. })
+                    && matches!(&verdict, Err((_, message)) if message.contains(NO_BASE));
+                if nothing {
+                    return Ok(());
+                }
                 return verdict.map_err(|(class, message)| {
                     PlatformError::new(class, operation.clone(), message)
                 });

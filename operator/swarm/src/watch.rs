@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::api::Engine;
 use crate::api::wire::Event;
+use crate::node_task::NAME as NODE_TASK;
 
 /// A stream that is silent for so long is opened anew: the engine does not tell when its own source has dried up.
 const IDLE: Duration = Duration::from_secs(300);
@@ -156,7 +157,11 @@ fn hint(heard: &Heard, known: &Known) -> Option<Change> {
         return Some(Change::Everything);
     };
     // Components and short names have no `_`, stacks may have one.
-    let (stack, _) = name.rsplit_once('_')?;
+    let (stack, short) = name.rsplit_once('_')?;
+    // Work on a node comes and goes while a pass waits for it: no news, and no reason to try a failed one again at once.
+    if short.starts_with(NODE_TASK) {
+        return None;
+    }
     let key = ClusterKey::from_stack(stack);
     known.contains(&key).then_some(Change::Cluster(key))
 }
@@ -188,6 +193,8 @@ mod tests {
             r#"{"Type":"config","Action":"create","Actor":{"ID":"y","Attributes":{"name":"team_demo_zoo-cfg-0123456789"}}}"#,
             "\n",
             r#"{"Type":"service","Action":"create","Actor":{"ID":"z","Attributes":{"name":"other_web"}}}"#,
+            "\n",
+            r#"{"Type":"service","Action":"create","Actor":{"ID":"z","Attributes":{"name":"demo_op-0123456789abcdef"}}}"#,
             "\n",
             r#"{"Type":"config","Action":"create","Actor":{"ID":"z","Attributes":{"name":"plain"}}}"#,
             "\n",
