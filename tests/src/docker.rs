@@ -115,9 +115,10 @@ impl Docker {
         }
         let mut args = vec![kind, "inspect"];
         args.extend(ids.iter().map(String::as_str));
-        let output = self.run(&args);
-        let objects: Vec<Value> = serde_json::from_str(&output)
-            .unwrap_or_else(|error| panic!("docker {kind} inspect: {error}"));
+        // What goes between the two calls is told as an error beside all others.
+        let output = self.try_run(&args);
+        let objects: Vec<Value> = serde_json::from_str(&output.stdout)
+            .unwrap_or_else(|error| panic!("docker {kind} inspect: {error}: {}", output.stderr));
         let name = |o: &Value| {
             let at = ["/Spec/Name", "/Name"];
             let found = at.iter().find_map(|p| o.pointer(p)?.as_str());

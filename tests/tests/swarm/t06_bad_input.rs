@@ -268,7 +268,7 @@ fn hear(suite: &Suite, bad: &Bad) -> Result<(), String> {
     let limit = if kind == "Accepted" {
         SOON
     } else {
-        Duration::from_secs(30)
+        Duration::from_secs(20)
     };
     let mut last = String::new();
     while start.elapsed() < limit {
