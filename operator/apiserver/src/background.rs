@@ -126,8 +126,7 @@ fn look(shared: &Shared) -> Vec<Seen> {
         let (objects, _) = shared.durable.cache().list(&resource.storage(), None);
         for object in objects {
             // Only objects that can matter are parsed.
-            let matters = object.deleting || contains(&object.json, b"\"ownerReferences\"");
-            let (owners, held) = if matters {
+            let (owners, held) = if object.deleting || object.owned {
                 let value = object.value();
                 (owners(&value), finalizers(&value))
             } else {
@@ -142,10 +141,6 @@ fn look(shared: &Shared) -> Vec<Seen> {
         }
     }
     all
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }
 
 fn owners(value: &Value) -> Vec<String> {

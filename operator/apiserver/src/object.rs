@@ -38,6 +38,8 @@ pub struct Object {
     pub labels: BTreeMap<String, String>,
     /// Whether `metadata.deletionTimestamp` is set.
     pub deleting: bool,
+    /// Whether `metadata.ownerReferences` names anybody.
+    pub owned: bool,
     /// Compact JSON of the whole object.
     pub json: Bytes,
 }
@@ -64,6 +66,10 @@ impl Object {
             uid: meta_str(value, "uid").to_owned(),
             labels,
             deleting: is_deleting(value),
+            owned: value
+                .pointer("/metadata/ownerReferences")
+                .and_then(Value::as_array)
+                .is_some_and(|owners| !owners.is_empty()),
             json: serde_json::to_vec(value)?.into(),
         })
     }

@@ -363,7 +363,8 @@ pub(super) fn durable_volume(
     }
     let shared = ["nfs", "nfs4", "cifs"];
     let option = |name: &str| block.driver_options.get(name).map_or("", String::as_str);
-    if engine_volumes && shared.contains(&option("type")) && !option("device").contains("{volume}") {
+    if engine_volumes && shared.contains(&option("type")) && !option("device").contains("{volume}")
+    {
         findings.invalid(
             format!("{path}.driverOptions.device"),
             "every node sees the same network share, so members would write into one directory: put {volume} into the device \

@@ -382,9 +382,7 @@ fn driver_options(
                 Some(epoch) if is_directory && option == "device" => {
                     below(cluster, key, volume, epoch, value)
                 }
-                Some(epoch) => {
-                    value.replace("{volume}", &cluster.key.volume(key, volume, epoch))
-                }
+                Some(epoch) => value.replace("{volume}", &cluster.key.volume(key, volume, epoch)),
                 None => value.clone(),
             };
             (option.clone(), literal(&value))
