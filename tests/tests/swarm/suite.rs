@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 pub const DEMO: &str = "demo";
 /// From `kubectl apply` to Ready, on slow and busy machines.
 pub const START: Duration = Duration::from_secs(300);
+/// Deletion waits for every process to end by itself, at most for its stop grace (two minutes for query nodes).
+pub const GONE: Duration = Duration::from_secs(240);
 /// A repair takes two seconds; a machine with two cores and all of a cluster on them may be busy.
 pub const REPAIR: Duration = Duration::from_secs(5);
 /// What the user hears of within seconds.
@@ -122,14 +124,12 @@ impl Suite {
     pub fn delete(&self, cluster: &str) {
         self.kubectl
             .run(&["delete", "milvuscluster", cluster, "--wait=false"]);
-        wait::until(
-            &format!("{cluster} to be gone"),
-            Duration::from_secs(150),
-            || match self.kubectl.try_run(&["get", "milvuscluster", cluster]) {
+        wait::until(&format!("{cluster} to be gone"), GONE, || {
+            match self.kubectl.try_run(&["get", "milvuscluster", cluster]) {
                 gone if gone.stderr.contains("NotFound") => Ok(()),
                 other => Err(other.text()),
-            },
-        );
+            }
+        });
     }
 
     /// Waits for an event with this reason whose message holds all these words, after the first `skip` events.
