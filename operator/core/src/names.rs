@@ -14,6 +14,9 @@ pub const MAX_CONFIG_NAME: usize = 64;
 /// Characters of a content's hash in the name of a Swarm config or secret.
 pub const HASH_IN_NAME: usize = 10;
 
+/// The stack that the operator itself is installed as.
+pub const OPERATOR_STACK: &str = "milvus-operator";
+
 /// Namespace and name of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClusterKey {

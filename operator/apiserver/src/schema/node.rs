@@ -106,7 +106,8 @@ pub(super) struct Node {
     pub(super) unique_items: bool,
     pub(super) min_items: Option<u64>,
     pub(super) max_items: Option<u64>,
-    pub(super) properties: BTreeMap<String, Node>,
+    /// Boxed: a map keeps room for eleven entries at a time, and a node is large.
+    pub(super) properties: BTreeMap<String, Box<Node>>,
     pub(super) additional: Additional,
     pub(super) min_properties: Option<u64>,
     pub(super) max_properties: Option<u64>,
@@ -123,7 +124,7 @@ pub(super) struct Node {
 impl Node {
     /// The schema of a field: its own, or the one for additional keys.
     pub(super) fn field(&self, key: &str) -> Option<&Node> {
-        self.properties.get(key).or(match &self.additional {
+        self.properties.get(key).map(Box::as_ref).or(match &self.additional {
             Additional::Schema(node) => Some(node),
             _ => None,
         })
@@ -372,12 +373,12 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    fn properties(&self) -> Result<BTreeMap<String, Node>, SchemaError> {
+    fn properties(&self) -> Result<BTreeMap<String, Box<Node>>, SchemaError> {
         let Some(map) = self.read("properties", "an object", Value::as_object)? else {
             return Ok(BTreeMap::new());
         };
         map.iter()
-            .map(|(name, schema)| Ok((name.clone(), self.below(name, schema)?)))
+            .map(|(name, schema)| Ok((name.clone(), Box::new(self.below(name, schema)?))))
             .collect()
     }
 

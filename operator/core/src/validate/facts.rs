@@ -10,7 +10,7 @@ use crate::component::{Component, WorkloadKey};
 use crate::components;
 use crate::desired::VolumeBacking;
 use crate::ledger::Ledger;
-use crate::names::{HASH_IN_NAME, MAX_CONFIG_NAME};
+use crate::names::{HASH_IN_NAME, MAX_CONFIG_NAME, OPERATOR_STACK};
 use crate::observed::Node;
 use crate::place::unmet;
 use crate::reasons::Reason;
@@ -39,6 +39,12 @@ fn names(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings)
         findings.invalid(
             "metadata.name",
             "names of services are made from it: lower-case letters, digits and dashes only, beginning with a letter",
+        );
+    }
+    if input.capabilities.places_members && key.stack() == OPERATOR_STACK {
+        findings.invalid(
+            "metadata.name",
+            format!("{OPERATOR_STACK:?} is the stack of the operator itself; choose another name"),
         );
     }
     let mut keys: Vec<WorkloadKey> = cluster.parts().into_iter().flat_map(Part::keys).collect();

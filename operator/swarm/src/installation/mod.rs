@@ -26,7 +26,7 @@ use crate::labels;
 use state::{is_alive, state_of, upgrade};
 
 /// The operator's stack.
-pub const STACK: &str = "milvus-operator";
+pub const STACK: &str = milvus_core::names::OPERATOR_STACK;
 /// The operator's service.
 pub const SERVICE: &str = "milvus-operator_operator";
 /// The sealing key's secret. Made once, never replaced.

@@ -51,6 +51,9 @@ fn names_have_a_limit() {
     for name in ["a.b", "1a", "A", "a-", ""] {
         assert!(with("default", name).contains(&refused[0]), "{name}");
     }
+    // The operator's own stack.
+    assert_eq!(with("default", "milvus-operator"), refused);
+    assert_eq!(with("team", "milvus-operator"), []);
     // The longest name of a workload counts, and it is named.
     let mut resource = spec("  mode: cluster");
     resource.metadata.name = Some("a".repeat(50));
