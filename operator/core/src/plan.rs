@@ -28,7 +28,7 @@ pub use readiness::Readiness;
 use crate::action::{Action, Notice, Plan, Waiting, WaitingOn};
 use crate::capabilities::Capabilities;
 use crate::component::{Component, WorkloadKey};
-use crate::desired::{Desired, Shape, Workload};
+use crate::desired::{Desired, Workload};
 use crate::ledger::Ledger;
 use crate::observed::{Observed, ObservedObject, Owner};
 use crate::outline::{ObjectClass, ObjectId, ObjectOutline, Outline};
@@ -185,22 +185,6 @@ impl<'a> View<'a> {
                 (*c, detail.unwrap_or_default())
             })
             .collect()
-    }
-
-    /// What keeps a workload from being started. A dependency that runs will answer soon, and whoever needs it asks until it
-    /// does: their starts overlap. A job must have done its work, and somebody else's service must answer.
-    pub(crate) fn missing(&self, workload: &Workload) -> Vec<(Component, String)> {
-        let mut lacking = self.lacking(workload);
-        lacking.retain(|(component, _)| !self.runs(*component));
-        lacking
-    }
-
-    fn runs(&self, component: Component) -> bool {
-        self.workload(component).is_some_and(|w| w.shape != Shape::Job)
-            && self
-                .readiness
-                .get(&component)
-                .is_some_and(|r| r.running >= r.wanted)
     }
 
     /// Whether a process of this workload may still be alive.

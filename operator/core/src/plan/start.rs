@@ -1,4 +1,4 @@
-//! Workloads that are not there: made as soon as what they need runs, all that may start together in one plan.
+//! Workloads that are not there: made as soon as what they need answers, all that may start together in one plan.
 
 use std::collections::BTreeSet;
 
@@ -46,9 +46,9 @@ pub(super) fn done(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
 /// Whether everything that a workload needs is there; says what is not.
 fn startable(view: &View<'_>, object: &WorkloadObject<'_>, draft: &mut Draft) -> bool {
     let component = object.key.component;
-    let missing = view.missing(object.workload);
-    if !missing.is_empty() {
-        draft.wait(component, WaitingOn::Dependencies(missing));
+    let lacking = view.lacking(object.workload);
+    if !lacking.is_empty() {
+        draft.wait(component, WaitingOn::Dependencies(lacking));
         return false;
     }
     let missing: Vec<String> = object
