@@ -124,10 +124,13 @@ pub(super) struct Node {
 impl Node {
     /// The schema of a field: its own, or the one for additional keys.
     pub(super) fn field(&self, key: &str) -> Option<&Node> {
-        self.properties.get(key).map(Box::as_ref).or(match &self.additional {
-            Additional::Schema(node) => Some(node),
-            _ => None,
-        })
+        self.properties
+            .get(key)
+            .map(Box::as_ref)
+            .or(match &self.additional {
+                Additional::Schema(node) => Some(node),
+                _ => None,
+            })
     }
 
     pub(super) fn compile(schema: &Value, path: &str, depth: usize) -> Result<Node, SchemaError> {
