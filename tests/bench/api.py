@@ -95,6 +95,7 @@ def measure():
         time.sleep(10)  # conditions of all are written; from here on the API is at rest
         figures["RSS with 100 clusters (MiB)"] = operator.rss()
         figures["CPU with 100 clusters at rest (% of a core)"] = operator.idle(15)
+        client = Client(operator)  # the server has closed the old connection, which was idle for too long
         lists = [timed(lambda: client.call("GET", PATH)) for _ in range(30)]
         figures["list of 100, median"], figures["list of 100, worst"] = statistics.median(lists), max(lists)
         alone = writes(client, 100)
