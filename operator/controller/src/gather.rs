@@ -65,9 +65,8 @@ pub(crate) async fn facts<B: Backend>(
     let referenced = validate::secrets_referenced(resource)
         .into_iter()
         .map(|(name, _)| name);
-    let names: BTreeSet<String> = referenced
-        .chain(needed.iter().map(|g| g.name.clone()))
-        .collect();
+    let generated: Vec<String> = needed.iter().map(|g| g.name.clone()).collect();
+    let names: BTreeSet<String> = referenced.chain(generated.iter().cloned()).collect();
     for name in names {
         if let Some(data) = read_secret(&context.client, &key.namespace, &name).await? {
             secrets.insert(name, data);
@@ -88,9 +87,10 @@ pub(crate) async fn facts<B: Backend>(
         .topology()
         .await
         .map_err(GatherError::Topology)?;
-    let fingerprint_key = secrets
-        .get(&gateway_secret(key))
-        .and_then(|s| s.0.get(FINGERPRINT_KEY))
+    let fingerprint_key = generated
+        .iter()
+        .filter_map(|name| secrets.get(name))
+        .find_map(|s| s.0.get(FINGERPRINT_KEY))
         .cloned()
         .unwrap_or_default();
     Ok(Facts {
@@ -223,6 +223,9 @@ fn generate(
             ("accesskey".to_owned(), random_text(20).into_bytes()),
             ("secretkey".to_owned(), random_text(40).into_bytes()),
         ]),
+        GeneratedSecretKind::FingerprintKey => {
+            BTreeMap::from([(FINGERPRINT_KEY.to_owned(), fingerprint_key())])
+        }
         GeneratedSecretKind::GatewayPki => {
             let validity = milvus_gateway::pki::Validity {
                 from: SystemTime::now(),
@@ -230,8 +233,6 @@ fn generate(
             };
             let pki = milvus_gateway::pki::generate(&key.stack(), validity)
                 .map_err(GatherError::Certificates)?;
-            let mut fingerprint = [0_u8; 32];
-            rand::fill(&mut fingerprint);
             BTreeMap::from([
                 (
                     "ca.crt".to_owned(),
@@ -251,10 +252,16 @@ fn generate(
                     "client.key".to_owned(),
                     pki.operator.key.clone().into_bytes(),
                 ),
-                (FINGERPRINT_KEY.to_owned(), fingerprint.to_vec()),
+                (FINGERPRINT_KEY.to_owned(), fingerprint_key()),
             ])
         }
     })
+}
+
+fn fingerprint_key() -> Vec<u8> {
+    let mut key = vec![0_u8; 32];
+    rand::fill(key.as_mut_slice());
+    key
 }
 
 fn random_text(length: usize) -> String {

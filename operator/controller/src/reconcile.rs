@@ -296,6 +296,7 @@ async fn delete<B: Backend>(
         ledger: ledger.as_ref(),
         policies: &DeletionPolicies::from_spec(&resource.spec),
         abandoned: &abandoned,
+        rhythm: context.backend.capabilities().rhythm,
         now: Timestamp::now(),
         memory: &memory.plan,
     });
@@ -327,10 +328,17 @@ async fn ask<B: Backend>(
 ) {
     let credentials = gather::tunnel_credentials(facts, &cluster.key);
     let inside = context.backend.dial(cluster, observed, &credentials);
+    let capabilities = context.backend.capabilities();
     let ways = Ways {
         inside: inside.as_ref(),
-        outside: &Outside,
-        addressing: context.backend.capabilities().addressing,
+        // Without a gateway clients come the way that the operator goes.
+        outside: if capabilities.gateway {
+            &Outside
+        } else {
+            inside.as_ref()
+        },
+        addressing: capabilities.addressing,
+        processes: capabilities.wire_checks,
     };
     observed.probes =
         milvus_probes::probe(&ways, desired, observed, endpoints, &mut memory.probes).await;

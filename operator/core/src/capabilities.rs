@@ -1,6 +1,8 @@
 //! What a platform can honour. Consulted in validation and by the planner, so neither ever asks which platform it is.
 //! Pure data; each platform crate states its own value.
 
+use std::time::Duration;
+
 use crate::component::{Component, WorkloadKey};
 use crate::names::ClusterKey;
 
@@ -25,6 +27,53 @@ pub struct Capabilities {
     pub volume_types: &'static [&'static str],
     /// `serviceType` values that can be honoured.
     pub service_types: &'static [&'static str],
+    /// Name of a member's volume claim, as a pattern with `{volume}` beside those of [`Addressing`]; `None` where the
+    /// operator names and places volumes itself.
+    pub claim: Option<&'static str>,
+    /// Registry logins and values of variables can be given as references to Secrets, so that nobody has to write them in
+    /// clear into a native object.
+    pub secret_references: bool,
+    /// The operator asks processes itself. Where it does not, the platform's own readiness checks ([`Instance::ready`])
+    /// stand for its answers, and sessions and the client endpoint are not asked for.
+    ///
+    /// [`Instance::ready`]: crate::observed::Instance::ready
+    pub wire_checks: bool,
+    /// How often the world is looked at although nobody said that it changed.
+    pub rhythm: Rhythm,
+}
+
+impl Capabilities {
+    /// The name of the native object of a workload.
+    pub fn workload_name(&self, cluster: &ClusterKey, key: WorkloadKey) -> String {
+        if self.places_members {
+            cluster.workload(key)
+        } else {
+            format!("{}-{}", cluster.name, key.component)
+        }
+    }
+
+    /// The names of a member's volume claims, where the platform makes them.
+    pub fn claim_name(
+        &self,
+        cluster: &ClusterKey,
+        key: WorkloadKey,
+        volume: &str,
+    ) -> Option<String> {
+        let pattern = self.claim?.replace("{volume}", volume);
+        let ordinal = key.ordinal.unwrap_or_default().to_string();
+        Some(fill(&pattern, cluster, key.component).replace("{ordinal}", &ordinal))
+    }
+}
+
+/// Pauses between passes. A platform whose events tell everything needs few looks, one whose events may be lost needs many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rhythm {
+    /// While something comes up that the operator started: it decides how fast a cluster starts.
+    pub soon: Duration,
+    /// While something is waited for that may take a while (a node, an image, room).
+    pub patient: Duration,
+    /// At rest.
+    pub rest: Duration,
 }
 
 /// Host names inside a cluster's network, as patterns with `{cluster}`, `{namespace}`, `{component}` and `{ordinal}`.
@@ -41,20 +90,19 @@ impl Addressing {
     pub fn host(&self, cluster: &ClusterKey, key: WorkloadKey) -> String {
         match key.ordinal {
             Some(ordinal) => self.members(cluster, key.component, &ordinal.to_string()),
-            None => self.fill(self.service, cluster, key.component),
+            None => fill(self.service, cluster, key.component),
         }
     }
 
     /// The host name of members, with this text where the ordinal belongs (`{0...3}` for MinIO's ranges).
     pub fn members(&self, cluster: &ClusterKey, component: Component, ordinal: &str) -> String {
-        self.fill(self.member, cluster, component)
-            .replace("{ordinal}", ordinal)
+        fill(self.member, cluster, component).replace("{ordinal}", ordinal)
     }
+}
 
-    fn fill(&self, pattern: &str, cluster: &ClusterKey, component: Component) -> String {
-        pattern
-            .replace("{cluster}", &cluster.name)
-            .replace("{namespace}", &cluster.namespace)
-            .replace("{component}", component.name())
-    }
+fn fill(pattern: &str, cluster: &ClusterKey, component: Component) -> String {
+    pattern
+        .replace("{cluster}", &cluster.name)
+        .replace("{namespace}", &cluster.namespace)
+        .replace("{component}", component.name())
 }

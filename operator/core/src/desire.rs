@@ -215,10 +215,12 @@ pub fn desire(
                 .map_or(cluster.client_port, |gateway| gateway.port),
             component: serving,
             service_type: cluster.service_type.clone(),
+            asked: capabilities.wire_checks,
         },
         logging: cluster.logging.clone(),
         external: external(cluster),
-        sessions,
+        sessions: sessions.filter(|_| capabilities.wire_checks),
+        passthrough: cluster.passthrough.clone(),
         configs: context.configs,
         secrets: context.secrets,
     }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use milvus_crds::{EnvVarSource, KubernetesComponent};
+
 use crate::component::{Component, WorkloadKey};
 use crate::names::ClusterRef;
 use crate::probe::Probe;
@@ -31,6 +33,18 @@ pub struct Desired {
     pub external: BTreeMap<Component, Probe>,
     /// Sessions of Milvus roles in etcd, where they can be counted.
     pub sessions: Option<Sessions>,
+    /// What only the platform has words for.
+    pub passthrough: BTreeMap<Component, Passthrough>,
+}
+
+/// Settings of one component that only one platform has words for: handed through as they were written, and never looked
+/// into by the planner.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Passthrough {
+    /// Pod settings.
+    pub pod: KubernetesComponent,
+    /// Variables that take their values from elsewhere, by name.
+    pub env: BTreeMap<String, EnvVarSource>,
 }
 
 /// How the sessions of Milvus roles are counted, and how many there must be.
@@ -362,6 +376,8 @@ pub struct Endpoint {
     pub component: Component,
     /// `ClusterIP`, `NodePort` or `LoadBalancer` where the platform has services.
     pub service_type: Option<String>,
+    /// Whether it is asked as a client would before the cluster counts as ready.
+    pub asked: bool,
 }
 
 /// Log driver.

@@ -100,6 +100,8 @@ pub struct Instance {
     pub wanted: bool,
     /// What it is doing. A process on a node that is down is [`InstanceState::Lost`], whatever the record says.
     pub state: InstanceState,
+    /// What the platform's own readiness check of it says (a kubelet's); `None` where the platform has none.
+    pub ready: Option<bool>,
     /// Address in the cluster's (backend) network.
     pub address: Option<IpAddr>,
     /// Since when it is in that state.

@@ -92,7 +92,7 @@ pub fn place(
                 .millicpu
                 .saturating_sub(need.request_millicpu.unwrap_or(0));
         }
-        let entry = entry(need, node, wanted.last_epoch, cluster);
+        let entry = entry(need, node, wanted.last_epoch, capabilities, cluster);
         wanted.members.insert(name, entry);
     }
     if waiting.is_empty() {
@@ -229,7 +229,13 @@ fn refused(left: &Ledger) -> Vec<Waiting> {
         .collect()
 }
 
-fn entry(need: &MemberNeed, node: Option<&Node>, epoch: u32, cluster: &ClusterRef) -> MemberEntry {
+fn entry(
+    need: &MemberNeed,
+    node: Option<&Node>,
+    epoch: u32,
+    capabilities: &Capabilities,
+    cluster: &ClusterRef,
+) -> MemberEntry {
     let mut entry = MemberEntry {
         node: node.map(|n| n.id.clone()).unwrap_or_default(),
         node_name: node.map(|n| n.name.clone()).unwrap_or_default(),
@@ -238,7 +244,12 @@ fn entry(need: &MemberNeed, node: Option<&Node>, epoch: u32, cluster: &ClusterRe
         directories: Vec::new(),
     };
     if node.is_none() {
-        return entry; // the platform's volume claims carry this
+        // The platform's claims carry the data: one for each member and volume, for as long as nobody deletes it.
+        let durable = need.volumes.iter().filter(|v| v.durable);
+        entry.volumes = durable
+            .filter_map(|v| capabilities.claim_name(&cluster.key, need.key, &v.name))
+            .collect();
+        return entry;
     }
     for volume in need.volumes.iter().filter(|v| v.durable) {
         let directory = |base: &str| MemberDirectory {

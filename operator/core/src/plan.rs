@@ -26,20 +26,13 @@ pub use memory::{Memory, wait_key};
 pub use readiness::Readiness;
 
 use crate::action::{Action, Notice, Plan, Waiting, WaitingOn};
-use crate::capabilities::Capabilities;
+use crate::capabilities::{Capabilities, Rhythm};
 use crate::component::{Component, WorkloadKey};
 use crate::desired::{Desired, Workload};
 use crate::ledger::Ledger;
 use crate::observed::{Observed, ObservedObject, Owner};
 use crate::outline::{ObjectClass, ObjectId, ObjectOutline, Outline};
 use crate::place;
-
-/// Between passes while something comes up that we started: it decides how fast a cluster starts.
-const SOON: Duration = Duration::from_millis(250);
-/// Between passes while something is waited for that may take a while (a node, an image, room).
-const PATIENT: Duration = Duration::from_secs(1);
-/// Between passes at rest: events may be lost, so the world is looked at anyway.
-const REST: Duration = Duration::from_secs(15);
 
 /// What one pass decides from.
 #[derive(Clone, Copy, Debug)]
@@ -87,13 +80,13 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     {
         draft.actions.push(record);
     }
-    let next = next_check(&draft);
+    let next = next_check(&draft, input.capabilities.rhythm);
     draft.finish(view.readiness, next)
 }
 
-fn next_check(draft: &Draft) -> Duration {
+fn next_check(draft: &Draft, rhythm: Rhythm) -> Duration {
     if !draft.actions.is_empty() {
-        return SOON;
+        return rhythm.soon;
     }
     draft
         .waiting
@@ -105,13 +98,13 @@ fn next_check(draft: &Draft) -> Duration {
             | WaitingOn::MemberStop { .. }
             | WaitingOn::Turn { .. }
             | WaitingOn::Stopping { .. }
-            | WaitingOn::Volumes { .. } => SOON,
+            | WaitingOn::Volumes { .. } => rhythm.soon,
             WaitingOn::Image { .. } | WaitingOn::Placement { .. } | WaitingOn::Node { .. } => {
-                PATIENT
+                rhythm.patient
             }
         })
         .min()
-        .unwrap_or(REST)
+        .unwrap_or(rhythm.rest)
 }
 
 /// The input of a pass with what every step needs worked out once.

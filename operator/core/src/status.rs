@@ -148,7 +148,7 @@ fn lacking(input: &StatusInput<'_>) -> (Vec<String>, bool) {
         .collect();
     if lacking.is_empty() {
         lacking.extend(readiness::sessions_lacking(desired, observed));
-        lacking.extend(readiness::endpoint_lacking(observed));
+        lacking.extend(readiness::endpoint_lacking(desired, observed));
     }
     (lacking, true)
 }

@@ -1,10 +1,11 @@
 //! Facts, capabilities and resources for tests: here and, through the feature `testing`, in the crates above. Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use milvus_crds::MilvusCluster;
 
-use crate::capabilities::{Addressing, Capabilities};
+use crate::capabilities::{Addressing, Capabilities, Rhythm};
 use crate::facts::{Facts, SecretData};
 use crate::observed::{Node, Topology};
 use crate::validate::{GeneratedSecretKind, generated_secrets_needed};
@@ -24,6 +25,14 @@ pub fn swarm_capabilities() -> Capabilities {
         },
         volume_types: &["volume", "bind", "tmpfs"],
         service_types: &[],
+        claim: None,
+        secret_references: false,
+        wire_checks: true,
+        rhythm: Rhythm {
+            soon: Duration::from_millis(250),
+            patient: Duration::from_secs(1),
+            rest: Duration::from_secs(15),
+        },
     }
 }
 
@@ -37,11 +46,19 @@ pub fn kubernetes_capabilities() -> Capabilities {
         gateway: false,
         max_workload_name: 52,
         addressing: Addressing {
-            member: "{cluster}-{component}-{ordinal}.{cluster}-{component}.{namespace}",
+            member: "{cluster}-{component}-{ordinal}.{cluster}-{component}-headless.{namespace}",
             service: "{cluster}-{component}.{namespace}",
         },
         volume_types: &["volume"],
         service_types: &["ClusterIP", "NodePort", "LoadBalancer"],
+        claim: Some("{volume}-{cluster}-{component}-{ordinal}"),
+        secret_references: true,
+        wire_checks: true,
+        rhythm: Rhythm {
+            soon: Duration::from_secs(1),
+            patient: Duration::from_secs(5),
+            rest: Duration::from_secs(300),
+        },
     }
 }
 
@@ -96,6 +113,9 @@ pub fn facts(resource: &MilvusCluster, nodes: u8) -> Facts {
                 ("accesskey", "generated-access-key"),
                 ("secretkey", "generated-secret-key"),
             ]),
+            GeneratedSecretKind::FingerprintKey => {
+                secret(&[("fingerprint.key", "key of the tests")])
+            }
             GeneratedSecretKind::GatewayPki => secret(&[
                 ("ca.crt", "authority\n"),
                 ("tls.crt", "certificate\n"),

@@ -7,6 +7,7 @@ mod dependencies;
 mod facts;
 mod fields;
 mod parts;
+mod passthrough;
 mod queue;
 mod roles;
 mod secrets;
@@ -101,9 +102,11 @@ pub fn validate(
         },
         logging: logging(&input),
         deletion: deletion(spec),
+        passthrough: BTreeMap::new(),
         adopt: spec.adopt,
         notices: Vec::new(),
     };
+    cluster.passthrough = passthrough::passthrough(&input, &cluster, &mut findings);
     fields::placement_of_nobody(&input, &cluster, &mut findings);
     facts::check(&input, &cluster, &mut findings);
     if findings.violations.is_empty() {

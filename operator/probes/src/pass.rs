@@ -25,6 +25,8 @@ pub struct Ways<'a> {
     pub outside: &'a dyn Dial,
     /// How one finds another inside.
     pub addressing: Addressing,
+    /// Whether processes of the cluster are asked, or only what somebody else runs.
+    pub processes: bool,
 }
 
 /// What earlier passes learnt. Losing it costs one more health message per broker, nothing else.
@@ -51,7 +53,7 @@ pub async fn probe(
     endpoints: &[String],
     memory: &mut ProbeMemory,
 ) -> BTreeMap<ProbeId, ProbeResult> {
-    let asked = questions(ways.addressing, desired, observed, memory);
+    let asked = questions(ways, desired, observed, memory);
     let brokers: BTreeSet<String> = asked
         .iter()
         .filter(|a| a.id.component == Component::Broker)
@@ -64,6 +66,9 @@ pub async fn probe(
             memory.served.insert(asked.id.target.clone());
         }
         answers.insert(asked.id, result);
+    }
+    if !desired.endpoint.asked {
+        return answers;
     }
     // A gateway keeps a client waiting for seconds while nobody is there to serve it. Asked all the same, it would hold up
     // every pass of a cluster that is starting.
@@ -122,13 +127,14 @@ fn client_questions(endpoints: &[String]) -> Vec<Asked> {
 }
 
 fn questions(
-    addressing: Addressing,
+    ways: &Ways<'_>,
     desired: &Desired,
     observed: &Observed,
     memory: &ProbeMemory,
 ) -> Vec<Asked> {
+    let addressing = ways.addressing;
     let mut asked = Vec::new();
-    for workload in &desired.workloads {
+    for workload in desired.workloads.iter().filter(|_| ways.processes) {
         if let Some(probe) = &workload.probe {
             for (target, host) in hosts(addressing, desired, observed, workload, probe) {
                 let id = ProbeId::target(workload.component, target);

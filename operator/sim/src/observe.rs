@@ -189,6 +189,7 @@ impl World {
             node: task.node.clone(),
             wanted: task.wanted,
             state,
+            ready: None,
             address: task.address.parse().ok(),
             since: Some(task.since),
             image: task.native.image.clone(),

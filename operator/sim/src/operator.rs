@@ -279,6 +279,7 @@ impl Operator {
             ledger: ledger.as_ref(),
             policies: &policies,
             abandoned: &store.abandoned.clone(),
+            rhythm: CAPABILITIES.rhythm,
             now: world.now,
             memory: &self.memory,
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use milvus_core::action::Action;
-use milvus_core::capabilities::{Addressing, Capabilities};
+use milvus_core::capabilities::{Addressing, Capabilities, Rhythm};
 use milvus_core::component::WorkloadKey;
 use milvus_core::observed::{Node, Observed, Topology};
 use milvus_core::outline::{ObjectClass, ObjectId};
@@ -30,6 +30,15 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     },
     volume_types: &["volume", "bind", "tmpfs"],
     service_types: &["ClusterIP"],
+    claim: None,
+    secret_references: false,
+    wire_checks: true,
+    rhythm: Rhythm {
+        soon: Duration::from_millis(250),
+        patient: Duration::from_secs(1),
+        // No events tell of tasks, and events may be lost.
+        rest: Duration::from_secs(15),
+    },
 };
 
 /// A machine.

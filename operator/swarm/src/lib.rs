@@ -18,11 +18,12 @@ mod watch;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::Stream;
 use jiff::Timestamp;
 use milvus_core::action::{Action, Outcome};
-use milvus_core::capabilities::{Addressing, Capabilities};
+use milvus_core::capabilities::{Addressing, Capabilities, Rhythm};
 use milvus_core::component::Component;
 use milvus_core::desired::Desired;
 use milvus_core::names::{ClusterRef, MAX_SERVICE_NAME};
@@ -49,6 +50,15 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     },
     volume_types: &["volume", "bind", "tmpfs"],
     service_types: &[],
+    claim: None,
+    secret_references: false,
+    wire_checks: true,
+    rhythm: Rhythm {
+        soon: Duration::from_millis(250),
+        patient: Duration::from_secs(1),
+        // No events tell of tasks, and events may be lost.
+        rest: Duration::from_secs(15),
+    },
 };
 
 /// How this platform is used.

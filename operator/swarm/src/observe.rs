@@ -244,6 +244,7 @@ fn instances(cluster: &ClusterRef, look: &Look) -> Vec<Instance> {
                     "shutdown" | "remove" | "orphaned"
                 ) && service.is_some(),
                 state,
+                ready: None,
                 address: task.address_in(&backend),
                 since: task.status.timestamp,
                 image: task.image().to_owned(),

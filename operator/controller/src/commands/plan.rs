@@ -134,6 +134,7 @@ fn facts(resource: &MilvusCluster, topology: &Topology) -> Facts {
     for generated in validate::generated_secrets_needed(resource, &CAPABILITIES) {
         let keys: &[&str] = match generated.kind {
             GeneratedSecretKind::MinioCredentials => &["accesskey", "secretkey"],
+            GeneratedSecretKind::FingerprintKey => &["fingerprint.key"],
             GeneratedSecretKind::GatewayPki => &[
                 "ca.crt",
                 "ca.key",

@@ -415,7 +415,7 @@ fn a_platform_with_services_needs_no_gateway() {
         .unwrap();
     assert_eq!(
         minio.args.last().unwrap().0,
-        "http://reference-minio-{0...3}.reference-minio.default:9000/data"
+        "http://reference-minio-{0...3}.reference-minio-headless.default:9000/data"
     );
 }
 

@@ -1,23 +1,6 @@
 use super::*;
-use crate::capabilities::Addressing;
 use crate::names::ClusterKey;
-
-fn capabilities() -> Capabilities {
-    Capabilities {
-        platform: "swarm",
-        escape_hatch: "swarm",
-        places_members: true,
-        member_updates_overlap: true,
-        gateway: true,
-        max_workload_name: 63,
-        addressing: Addressing {
-            member: "{component}-{ordinal}",
-            service: "{component}",
-        },
-        volume_types: &["volume", "bind", "tmpfs"],
-        service_types: &[],
-    }
-}
+use crate::testing::swarm_capabilities as capabilities;
 
 fn node(id: &str) -> Node {
     Node {

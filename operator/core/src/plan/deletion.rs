@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use milvus_crds::{DeletionPolicy, MilvusClusterSpec};
 
 use crate::action::{Action, Notice, Plan, RemoveCause, Waiting, WaitingOn};
+use crate::capabilities::Rhythm;
 use crate::component::{Component, WorkloadKey};
 use crate::ledger::{Ledger, MemberEntry, RetainedVolume};
 use crate::names::ClusterRef;
@@ -57,6 +58,8 @@ pub struct DeletionInput<'a> {
     pub policies: &'a DeletionPolicies,
     /// Ids of nodes that the admin has given up (`operator.milvus.io/abandon-node`).
     pub abandoned: &'a BTreeSet<String>,
+    /// How often the world is looked at.
+    pub rhythm: Rhythm,
     /// The time of this pass.
     pub now: Timestamp,
     /// What earlier passes saw.
@@ -70,7 +73,7 @@ pub fn plan_deletion(input: &DeletionInput<'_>) -> Plan {
     if gone {
         data(input, &mut draft);
     }
-    let next = next_check(&draft);
+    let next = next_check(&draft, input.rhythm);
     draft.finish(BTreeMap::new(), next)
 }
 
@@ -172,11 +175,13 @@ fn data(input: &DeletionInput<'_>, draft: &mut Draft) {
         if !deletes(input, name) {
             continue;
         }
-        let up = input
-            .observed
-            .topology
-            .node(&entry.node)
-            .is_some_and(|n| n.up);
+        // Without a node of its own the data is the platform's to remove.
+        let up = entry.node.is_empty()
+            || input
+                .observed
+                .topology
+                .node(&entry.node)
+                .is_some_and(|n| n.up);
         let remaining: Vec<(String, Option<String>)> = places(entry)
             .into_iter()
             .filter(|(volume, base)| {
@@ -184,7 +189,7 @@ fn data(input: &DeletionInput<'_>, draft: &mut Draft) {
                 !input.memory.removed.contains(&done)
             })
             .collect();
-        if remaining.is_empty() || entry.node.is_empty() {
+        if remaining.is_empty() {
             continue;
         }
         if !up && input.abandoned.contains(&entry.node) {
@@ -289,7 +294,13 @@ fn close(input: &DeletionInput<'_>, ledger: &Ledger, abandoned: bool, draft: &mu
         .collect();
     let names: Vec<String> = retained
         .iter()
-        .map(|r| format!("{} on {}", r.volume, r.node_name))
+        .map(|r| {
+            if r.node_name.is_empty() {
+                r.volume.clone()
+            } else {
+                format!("{} on {}", r.volume, r.node_name)
+            }
+        })
         .collect();
     draft.note(Notice {
         reason: Reason::VolumesRetained,

@@ -274,23 +274,36 @@ pub fn answer(workload: &Workload, key: WorkloadKey, observed: &Observed) -> Ans
             format!("{key} {}", state_in_words(instance, observed)),
         ));
     }
-    match &workload.probe {
-        Some(Probe {
-            target: ProbeTarget::EachMember,
-            ..
-        }) => asked(observed, workload.component, &key.to_string()),
-        Some(_) => instance_answer(workload, instance, observed),
-        None => Ok(()),
-    }
+    instance_answer(workload, instance, observed)
 }
 
 fn instance_answer(workload: &Workload, instance: &Instance, observed: &Observed) -> Answer {
+    if instance.ready == Some(false) {
+        let why = format!(
+            "{} runs, but the platform's check does not find it ready",
+            instance.id
+        );
+        return Err((Health::NotReady, why));
+    }
     let Some(probe) = &workload.probe else {
         return Ok(());
     };
     // The front door is judged by its process here, and through the client endpoint as a whole.
     if matches!(probe.kind, ProbeKind::Gateway | ProbeKind::Endpoint { .. }) {
         return Ok(());
+    }
+    let target = match &probe.target {
+        ProbeTarget::EachMember => Some(instance.workload.to_string()),
+        ProbeTarget::EachInstance => instance.address.map(|address| address.to_string()),
+        ProbeTarget::Host(_) | ProbeTarget::External(_) => None,
+    };
+    if instance.ready == Some(true) {
+        // Its own answer counts for more, where it was asked for one.
+        let id = target.map(|target| ProbeId::target(workload.component, target));
+        return match id.filter(|id| observed.probes.contains_key(id)) {
+            Some(id) => asked(observed, workload.component, &id.target),
+            None => Ok(()),
+        };
     }
     match &probe.target {
         ProbeTarget::EachMember => {
@@ -378,7 +391,10 @@ pub fn sessions_lacking(desired: &Desired, observed: &Observed) -> Option<String
 }
 
 /// What is lacking at the client endpoint; `None` when an address answers.
-pub fn endpoint_lacking(observed: &Observed) -> Option<String> {
+pub fn endpoint_lacking(desired: &Desired, observed: &Observed) -> Option<String> {
+    if !desired.endpoint.asked {
+        return None;
+    }
     let asked: Vec<_> = observed
         .probes
         .iter()

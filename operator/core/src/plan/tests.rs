@@ -137,6 +137,7 @@ impl Scene {
             node: Some(node),
             wanted: true,
             state,
+            ready: None,
             address: address.parse().ok(),
             since: Some(now()),
             image: String::new(),

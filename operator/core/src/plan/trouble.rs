@@ -66,7 +66,7 @@ fn whole(view: &View<'_>, draft: &mut Draft) {
     if let Some(detail) = readiness::sessions_lacking(view.input.desired, view.input.observed) {
         draft.wait(component, WaitingOn::Answer { component, detail });
     }
-    if let Some(detail) = readiness::endpoint_lacking(view.input.observed) {
+    if let Some(detail) = readiness::endpoint_lacking(view.input.desired, view.input.observed) {
         draft.wait(component, WaitingOn::Answer { component, detail });
     }
 }

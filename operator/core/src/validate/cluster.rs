@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::action::Notice;
 use crate::component::{Component, WorkloadKey};
-use crate::desired::{FieldOrigins, Image, Logging, Network, Placement, Resources, VolumeMount};
+use crate::desired::{
+    FieldOrigins, Image, Logging, Network, Passthrough, Placement, Resources, VolumeMount,
+};
 use crate::ledger::FixedChoices;
 use crate::names::ClusterRef;
 use crate::place::MemberNeed;
@@ -49,6 +51,8 @@ pub struct ValidatedCluster {
     pub logging: Option<Logging>,
     /// What happens to volumes, by component; roles and dependencies alike.
     pub deletion: BTreeMap<Component, DeletionPolicy>,
+    /// What only the platform has words for, by component.
+    pub passthrough: BTreeMap<Component, Passthrough>,
     /// The resource takes over what an earlier one of its name left.
     pub adopt: bool,
     /// Remarks that do not stop anything.

@@ -187,9 +187,10 @@ fn etcd_members(input: &Input<'_>, findings: &mut Findings) -> EtcdMembers {
         part: Part {
             component: Component::Etcd,
             replicas,
-            image: parts::dependency_image(&[&values.image], etcd_defaults::DEFAULT_IMAGE),
+            image: parts::dependency_image(input, &[&values.image], etcd_defaults::DEFAULT_IMAGE),
             resources: parts::resources(findings, &resources_path, &values.resources),
             env: parts::env(
+                input,
                 findings,
                 &[(format!("{path}.extraEnvVars"), &values.extra_env_vars)],
             ),
@@ -362,7 +363,7 @@ fn minio(input: &Input<'_>, findings: &mut Findings) -> (Part, u32) {
     let part = Part {
         component: Component::Minio,
         replicas,
-        image: parts::dependency_image(&[&values.image], minio_defaults::DEFAULT_IMAGE),
+        image: parts::dependency_image(input, &[&values.image], minio_defaults::DEFAULT_IMAGE),
         resources: parts::resources(findings, &resources_path, &values.resources),
         env: BTreeMap::clone(&values.environment),
         placement: parts::placement(

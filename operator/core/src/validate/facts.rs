@@ -56,7 +56,7 @@ fn names(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings)
     }
     let longest = keys
         .into_iter()
-        .map(|workload| key.workload(workload))
+        .map(|workload| input.capabilities.workload_name(key, workload))
         .max_by_key(String::len);
     let limit = input.capabilities.max_workload_name;
     if let Some(longest) = longest

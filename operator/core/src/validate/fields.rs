@@ -58,7 +58,7 @@ fn not_yet(input: &Input<'_>, findings: &mut Findings) {
 /// How images are had.
 fn images(input: &Input<'_>, findings: &mut Findings) {
     let components = &input.spec.components;
-    if !components.image_pull_secrets.is_empty() {
+    if !components.image_pull_secrets.is_empty() && !input.capabilities.secret_references {
         findings.not_yet(
             "spec.components.imagePullSecrets",
             "credentials of registries; log in on the nodes, or use a registry that asks for none",
@@ -105,16 +105,12 @@ fn other_platform(input: &Input<'_>, findings: &mut Findings) {
             "these settings are Docker Swarm's; remove the block",
         );
     }
-    if spec.kubernetes != Default::default() {
-        if ours == "kubernetes" {
-            findings.not_yet("spec.kubernetes", "pod settings");
-        } else {
-            findings.unsupported(
-                "spec.kubernetes",
-                platform,
-                "these settings are Kubernetes'; remove the block",
-            );
-        }
+    if spec.kubernetes != Default::default() && ours != "kubernetes" {
+        findings.unsupported(
+            "spec.kubernetes",
+            platform,
+            "these settings are Kubernetes'; remove the block",
+        );
     }
 }
 

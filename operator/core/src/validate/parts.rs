@@ -94,6 +94,7 @@ pub(super) fn number(
 
 /// Environment by name; later blocks win. Each comes with its path.
 pub(super) fn env(
+    input: &Input<'_>,
     findings: &mut Findings,
     blocks: &[(String, &[EnvVar])],
 ) -> BTreeMap<String, String> {
@@ -101,6 +102,10 @@ pub(super) fn env(
     for (path, variables) in blocks {
         for (index, variable) in variables.iter().enumerate() {
             let field = format!("{path}[{index}]");
+            if variable.value_from.is_some() && input.capabilities.secret_references {
+                env.remove(&variable.name);
+                continue;
+            }
             if variable.value_from.is_some() {
                 findings.not_yet(
                     format!("{field}.valueFrom"),
@@ -131,6 +136,7 @@ pub(super) fn variable_is_plain(findings: &mut Findings, field: &str, name: &str
 
 /// Variables of a Milvus role: none may overrule what holds the cluster together.
 pub(super) fn milvus_env(
+    input: &Input<'_>,
     findings: &mut Findings,
     blocks: &[(String, &[EnvVar])],
 ) -> BTreeMap<String, String> {
@@ -147,11 +153,11 @@ pub(super) fn milvus_env(
             }
         }
     }
-    env(findings, blocks)
+    env(input, findings, blocks)
 }
 
 /// An image of a dependency, from its parts.
-pub(super) fn dependency_image(values: &[&ImageValues], default: &str) -> Image {
+pub(super) fn dependency_image(input: &Input<'_>, values: &[&ImageValues], default: &str) -> Image {
     let (default_repository, default_tag) = default.rsplit_once(':').unwrap_or((default, "latest"));
     let first = |get: fn(&ImageValues) -> Option<&String>| values.iter().find_map(|v| get(v));
     let repository = first(|v| v.repository.as_ref()).map_or(default_repository, String::as_str);
@@ -163,8 +169,14 @@ pub(super) fn dependency_image(values: &[&ImageValues], default: &str) -> Image 
             .iter()
             .find_map(|v| v.pull_policy)
             .map(|policy| pull_policy(policy).to_owned()),
-        pull_secrets: Vec::new(),
+        pull_secrets: pull_secrets(input),
     }
+}
+
+/// Secrets with the logins of registries; those of the roles serve the dependencies too.
+pub(super) fn pull_secrets(input: &Input<'_>) -> Vec<String> {
+    let named = &input.spec.components.image_pull_secrets;
+    named.iter().map(|secret| secret.name.clone()).collect()
 }
 
 /// An engine that takes an image which it has when no registry answers cannot be told never to ask one.

@@ -190,9 +190,9 @@ fn pulsar(input: &Input<'_>, findings: &mut Findings) -> Pulsar {
     }
 }
 
-fn image(values: &PulsarValues) -> (crate::desired::Image, String) {
+fn image(input: &Input<'_>, values: &PulsarValues) -> (crate::desired::Image, String) {
     (
-        parts::dependency_image(&[&values.image], zookeeper_defaults::DEFAULT_IMAGE),
+        parts::dependency_image(input, &[&values.image], zookeeper_defaults::DEFAULT_IMAGE),
         "spec.dependencies.pulsar.inCluster.values.image".to_owned(),
     )
 }
@@ -204,7 +204,7 @@ fn zookeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) 
     let field = format!("{path}.replicaCount");
     let replicas = parts::number(findings, &field, block.replica_count, 3, 1);
     odd(findings, &field, "ZooKeeper", replicas);
-    let (image, image_field) = image(values);
+    let (image, image_field) = image(input, values);
     let resources_path = format!("{path}.resources");
     let part = Part {
         component,
@@ -242,7 +242,7 @@ fn bookkeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues)
     let block = &values.bookkeeper;
     let field = format!("{path}.replicaCount");
     let replicas = parts::number(findings, &field, block.replica_count, 3, 1);
-    let (image, image_field) = image(values);
+    let (image, image_field) = image(input, values);
     let resources_path = format!("{path}.resources");
     let part = Part {
         component,
@@ -281,7 +281,7 @@ fn broker(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) -> 
     let block = &values.broker;
     let field = format!("{path}.replicaCount");
     let replicas = parts::number(findings, &field, block.replica_count, 2, 1);
-    let (image, image_field) = image(values);
+    let (image, image_field) = image(input, values);
     let resources_path = format!("{path}.resources");
     let part = Part {
         component,

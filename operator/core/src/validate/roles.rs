@@ -183,6 +183,7 @@ fn part(
         image,
         resources,
         env: parts::milvus_env(
+            input,
             findings,
             &[
                 ("spec.components.env".to_owned(), &shared.env),
@@ -274,7 +275,7 @@ fn image(input: &Input<'_>, own: &RoleBlock, path: &str, findings: &mut Findings
             .image_pull_policy
             .or(shared.image_pull_policy)
             .map(|policy| parts::pull_policy(policy).to_owned()),
-        pull_secrets: Vec::new(),
+        pull_secrets: parts::pull_secrets(input),
     }
 }
 

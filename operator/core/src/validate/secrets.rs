@@ -21,6 +21,8 @@ pub struct GeneratedSecret {
 pub enum GeneratedSecretKind {
     /// Keys `accesskey` and `secretkey`.
     MinioCredentials,
+    /// Key `fingerprint.key` alone, where there is no gateway.
+    FingerprintKey,
     /// Keys `ca.crt`, `tls.crt`, `tls.key` (the gateway's), `client.crt`, `client.key` (the operator's) and `fingerprint.key`.
     GatewayPki,
 }
@@ -34,6 +36,14 @@ fn minio_secret(resource: &MilvusCluster) -> String {
 fn gateway_secret(resource: &MilvusCluster) -> String {
     format!(
         "{}-gateway",
+        resource.metadata.name.as_deref().unwrap_or("")
+    )
+}
+
+/// Name of the Secret with the key of fingerprints, where there is no gateway.
+fn fingerprint_secret(resource: &MilvusCluster) -> String {
+    format!(
+        "{}-fingerprint",
         resource.metadata.name.as_deref().unwrap_or("")
     )
 }
@@ -55,6 +65,11 @@ pub fn generated_secrets_needed(
         needed.push(GeneratedSecret {
             name: gateway_secret(resource),
             kind: GeneratedSecretKind::GatewayPki,
+        });
+    } else {
+        needed.push(GeneratedSecret {
+            name: fingerprint_secret(resource),
+            kind: GeneratedSecretKind::FingerprintKey,
         });
     }
     needed

@@ -1,6 +1,7 @@
 use super::*;
 use crate::action::{CreateCause, RemoveCause};
 use crate::check::check_deletion;
+use crate::testing::swarm_capabilities;
 
 #[test]
 fn somebody_elses_object_is_reported_and_left_alone() {
@@ -106,7 +107,7 @@ fn trouble_names_its_cause_and_the_field() {
         let found = notice.field.clone().unwrap_or_default();
         assert!(found.contains(field), "{notice:?}");
         assert!(notice.message.starts_with(name), "{notice:?}");
-        assert!(plan.next_check <= PATIENT);
+        assert!(plan.next_check <= swarm_capabilities().rhythm.patient);
     }
 }
 
@@ -197,6 +198,7 @@ fn deletion_goes_front_to_back_and_ends_with_the_finalizer() {
             ledger: ledger.as_ref(),
             policies: &policies,
             abandoned: &abandoned,
+            rhythm: swarm_capabilities().rhythm,
             now: now(),
             memory: &memory,
         };

@@ -1,4 +1,5 @@
 use super::*;
+use crate::testing::swarm_capabilities;
 
 #[test]
 fn nothing_is_done_before_the_ledger_stands() {
@@ -36,7 +37,7 @@ fn at_rest_nothing_is_planned() {
     let plan = Scene::up().plan();
     assert_eq!(names(&plan), Vec::<String>::new());
     assert_eq!(plan.waiting, []);
-    assert_eq!(plan.next_check, REST);
+    assert_eq!(plan.next_check, swarm_capabilities().rhythm.rest);
     assert!(plan.changing.is_empty());
 }
 

@@ -192,7 +192,9 @@ fn secrets_and_their_keys() {
         secrets_referenced(&resource),
         [("mine".to_owned(), field.to_owned())]
     );
-    assert!(generated_secrets_needed(&resource, &kubernetes_capabilities()).is_empty());
+    let generated = generated_secrets_needed(&resource, &kubernetes_capabilities());
+    assert_eq!(generated.len(), 1);
+    assert_eq!(generated[0].kind, GeneratedSecretKind::FingerprintKey);
     // No value of a Secret in what people read.
     facts.secrets.insert(
         "mine".into(),

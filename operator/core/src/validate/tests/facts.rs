@@ -66,7 +66,7 @@ fn names_have_a_limit() {
     assert!(
         violations[0]
             .message
-            .contains("_bookkeeper-2\" would have 63 characters"),
+            .contains("-pulsar-init\" would have 62 characters"),
         "{violations:?}"
     );
 }
