@@ -7,6 +7,8 @@
 #   seed/       an engine data root holding the pushed images, hard-linked into new nodes (swarm.sh)
 #   client/     the Python environment with pymilvus (client.sh)
 #   swarms/     one folder per running Swarm (swarm.sh)
+#   kube/       Kubernetes: binaries and the modules they are built from (kubernetes/build.sh)
+#   clusters/   one folder per running Kubernetes cluster (kubernetes/cluster.sh)
 # shellcheck shell=bash
 set -euo pipefail
 TESTBED_STATE=${TESTBED_STATE:-/var/tmp/milvus-testbed}
