@@ -4,13 +4,35 @@
 //! rendering; the objects and pods that the API server told of are kept in `cache`, filled by `watch`; `observe` (pure) reads
 //! them; `apply` writes; `dial` leads to pods. Decisions are made elsewhere.
 
+mod apply;
+mod cache;
+mod dial;
+mod drift;
+mod error;
 mod kind;
 pub mod labels;
+mod observe;
 pub mod render;
+mod watch;
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::Stream;
+use jiff::Timestamp;
+use kube::Client;
+use milvus_core::action::{Action, Outcome};
 use milvus_core::capabilities::{Addressing, Capabilities, Rhythm};
+use milvus_core::desired::Desired;
+use milvus_core::names::ClusterRef;
+use milvus_core::observed::{Observed, Topology};
+use milvus_platform::{Backend, Change, Class, Dial, PlatformError, Rendered, TunnelCredentials};
+
+use apply::Applier;
+use cache::Cache;
+use dial::Names;
+use watch::Watches;
 
 pub use kind::Kind;
 pub use render::{Native, Settings};
@@ -42,3 +64,129 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         rest: Duration::from_secs(300),
     },
 };
+
+/// Where the operator looks, and how far it asks.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// Namespaces that it looks at; empty for all.
+    pub namespaces: Vec<String>,
+    /// Whether it asks processes itself ([`Capabilities::wire_checks`]). Where it does not, nothing polls: the kubelets'
+    /// checks come with the watches.
+    pub wire_checks: bool,
+}
+
+/// A Kubernetes, through its API server.
+pub struct KubernetesBackend {
+    capabilities: Capabilities,
+    settings: Settings,
+    applier: Applier,
+    cache: Arc<Cache>,
+    watches: Watches,
+}
+
+impl KubernetesBackend {
+    /// Looks which optional kinds there are and starts the watches.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub async fn start(client: Client, scope: &Scope) -> Result<Self, PlatformError> {
+        let mut capabilities = CAPABILITIES;
+        if !scope.wire_checks {
+            capabilities.wire_checks = false;
+            capabilities.rhythm.soon = capabilities.rhythm.patient;
+        }
+        let group = Kind::PodMonitor.group();
+        let groups = apply::call("ask for the API groups", client.list_api_groups()).await?;
+        let settings = Settings {
+            pod_monitors: groups.groups.iter().any(|g| g.name == group),
+        };
+        let kinds: Vec<Kind> = Kind::ALL
+            .into_iter()
+            .filter(|kind| *kind != Kind::PodMonitor || settings.pod_monitors)
+            .collect();
+        let cache = Arc::new(Cache::default());
+        let watches = Watches::start(&client, &scope.namespaces, &kinds, &cache);
+        Ok(Self {
+            capabilities,
+            settings,
+            applier: Applier {
+                client,
+                cache: cache.clone(),
+            },
+            cache,
+            watches,
+        })
+    }
+}
+
+impl Backend for KubernetesBackend {
+    type Native = Native;
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn render(&self, desired: &Desired) -> Result<Rendered<Native>, PlatformError> {
+        render::render(desired, &self.capabilities, &self.settings)
+    }
+
+    /// Nodes are the scheduler's business: they are not asked for, so no right to see them is needed.
+    async fn topology(&self) -> Result<Topology, PlatformError> {
+        Ok(Topology::default())
+    }
+
+    async fn observe(
+        &self,
+        cluster: &ClusterRef,
+        rendered: Option<&Rendered<Native>>,
+    ) -> Result<Observed, PlatformError> {
+        if !self.watches.complete().await {
+            return Err(PlatformError::new(
+                Class::Transient,
+                format!("look at {}", cluster.key),
+                "the API server has not answered all lists yet",
+            ));
+        }
+        self.applier.look_again(cluster).await?;
+        Ok(self.cache.with(&cluster.key, |known| {
+            observe::observe(cluster, rendered, known, Timestamp::now())
+        }))
+    }
+
+    fn apply(
+        &self,
+        cluster: &ClusterRef,
+        action: &Action,
+        rendered: Option<&Rendered<Native>>,
+    ) -> impl Future<Output = Result<Outcome, PlatformError>> + Send {
+        self.applier.apply(cluster, action, rendered)
+    }
+
+    fn dial(
+        &self,
+        cluster: &ClusterRef,
+        _observed: &Observed,
+        _credentials: &TunnelCredentials,
+    ) -> Arc<dyn Dial> {
+        self.cache.with(&cluster.key, |known| {
+            Arc::new(Names::of(&cluster.key, known, &self.capabilities))
+        })
+    }
+
+    fn endpoints(&self, desired: &Desired, _observed: &Observed) -> Vec<String> {
+        let cluster = &desired.cluster.key;
+        let endpoint = &desired.endpoint;
+        self.cache.with(cluster, |known| {
+            dial::endpoints(
+                cluster,
+                known,
+                endpoint.service_type.as_deref(),
+                endpoint.port,
+            )
+        })
+    }
+
+    fn changes(&self) -> impl Stream<Item = Change> + Send + 'static {
+        self.watches.changes()
+    }
+}

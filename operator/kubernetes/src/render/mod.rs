@@ -45,3 +45,8 @@ pub fn render(
         "not written yet",
     ))
 }
+
+/// Name of the Service that clients connect to.
+pub(crate) fn client_service(cluster: &milvus_core::names::ClusterKey) -> String {
+    format!("{}-milvus", cluster.name)
+}

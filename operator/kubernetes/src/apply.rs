@@ -1,0 +1,253 @@
+//! Writes, one action at a time: server-side apply with one field manager, deletions by uid. Makes no choices.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::{
+    Api, DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy, ValidationDirective,
+};
+use kube::core::{ApiResource, DynamicObject};
+use kube::{Client, ResourceExt};
+use milvus_core::action::{Action, Outcome};
+use milvus_core::names::ClusterRef;
+use milvus_core::outline::ObjectId;
+use milvus_platform::{Class, PlatformError, Rendered};
+
+use crate::cache::{Cache, owner_uid};
+use crate::render::Native;
+use crate::{Kind, error, labels};
+
+/// For one call.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Where a kind is found in the API.
+pub(crate) fn resource(kind: Kind) -> ApiResource {
+    ApiResource {
+        group: kind.group().to_owned(),
+        version: "v1".to_owned(),
+        api_version: kind.api_version().to_owned(),
+        kind: kind.name().to_owned(),
+        plural: kind.plural().to_owned(),
+    }
+}
+
+/// A call with a bound on its time and its error in our words.
+pub(crate) async fn call<T>(
+    operation: &str,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, PlatformError> {
+    match tokio::time::timeout(CALL_TIMEOUT, request).await {
+        Ok(answer) => answer.map_err(|e| error::platform(operation, e)),
+        Err(_) => Err(error::late(operation, CALL_TIMEOUT)),
+    }
+}
+
+/// Carries out actions.
+#[derive(Clone)]
+pub(crate) struct Applier {
+    pub(crate) client: Client,
+    pub(crate) cache: Arc<Cache>,
+}
+
+impl Applier {
+    fn api(&self, cluster: &ClusterRef, kind: Kind) -> Api<DynamicObject> {
+        let namespace = &cluster.key.namespace;
+        Api::namespaced_with(self.client.clone(), namespace, &resource(kind))
+    }
+
+    pub(crate) async fn apply(
+        &self,
+        cluster: &ClusterRef,
+        action: &Action,
+        rendered: Option<&Rendered<Native>>,
+    ) -> Result<Outcome, PlatformError> {
+        let wrote = match action {
+            Action::Create { id, .. } => self.create(cluster, id, rendered).await?,
+            Action::Update { id, .. } => {
+                self.write(cluster, id, rendered, true).await?;
+                true
+            }
+            Action::Remove { id, native_id, .. } => self.remove(cluster, id, native_id).await?,
+            Action::RemoveVolume { volume, .. } => self.remove_claim(cluster, volume).await?,
+            Action::RecordLedger(_)
+            | Action::ForgetLedger
+            | Action::DropFinalizer
+            | Action::Stop { .. }
+            | Action::PrepareDirectory { .. } => {
+                return Err(PlatformError::new(
+                    Class::Bug,
+                    "apply",
+                    "this action has no meaning on Kubernetes",
+                ));
+            }
+        };
+        Ok(Outcome {
+            at: Timestamp::now(),
+            wrote,
+            remark: None,
+        })
+    }
+
+    /// Makes an object, unless somebody else's stands there: an apply would take it over without a word.
+    async fn create(
+        &self,
+        cluster: &ClusterRef,
+        id: &ObjectId,
+        rendered: Option<&Rendered<Native>>,
+    ) -> Result<bool, PlatformError> {
+        let kind = kind(id)?;
+        let api = self.api(cluster, kind);
+        let found = call(&format!("look for {id}"), api.get_opt(&id.name)).await?;
+        let ours = match &found {
+            None => false,
+            Some(found) if owner_uid(found).as_ref() == Some(&cluster.uid) => true,
+            Some(found) => {
+                // One of a predecessor shows by its label, and the planner clears it away.
+                if owner_uid(found).is_none() || self.cache.put(kind, found.clone()).is_none() {
+                    self.cache.foreign(&cluster.key, id);
+                }
+                return Err(PlatformError::new(
+                    Class::Conflict,
+                    format!("create {id}"),
+                    "it belongs to somebody else",
+                ));
+            }
+        };
+        self.write(cluster, id, rendered, ours).await?;
+        Ok(true)
+    }
+
+    /// Applies what was rendered. With `force` fields are taken back from whoever changed them; without it a field that
+    /// somebody else owns is a conflict.
+    async fn write(
+        &self,
+        cluster: &ClusterRef,
+        id: &ObjectId,
+        rendered: Option<&Rendered<Native>>,
+        force: bool,
+    ) -> Result<(), PlatformError> {
+        let kind = kind(id)?;
+        let native = rendered.and_then(|r| r.native.get(id)).ok_or_else(|| {
+            PlatformError::new(Class::Bug, format!("apply {id}"), "it was not rendered")
+        })?;
+        let params = PatchParams {
+            force,
+            field_manager: Some(labels::OPERATOR.to_owned()),
+            field_validation: Some(ValidationDirective::Strict),
+            ..PatchParams::default()
+        };
+        let api = self.api(cluster, kind);
+        let patch = Patch::Apply(&native.object);
+        let request = api.patch(&id.name, &params, &patch);
+        let object = call(&format!("apply {id}"), request).await?;
+        // The answer is newer than any event that is on its way.
+        self.cache.put(kind, object);
+        Ok(())
+    }
+
+    /// Looks whether objects of somebody else still stand in the way.
+    pub(crate) async fn look_again(&self, cluster: &ClusterRef) -> Result<(), PlatformError> {
+        for id in self.cache.in_the_way(&cluster.key) {
+            let kind = kind(&id)?;
+            let request = self.api(cluster, kind);
+            let found = call(&format!("look for {id}"), request.get_opt(&id.name)).await?;
+            let there = found.is_some_and(|found| owner_uid(&found).is_none());
+            self.cache.with(&cluster.key, |known| {
+                known.foreign.remove(&id);
+            });
+            if there {
+                self.cache.foreign(&cluster.key, &id);
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(
+        &self,
+        cluster: &ClusterRef,
+        id: &ObjectId,
+        uid: &str,
+    ) -> Result<bool, PlatformError> {
+        let kind = kind(id)?;
+        let params = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Background),
+            preconditions: Some(Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        let api = self.api(cluster, kind);
+        let result = call(&format!("delete {id}"), async {
+            match api.delete(&id.name, &params).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+                other => other.map(Some),
+            }
+        })
+        .await?;
+        self.cache.with(&cluster.key, |known| {
+            let key = (kind, id.name.clone());
+            match result {
+                // It goes when its finalizers are off; until then the watch keeps it in view.
+                Some(either) if either.is_left() => {
+                    if let Some(object) = known.objects.get_mut(&key).filter(|o| o.uid == uid) {
+                        object.deleting = true;
+                    }
+                }
+                _ => {
+                    known.objects.remove(&key);
+                }
+            }
+        });
+        Ok(true)
+    }
+
+    /// Deletes a volume claim of a member; one that is not this cluster's is left alone.
+    async fn remove_claim(&self, cluster: &ClusterRef, name: &str) -> Result<bool, PlatformError> {
+        let api: Api<PersistentVolumeClaim> =
+            Api::namespaced(self.client.clone(), &cluster.key.namespace);
+        let Some(claim) = call(&format!("look for claim {name}"), api.get_opt(name)).await? else {
+            return Ok(false);
+        };
+        let label = |key: &str| claim.labels().get(key).map(String::as_str);
+        let ours = label(labels::NAME) == Some(labels::MILVUS)
+            && label(labels::INSTANCE) == Some(cluster.key.name.as_str());
+        if !ours {
+            return Err(PlatformError::new(
+                Class::Denied,
+                format!("delete claim {name}"),
+                format!(
+                    "it does not carry the labels {}={} and {}={}, so it may be somebody else's: delete it by hand if its data is \
+                     to go",
+                    labels::NAME,
+                    labels::MILVUS,
+                    labels::INSTANCE,
+                    cluster.key.name
+                ),
+            ));
+        }
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: claim.uid(),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        call(&format!("delete claim {name}"), async {
+            match api.delete(name, &params).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                other => other.map(|_| ()),
+            }
+        })
+        .await?;
+        Ok(true)
+    }
+}
+
+fn kind(id: &ObjectId) -> Result<Kind, PlatformError> {
+    Kind::from_name(id.kind)
+        .ok_or_else(|| PlatformError::new(Class::Bug, id.to_string(), "no kind of this platform"))
+}

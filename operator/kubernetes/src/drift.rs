@@ -1,0 +1,230 @@
+//! How an object in the API differs from its rendering. Only fields that are rendered are looked at: what others set beside
+//! them is theirs. Pure.
+
+use milvus_core::observed::{Difference, DifferenceCause};
+use milvus_core::outline::ObjectOutline;
+use milvus_crds::Quantity;
+use serde_json::{Map, Value};
+
+use crate::cache::Object;
+use crate::render::Native;
+
+/// Where processes are described in a workload: a change below restarts them.
+const TEMPLATE: &str = "spec.template";
+/// Differences that are named; the rest is counted.
+const NAMED: usize = 12;
+
+/// How an object differs; `None` when it stands as rendered.
+pub(crate) fn difference(
+    native: &Native,
+    outline: &ObjectOutline,
+    object: &Object,
+) -> Option<Difference> {
+    let live: Value = serde_json::from_slice(&object.body).unwrap_or_default();
+    let mut fields = Vec::new();
+    compare(&native.object, &live, "", &mut fields);
+    let applied = object.applied.as_deref() == Some(native.hash.as_str());
+    if applied && fields.is_empty() {
+        return None;
+    }
+    let other_revision = object
+        .revision
+        .as_deref()
+        .is_some_and(|revision| revision != outline.revision.0);
+    let restarts = fields.iter().any(|field| field.starts_with(TEMPLATE)) || other_revision;
+    fields.retain(|field| !field.starts_with("metadata.annotations[operator.milvus.io/"));
+    if fields.is_empty() {
+        fields.push("a field that is not set any more".to_owned());
+    }
+    if fields.len() > NAMED {
+        let more = fields.len() - NAMED;
+        fields.truncate(NAMED);
+        fields.push(format!("{more} more"));
+    }
+    Some(Difference {
+        cause: if applied {
+            DifferenceCause::EditedByHand
+        } else {
+            DifferenceCause::Spec
+        },
+        fields,
+        restarts,
+    })
+}
+
+/// Adds the path of everything in `wanted` that is not in `live`.
+fn compare(wanted: &Value, live: &Value, path: &str, fields: &mut Vec<String>) {
+    match (wanted, live) {
+        (Value::Object(wanted), Value::Object(live)) => objects(wanted, live, path, fields),
+        (Value::Array(wanted), Value::Array(live)) => lists(wanted, live, path, fields),
+        (wanted, Value::Null) if is_empty(wanted) => {}
+        (wanted, live) => {
+            if wanted != live && !same_amount(wanted, live) {
+                fields.push(path.to_owned());
+            }
+        }
+    }
+}
+
+fn objects(
+    wanted: &Map<String, Value>,
+    live: &Map<String, Value>,
+    path: &str,
+    fields: &mut Vec<String>,
+) {
+    for (key, value) in wanted {
+        let path = join(path, key);
+        compare(value, live.get(key).unwrap_or(&Value::Null), &path, fields);
+    }
+}
+
+/// Lists whose elements the API merges by a key are compared element by element, all others as a whole.
+fn lists(wanted: &[Value], live: &[Value], path: &str, fields: &mut Vec<String>) {
+    let Some(keys) = merge_keys(path) else {
+        if wanted.len() != live.len() {
+            fields.push(path.to_owned());
+            return;
+        }
+        for (index, (wanted, live)) in wanted.iter().zip(live).enumerate() {
+            compare(wanted, live, &format!("{path}[{index}]"), fields);
+        }
+        return;
+    };
+    let same = |a: &Value, b: &Value| {
+        keys.iter().all(|key| {
+            let of = |value: &Value| value.get(key).cloned().or_else(|| default_of(key));
+            of(a) == of(b)
+        })
+    };
+    for element in wanted {
+        let name = element.get(keys[0]).map_or_else(String::new, word);
+        let path = format!("{path}[{name}]");
+        match live.iter().find(|candidate| same(element, candidate)) {
+            Some(found) => compare(element, found, &path, fields),
+            None => fields.push(path),
+        }
+    }
+}
+
+/// The keys by which the API merges the elements of a list (`x-kubernetes-list-map-keys` of its schemas).
+fn merge_keys(path: &str) -> Option<&'static [&'static str]> {
+    let last = path.rsplit('.').next().unwrap_or(path);
+    Some(match last {
+        "containers" | "initContainers" | "volumes" | "env" | "imagePullSecrets" => &["name"],
+        "volumeMounts" => &["mountPath"],
+        "ownerReferences" => &["uid"],
+        "ports" if path.ends_with("spec.ports") => &["port", "protocol"],
+        "ports" => &["containerPort", "protocol"],
+        "topologySpreadConstraints" => &["topologyKey", "whenUnsatisfiable"],
+        _ => return None,
+    })
+}
+
+/// What the API takes for a merge key that is left out.
+fn default_of(key: &str) -> Option<Value> {
+    (key == "protocol").then(|| Value::from("TCP"))
+}
+
+fn word(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Keys with dots (labels, annotations) are put in brackets, as people write them.
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else if key.contains('.') {
+        format!("{path}[{key}]")
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// An empty block says as much as none.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// `1000m` and `1` are one amount, however it is written.
+fn same_amount(wanted: &Value, live: &Value) -> bool {
+    let amount = |value: &Value| {
+        let quantity: Quantity = serde_json::from_value(value.clone()).ok()?;
+        Some((quantity.milli_cpus().ok()?, quantity.bytes().ok()))
+    };
+    match (amount(wanted), amount(live)) {
+        (Some(wanted), Some(live)) => wanted == live,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(wanted: Value, live: Value) -> Vec<String> {
+        let mut fields = Vec::new();
+        compare(&wanted, &live, "", &mut fields);
+        fields
+    }
+
+    #[test]
+    fn what_others_add_is_theirs() {
+        let wanted = json!({"spec": {"template": {"spec": {"containers": [{"name": "proxy", "image": "a",
+            "env": [{"name": "TZ", "value": "UTC"}]}]}}}});
+        let live = json!({"spec": {"replicas": 7, "template": {"metadata": {"annotations": {"injected": "yes"}}, "spec": {
+            "containers": [
+                {"name": "sidecar", "image": "mesh"},
+                {"name": "proxy", "image": "a", "imagePullPolicy": "IfNotPresent",
+                 "env": [{"name": "EXTRA", "value": "1"}, {"name": "TZ", "value": "UTC"}]}]}}}});
+        assert_eq!(fields(wanted, live), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_ours_is_named() {
+        let wanted = json!({"metadata": {"labels": {"app.kubernetes.io/name": "milvus"}}, "spec": {"replicas": 2, "template": {"spec": {
+            "containers": [{"name": "proxy", "args": ["a", "b"], "env": [{"name": "TZ", "value": "UTC"}],
+                "ports": [{"name": "milvus", "containerPort": 19530}]}]}}}});
+        let live = json!({"metadata": {"labels": {}}, "spec": {"replicas": 3, "template": {"spec": {
+            "containers": [{"name": "proxy", "args": ["a"], "env": [{"name": "TZ", "value": "CET"}],
+                "ports": [{"name": "milvus", "containerPort": 19530, "protocol": "TCP"}]}]}}}});
+        assert_eq!(
+            fields(wanted, live),
+            [
+                "metadata.labels[app.kubernetes.io/name]",
+                "spec.replicas",
+                "spec.template.spec.containers[proxy].args",
+                "spec.template.spec.containers[proxy].env[TZ].value",
+            ]
+        );
+    }
+
+    #[test]
+    fn amounts_are_compared_as_amounts() {
+        let resources = |cpu: &str, memory: &str| json!({"limits": {"cpu": cpu, "memory": memory}});
+        assert_eq!(
+            fields(resources("1000m", "2048Mi"), resources("1", "2Gi")),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            fields(resources("1000m", "2Gi"), resources("2", "2Gi")),
+            ["limits.cpu"]
+        );
+    }
+
+    #[test]
+    fn empty_blocks_say_nothing() {
+        let wanted = json!({"volumes": [{"name": "cache", "emptyDir": {}}], "podSelector": {}});
+        let live = json!({"volumes": [{"name": "cache", "emptyDir": {}}]});
+        assert_eq!(fields(wanted, live), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,180 @@
+//! From what is known of a cluster to what the planner looks at. Pure but for the differences that it notes in the cache.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use milvus_core::component::WorkloadKey;
+use milvus_core::names::ClusterRef;
+use milvus_core::observed::{Instance, InstanceState, Observed, ObservedObject, Owner, Topology};
+use milvus_core::outline::{ObjectClass, ObjectId, Revision};
+use milvus_platform::Rendered;
+
+use crate::cache::{Known, Object, Pod};
+use crate::render::Native;
+use crate::{Kind, drift};
+
+/// Everything of a cluster as it is now.
+pub(crate) fn observe(
+    cluster: &ClusterRef,
+    rendered: Option<&Rendered<Native>>,
+    known: &mut Known,
+    at: Timestamp,
+) -> Observed {
+    let used = used(known);
+    let mut objects = BTreeMap::new();
+    for ((kind, name), object) in &mut known.objects {
+        let id = ObjectId::new(kind.name(), name.as_str());
+        let wanted = rendered.is_some_and(|r| r.outline.contains_key(&id));
+        // What is on its way out needs no second farewell; but where one of that name is wanted, it has to wait.
+        if object.deleting && !wanted {
+            continue;
+        }
+        let in_use = used.contains(&(*kind, name.clone()));
+        let seen = look(cluster, *kind, &id, object, rendered, in_use);
+        objects.insert(id, seen);
+    }
+    for id in known.foreign.keys() {
+        objects.entry(id.clone()).or_insert_with(|| in_the_way(id));
+    }
+    Observed {
+        at,
+        instances: instances(known),
+        objects,
+        topology: Topology::default(),
+        probes: BTreeMap::new(),
+    }
+}
+
+/// Everything that a workload or a pod that may still run refers to.
+fn used(known: &Known) -> BTreeSet<(Kind, String)> {
+    let workloads = known.objects.values().flat_map(|o| &o.uses);
+    let pods = known.pods.values().filter(|p| p.state.may_run());
+    workloads
+        .chain(pods.flat_map(|p| &p.uses))
+        .cloned()
+        .collect()
+}
+
+const fn class(kind: Kind) -> ObjectClass {
+    match kind {
+        Kind::ServiceAccount | Kind::ConfigMap | Kind::Secret | Kind::Service => {
+            ObjectClass::Prerequisite
+        }
+        Kind::Deployment | Kind::StatefulSet | Kind::Job => ObjectClass::Workload,
+        Kind::PodDisruptionBudget | Kind::Ingress | Kind::PodMonitor => ObjectClass::Ancillary,
+    }
+}
+
+fn look(
+    cluster: &ClusterRef,
+    kind: Kind,
+    id: &ObjectId,
+    object: &mut Object,
+    rendered: Option<&Rendered<Native>>,
+    in_use: bool,
+) -> ObservedObject {
+    let owner = match &object.owner {
+        Some(uid) if *uid == cluster.uid => Owner::Ours,
+        Some(uid) => Owner::Predecessor { uid: uid.clone() },
+        // Somebody took the owner off; the mark of what was applied is still there.
+        None if object.applied.is_some() => Owner::Ours,
+        None => Owner::Foreign,
+    };
+    let native = rendered.and_then(|r| Some((r.native.get(id)?, r.outline.get(id)?)));
+    let difference = native
+        .filter(|_| owner == Owner::Ours && !object.deleting)
+        .and_then(|(native, outline)| {
+            let judged = object
+                .judged
+                .take()
+                .filter(|(hash, _)| *hash == native.hash);
+            let (hash, difference) = judged.unwrap_or_else(|| {
+                (
+                    native.hash.clone(),
+                    drift::difference(native, outline, object),
+                )
+            });
+            object.judged = Some((hash, difference.clone()));
+            difference
+        });
+    ObservedObject {
+        native_id: object.uid.clone(),
+        owner,
+        class: class(kind),
+        workload: (class(kind) == ObjectClass::Workload)
+            .then_some(object.component)
+            .flatten()
+            .map(WorkloadKey::shared),
+        revision: object.revision.clone().map(Revision),
+        difference,
+        replicas: object.state.replicas,
+        in_use,
+        updating: object.state.updating,
+        update_stalled: object.state.stalled.clone(),
+    }
+}
+
+/// An object of somebody else, of which no more is known than that it is there.
+fn in_the_way(id: &ObjectId) -> ObservedObject {
+    ObservedObject {
+        native_id: String::new(),
+        owner: Owner::Foreign,
+        class: Kind::from_name(id.kind).map_or(ObjectClass::Ancillary, class),
+        workload: None,
+        revision: None,
+        difference: None,
+        replicas: None,
+        in_use: false,
+        updating: false,
+        update_stalled: None,
+    }
+}
+
+fn instances(known: &Known) -> Vec<Instance> {
+    let mut pods: Vec<(&String, &Pod)> = known.pods.iter().collect();
+    pods.sort_by(|(a_name, a), (b_name, b)| {
+        (a.component, a.ordinal, b.created, b_name).cmp(&(
+            b.component,
+            b.ordinal,
+            a.created,
+            a_name,
+        ))
+    });
+    pods.into_iter()
+        .map(|(name, pod)| instance(known, name, pod))
+        .collect()
+}
+
+fn instance(known: &Known, name: &str, pod: &Pod) -> Instance {
+    let shared = WorkloadKey::shared(pod.component);
+    // Members are told apart by the planner where they have data of their own; interchangeable pods have an index too.
+    let key = match pod.ordinal {
+        Some(ordinal) if pod.claims => WorkloadKey::member(pod.component, ordinal),
+        _ => shared,
+    };
+    let revision = known
+        .objects
+        .values()
+        .filter(|o| o.component == Some(pod.component))
+        .find_map(|o| o.revision.as_ref());
+    Instance {
+        workload: key,
+        id: name.to_owned(),
+        slot: pod.ordinal.map(u64::from),
+        node: pod.node.clone(),
+        wanted: !pod.deleting,
+        state: if pod.deleting && !pod.state.may_run() {
+            InstanceState::Shutdown
+        } else {
+            pod.state.clone()
+        },
+        ready: Some(pod.ready),
+        address: pod.address,
+        since: pod.since,
+        image: pod.image.clone(),
+        current: revision.is_some() && revision == pod.revision.as_ref(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

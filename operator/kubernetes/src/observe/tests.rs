@@ -1,0 +1,55 @@
+use kube::core::DynamicObject;
+use milvus_core::names::ClusterKey;
+use serde_json::json;
+
+use super::*;
+use crate::cache::Cache;
+
+fn put(cache: &Cache, kind: Kind, name: &str, owner: Option<&str>, uses: &str) {
+    let owners: Vec<_> = owner
+        .map(|uid| json!({"apiVersion": "operator.milvus.io/v1beta1", "kind": "MilvusCluster", "name": "demo", "uid": uid}))
+        .into_iter()
+        .collect();
+    let object: DynamicObject = serde_json::from_value(json!({
+        "metadata": {"name": name, "namespace": "team", "uid": format!("uid-{name}"), "ownerReferences": owners,
+            "labels": {"app.kubernetes.io/component": "proxy", "app.kubernetes.io/instance": "demo"}},
+        "spec": {"template": {"spec": {"volumes": [{"name": "a", "configMap": {"name": uses}}]}}}
+    }))
+    .expect("an object");
+    cache.put(kind, object);
+}
+
+#[test]
+fn owners_and_references() {
+    let cache = Cache::default();
+    put(&cache, Kind::Deployment, "demo-proxy", Some("c2"), "new");
+    put(&cache, Kind::ConfigMap, "new", Some("c2"), "");
+    put(&cache, Kind::ConfigMap, "old", Some("c1"), "");
+    put(&cache, Kind::ConfigMap, "theirs", None, "");
+    let cluster = ClusterRef {
+        key: ClusterKey::new("team", "demo"),
+        uid: "c2".to_owned(),
+        generation: 1,
+    };
+    let observed = cache.with(&cluster.key, |known| {
+        observe(&cluster, None, known, Timestamp::UNIX_EPOCH)
+    });
+    let of = |kind: Kind, name: &str| {
+        let object = &observed.objects[&ObjectId::new(kind.name(), name)];
+        (object.owner.clone(), object.in_use)
+    };
+    assert_eq!(of(Kind::ConfigMap, "new"), (Owner::Ours, true));
+    let uid = "c1".to_owned();
+    assert_eq!(
+        of(Kind::ConfigMap, "old"),
+        (Owner::Predecessor { uid }, false)
+    );
+    assert_eq!(of(Kind::ConfigMap, "theirs"), (Owner::Foreign, false));
+    let workload = &observed.objects[&ObjectId::new("Deployment", "demo-proxy")];
+    assert_eq!(
+        workload.workload,
+        Some(WorkloadKey::shared(
+            milvus_core::component::Component::Proxy
+        ))
+    );
+}
