@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// The gateway's image where none is named. Its version is its own: an operator upgrade alone must not restart gateways.
 pub(crate) const GATEWAY_IMAGE: &str = "milvus-gateway:0.1.0";
 
-/// Runs Milvus on Docker Swarm from a declarative `MilvusCluster` resource.
+/// Runs Milvus on Docker Swarm or Kubernetes from a declarative `MilvusCluster` resource.
 #[derive(Debug, Parser)]
 #[command(
     name = "milvus-operator",
@@ -124,12 +124,48 @@ pub(crate) struct RunArgs {
     /// Swarm are usually set up alike; a task that asks for more than its engine may give does not start.
     #[arg(long, env = "MILVUS_OPERATOR_NOFILE_LIMIT")]
     pub nofile_limit: Option<u64>,
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
+}
+
+/// Flags of `run --platform kubernetes`.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Platform kubernetes")]
+pub(crate) struct KubernetesArgs {
+    /// Kubeconfig of the API server. Default: $KUBECONFIG, ~/.kube/config, or the pod's service account.
+    #[arg(long, env = "MILVUS_OPERATOR_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig. Default: its current one.
+    #[arg(long, env = "MILVUS_OPERATOR_CONTEXT")]
+    pub context: Option<String>,
+    /// Namespaces to look at, separated by commas; no right in any other is needed then. Default: all.
+    #[arg(long, env = "MILVUS_OPERATOR_WATCH_NAMESPACES", value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
+    /// Who tells whether processes serve. `platform` is for an operator that cannot reach pods.
+    #[arg(long, env = "MILVUS_OPERATOR_WIRE_CHECKS", value_enum, default_value_t = WireChecks::Full)]
+    pub wire_checks: WireChecks,
+    /// Work only while holding a Lease, so that several replicas may run.
+    #[arg(long, env = "MILVUS_OPERATOR_LEADER_ELECT")]
+    pub leader_elect: bool,
+    /// Namespace of the Lease. Default: that of the pod, or of the kubeconfig's context.
+    #[arg(long, env = "MILVUS_OPERATOR_LEADER_NAMESPACE")]
+    pub leader_namespace: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WireChecks {
+    /// The kubelets' readiness checks, and the operator's own: every process, sessions in etcd, the client endpoint.
+    Full,
+    /// The kubelets' alone; the operator asks only dependencies that somebody else runs.
+    Platform,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Platform {
     /// Docker Swarm.
     Swarm,
+    /// Kubernetes.
+    Kubernetes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,11 +6,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::stream::select_all;
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 use milvus_core::names::ClusterKey;
 use milvus_crds::MilvusCluster;
 use milvus_platform::{Backend, Change};
@@ -19,7 +21,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::context::Context;
+use crate::context::{Context, secret_key};
+use crate::gather;
 use crate::reconcile::{self, Memory};
 use crate::server::Readiness;
 
@@ -45,45 +48,75 @@ pub(crate) async fn run<B: Backend>(
     readiness: Readiness,
     shutdown: CancellationToken,
 ) {
-    let clusters = Api::<MilvusCluster>::all(context.client.clone());
-    let mut resources = pin!(watcher(clusters, watcher::Config::default()).default_backoff());
-    let secrets = Api::<Secret>::all(context.client.clone());
-    let secrets = watcher(secrets, watcher::Config::default())
-        .default_backoff()
-        .touched_objects();
-    let mut secrets = pin!(secrets.map_ok(|secret| secret.namespace().unwrap_or_default()));
+    let clusters = context.namespaces.apis::<MilvusCluster>(&context.client);
+    let mut resources = select_all(clusters.into_iter().map(|(scope, api)| {
+        let events = watcher(api, watcher::Config::default()).default_backoff();
+        events.map(move |event| (scope.clone(), event)).boxed()
+    }));
+    let secrets = context
+        .namespaces
+        .apis::<PartialObjectMeta<Secret>>(&context.client);
+    let mut secrets = select_all(secrets.into_iter().map(|(scope, api)| {
+        let events = watcher(api, watcher::Config::default()).default_backoff();
+        events.map(move |event| (scope.clone(), event)).boxed()
+    }));
     let mut changes = pin!(hints(&context));
     let mut workers: BTreeMap<ClusterKey, Worker> = BTreeMap::new();
-    let mut listed: Option<Vec<ClusterKey>> = None;
+    let mut listed: BTreeMap<Option<String>, Vec<ClusterKey>> = BTreeMap::new();
+    let mut secrets_listed: BTreeMap<Option<String>, BTreeMap<(String, String), String>> =
+        BTreeMap::new();
+    let mut lists = context.namespaces.0.len().max(1);
     let mut count_at = Instant::now() + COUNT_INTERVAL;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
-            event = resources.next() => match event {
-                Some(Ok(Event::Init)) => listed = Some(Vec::new()),
-                Some(Ok(Event::InitApply(resource))) => {
+            Some((scope, event)) = resources.next() => match event {
+                Ok(Event::Init) => {
+                    listed.insert(scope, Vec::new());
+                }
+                Ok(Event::InitApply(resource)) => {
                     let key = key_of(&resource);
-                    if let Some(listed) = &mut listed { listed.push(key.clone()); }
+                    listed.entry(scope).or_default().push(key.clone());
                     applied(&context, &mut workers, key, resource, &shutdown);
                 }
-                Some(Ok(Event::InitDone)) => {
-                    let present = listed.take().unwrap_or_default();
+                Ok(Event::InitDone) => {
+                    let present = listed.remove(&scope).unwrap_or_default();
                     for (key, _) in context.resources.all() {
-                        if !present.contains(&key) { deleted(&context, &mut workers, &key); }
+                        let looked = scope.as_ref().is_none_or(|scope| *scope == key.namespace);
+                        if looked && !present.contains(&key) { deleted(&context, &mut workers, &key); }
                     }
-                    readiness.set();
+                    lists = lists.saturating_sub(1);
+                    if lists == 0 { readiness.set(); }
                 }
-                Some(Ok(Event::Apply(resource))) => applied(&context, &mut workers, key_of(&resource), resource, &shutdown),
-                Some(Ok(Event::Delete(resource))) => deleted(&context, &mut workers, &key_of(&resource)),
-                Some(Err(error)) => tracing::warn!(%error, "the watch of resources broke; it is opened again"),
-                None => break,
+                Ok(Event::Apply(resource)) => applied(&context, &mut workers, key_of(&resource), resource, &shutdown),
+                Ok(Event::Delete(resource)) => deleted(&context, &mut workers, &key_of(&resource)),
+                Err(error) => tracing::warn!(%error, "the watch of resources broke; it is opened again"),
             },
             () = tokio::time::sleep_until(count_at) => {
                 count(&context);
                 count_at = Instant::now() + COUNT_INTERVAL;
             }
-            Some(namespace) = secrets.next() => match namespace {
-                Ok(namespace) => wake(&workers, |key| key.namespace == namespace),
+            Some((scope, event)) = secrets.next() => match event {
+                Ok(Event::Init) => {
+                    secrets_listed.insert(scope, BTreeMap::new());
+                }
+                Ok(Event::InitApply(secret)) => {
+                    let version = secret.resource_version().unwrap_or_default();
+                    secrets_listed.entry(scope).or_default().insert(secret_key(&secret), version);
+                }
+                Ok(Event::InitDone) => {
+                    let all = secrets_listed.remove(&scope).unwrap_or_default();
+                    context.secrets.replace(scope.as_deref(), all);
+                    wake(&workers, |key| scope.as_ref().is_none_or(|scope| *scope == key.namespace));
+                }
+                Ok(Event::Apply(secret)) => {
+                    context.secrets.put(&secret);
+                    concerned(&context, &workers, &secret);
+                }
+                Ok(Event::Delete(secret)) => {
+                    context.secrets.remove(&secret);
+                    concerned(&context, &workers, &secret);
+                }
                 Err(error) => tracing::warn!(%error, "the watch of secrets broke; it is opened again"),
             },
             Some(change) = changes.next() => match change {
@@ -138,13 +171,30 @@ fn wake(workers: &BTreeMap<ClusterKey, Worker>, chosen: impl Fn(&ClusterKey) -> 
         .for_each(|(_, worker)| worker.wake.notify_one());
 }
 
+/// Wakes those who refer to a Secret.
+fn concerned<B: Backend, K: ResourceExt>(
+    context: &Context<B>,
+    workers: &BTreeMap<ClusterKey, Worker>,
+    secret: &K,
+) {
+    let (namespace, name) = secret_key(secret);
+    wake(workers, |key| {
+        key.namespace == namespace
+            && context.resources.get(key).is_some_and(|resource| {
+                gather::secret_names(&resource, context.backend.capabilities()).contains(&name)
+            })
+    });
+}
+
 fn applied<B: Backend>(
     context: &Arc<Context<B>>,
     workers: &mut BTreeMap<ClusterKey, Worker>,
     key: ClusterKey,
-    resource: MilvusCluster,
+    mut resource: MilvusCluster,
     shutdown: &CancellationToken,
 ) {
+    // Who owns which field is the API server's business, and the largest part of a small resource.
+    resource.meta_mut().managed_fields = None;
     let resource = Arc::new(resource);
     let old = context.resources.put(key.clone(), resource.clone());
     let ours_alone = old.is_some_and(|old| {
@@ -191,7 +241,7 @@ async fn work<B: Backend>(
     wake: Arc<Notify>,
     stop: CancellationToken,
 ) {
-    let mut memory = Memory::default();
+    let mut memory = Memory::of(String::new());
     let mut failures = 0_u32;
     while let Some(resource) = context.resources.get(&key) {
         let started = Instant::now();

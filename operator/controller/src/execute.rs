@@ -10,7 +10,7 @@ use milvus_crds::MilvusCluster;
 use milvus_platform::{Backend, Class, PlatformError, Rendered};
 
 use crate::context::Context;
-use crate::{ledger_store, report};
+use crate::report;
 
 /// For one action. Jobs on nodes wait for their end inside it.
 const ACTION_TIMEOUT: Duration = Duration::from_secs(40);
@@ -88,13 +88,15 @@ async fn one<B: Backend>(
     };
     let work = async {
         match action {
-            Action::RecordLedger(ledger) => {
-                ledger_store::write(&context.client, &cluster.key, ledger)
-                    .await
-                    .map(|()| wrote())
-                    .map_err(|e| api("record the ledger", &e))
-            }
-            Action::ForgetLedger => ledger_store::forget(&context.client, &cluster.key)
+            Action::RecordLedger(ledger) => context
+                .ledgers
+                .write(&cluster.key, ledger)
+                .await
+                .map(|()| wrote())
+                .map_err(|e| api("record the ledger", &e)),
+            Action::ForgetLedger => context
+                .ledgers
+                .forget(&cluster.key)
                 .await
                 .map(|()| wrote())
                 .map_err(|e| api("forget the ledger", &e)),

@@ -8,6 +8,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, Resource};
+use milvus_core::capabilities::Capabilities;
 use milvus_core::desired::Placement;
 use milvus_core::facts::{Facts, OtherCluster, SecretData};
 use milvus_core::names::ClusterKey;
@@ -17,8 +18,8 @@ use milvus_core::validate::{self, GeneratedSecretKind};
 use milvus_crds::MilvusCluster;
 use milvus_platform::{Backend, PlatformError, TunnelCredentials};
 
-use crate::context::Context;
-use crate::ledger_store::{self, LedgerError};
+use crate::context::{Context, SecretVersion};
+use crate::ledger_store::LedgerError;
 use crate::reconcile::Memory;
 
 /// Key of the fingerprint key in the gateway's Secret.
@@ -53,34 +54,61 @@ pub(crate) enum GatherError {
     Topology(#[source] PlatformError),
 }
 
+/// A Secret's content as it was read, and the version that the watch had shown by then.
+#[derive(Clone)]
+pub(crate) struct SecretRead {
+    version: SecretVersion,
+    data: Option<SecretData>,
+}
+
+/// Names of all Secrets that a resource needs: referred to, or made for it.
+pub(crate) fn secret_names(
+    resource: &MilvusCluster,
+    capabilities: &Capabilities,
+) -> BTreeSet<String> {
+    let generated = validate::generated_secrets_needed(resource, capabilities);
+    let referenced = validate::secrets_referenced(resource);
+    let referenced = referenced.into_iter().map(|(name, _)| name);
+    referenced
+        .chain(generated.into_iter().map(|g| g.name))
+        .collect()
+}
+
 /// Everything that validation and rendering need.
 pub(crate) async fn facts<B: Backend>(
     context: &Context<B>,
     key: &ClusterKey,
     resource: &MilvusCluster,
-    memory: &mut Memory,
+    memory: &mut Memory<B::Native>,
 ) -> Result<Facts, GatherError> {
-    let mut secrets = BTreeMap::new();
-    let needed = validate::generated_secrets_needed(resource, context.backend.capabilities());
-    let referenced = validate::secrets_referenced(resource)
-        .into_iter()
-        .map(|(name, _)| name);
+    let capabilities = context.backend.capabilities();
+    let needed = validate::generated_secrets_needed(resource, capabilities);
+    let names = secret_names(resource, capabilities);
     let generated: Vec<String> = needed.iter().map(|g| g.name.clone()).collect();
-    let names: BTreeSet<String> = referenced.chain(generated.iter().cloned()).collect();
+    memory.secrets.retain(|name, _| names.contains(name));
+    let mut secrets = BTreeMap::new();
     for name in names {
-        if let Some(data) = read_secret(&context.client, &key.namespace, &name).await? {
-            secrets.insert(name, data);
+        let read = secret(context, &key.namespace, &name, memory.secrets.get(&name)).await?;
+        if let Some(data) = &read.data {
+            secrets.insert(name.clone(), data.clone());
         }
+        memory.secrets.insert(name, read);
     }
     for generated in needed {
         if let Entry::Vacant(missing) = secrets.entry(generated.name.clone()) {
             let data = generate(key, &generated.kind)?;
-            missing
-                .insert(make_secret(&context.client, &key.namespace, &generated.name, data).await?);
+            let data = make_secret(&context.client, &key.namespace, &generated.name, data).await?;
+            // Until the watch shows it, it is not looked for again.
+            let read = SecretRead {
+                version: context.secrets.of(&key.namespace, &generated.name),
+                data: Some(data.clone()),
+            };
+            memory.secrets.insert(generated.name, read);
+            missing.insert(data);
         }
     }
     if memory.ledger.is_none() {
-        memory.ledger = Some(ledger_store::read(&context.client, key).await?);
+        memory.ledger = Some(context.ledgers.read(key).await?);
     }
     let topology = context
         .backend
@@ -93,14 +121,43 @@ pub(crate) async fn facts<B: Backend>(
         .find_map(|s| s.0.get(FINGERPRINT_KEY))
         .cloned()
         .unwrap_or_default();
+    // Only published ports of gateways can be in each other's way.
+    let others = if capabilities.gateway {
+        others(context, key, &topology)
+    } else {
+        Vec::new()
+    };
     Ok(Facts {
         secrets,
         ledger: memory.ledger.clone().flatten(),
-        others: others(context, key, &topology),
+        others,
         topology,
         fingerprint_key,
         gateway_image: context.gateway_image.clone(),
     })
+}
+
+/// A Secret, read only when the watch has shown another version than at the last time.
+async fn secret<B: Backend>(
+    context: &Context<B>,
+    namespace: &str,
+    name: &str,
+    last: Option<&SecretRead>,
+) -> Result<SecretRead, GatherError> {
+    let version = context.secrets.of(namespace, name);
+    if let Some(last) = last
+        && last.version == version
+        && version != SecretVersion::Unknown
+    {
+        return Ok(last.clone());
+    }
+    let data = match version {
+        SecretVersion::Absent => None,
+        SecretVersion::Unknown | SecretVersion::At(_) => {
+            read_secret(&context.client, namespace, name).await?
+        }
+    };
+    Ok(SecretRead { version, data })
 }
 
 /// The other clusters, as far as they can stand in the way.

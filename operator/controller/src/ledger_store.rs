@@ -1,5 +1,4 @@
-//! Ledgers in the API: one ConfigMap per cluster in a namespace of the operator's own, so that neither deleting the resource
-//! nor its namespace loses them.
+//! Ledgers in the API: one ConfigMap per cluster, kept where the data is that it tells of.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
@@ -7,7 +6,7 @@ use kube::{Client, ResourceExt};
 use milvus_core::ledger::Ledger;
 use milvus_core::names::ClusterKey;
 
-/// Where ledgers are kept.
+/// The namespace of all ledgers under [`Home::System`].
 pub(crate) const NAMESPACE: &str = "milvus-system";
 /// Where a ledger is in its ConfigMap.
 pub(crate) const KEY: &str = "ledger.json";
@@ -21,7 +20,7 @@ pub(crate) enum LedgerError {
         source: kube::Error,
     },
     #[error(
-        "the ledger of {cluster} (ConfigMap {NAMESPACE}/{name}) is not understood: restore it from an export; nothing is done until then"
+        "the ledger of {cluster} (ConfigMap {name}) is not understood: restore it from an export; nothing is done until then"
     )]
     Parse {
         cluster: ClusterKey,
@@ -39,117 +38,157 @@ pub(crate) enum LedgerError {
     Namespace(#[source] kube::Error),
 }
 
-/// Name of a cluster's ledger. Dots cannot occur in a namespace, so two clusters never share one.
-pub(crate) fn name(cluster: &ClusterKey) -> String {
-    format!("ledger.{}.{}", cluster.namespace, cluster.name)
+/// Where ledgers are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// In a namespace of the operator's own: volumes of a container engine belong to no namespace, so deleting one must not
+    /// lose the ledgers of what is in it.
+    System,
+    /// Beside the resource: volume claims go with its namespace, and an operator of few namespaces may write in no other.
+    Beside,
 }
 
-/// Makes the namespace when it is missing.
-pub(crate) async fn ensure_namespace(client: &Client) -> Result<(), LedgerError> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    if api
-        .get_opt(NAMESPACE)
-        .await
-        .map_err(LedgerError::Namespace)?
-        .is_some()
-    {
-        return Ok(());
-    }
-    let namespace = Namespace {
-        metadata: ObjectMeta {
-            name: Some(NAMESPACE.to_owned()),
-            ..ObjectMeta::default()
-        },
-        ..Namespace::default()
-    };
-    match api.create(&PostParams::default(), &namespace).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        Err(error) => Err(LedgerError::Namespace(error)),
-    }
+/// The ledgers of all clusters.
+#[derive(Clone)]
+pub(crate) struct Ledgers {
+    client: Client,
+    home: Home,
 }
 
-/// Reads a ledger; `None` when there is none.
-pub(crate) async fn read(
-    client: &Client,
-    cluster: &ClusterKey,
-) -> Result<Option<Ledger>, LedgerError> {
-    let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
-    let object = api
-        .get_opt(&name(cluster))
-        .await
-        .map_err(|source| LedgerError::Read {
+impl Ledgers {
+    pub(crate) fn new(client: Client, home: Home) -> Self {
+        Self { client, home }
+    }
+
+    /// Namespace and name of a cluster's ledger.
+    fn place(&self, cluster: &ClusterKey) -> (String, String) {
+        match self.home {
+            // Dots cannot occur in a namespace, so two clusters never share one.
+            Home::System => (
+                NAMESPACE.to_owned(),
+                format!("ledger.{}.{}", cluster.namespace, cluster.name),
+            ),
+            Home::Beside => (
+                cluster.namespace.clone(),
+                format!("{}-ledger", cluster.name),
+            ),
+        }
+    }
+
+    fn api(&self, namespace: &str) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Makes the namespace of ledgers when it is missing.
+    pub(crate) async fn ensure_namespace(&self) -> Result<(), LedgerError> {
+        if self.home == Home::Beside {
+            return Ok(());
+        }
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        if api
+            .get_opt(NAMESPACE)
+            .await
+            .map_err(LedgerError::Namespace)?
+            .is_some()
+        {
+            return Ok(());
+        }
+        let namespace = Namespace {
+            metadata: ObjectMeta {
+                name: Some(NAMESPACE.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        match api.create(&PostParams::default(), &namespace).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            Err(error) => Err(LedgerError::Namespace(error)),
+        }
+    }
+
+    /// Reads a ledger; `None` when there is none.
+    pub(crate) async fn read(&self, cluster: &ClusterKey) -> Result<Option<Ledger>, LedgerError> {
+        let (namespace, name) = self.place(cluster);
+        let object = self.api(&namespace).get_opt(&name).await;
+        let object = object.map_err(|source| LedgerError::Read {
             cluster: cluster.clone(),
             source,
         })?;
-    let Some(text) = object.and_then(|o| o.data.and_then(|mut d| d.remove(KEY))) else {
-        return Ok(None);
-    };
-    let parsed = serde_json::from_str(&text);
-    parsed.map(Some).map_err(|source| LedgerError::Parse {
-        cluster: cluster.clone(),
-        name: name(cluster),
-        source,
-    })
-}
-
-/// Writes a ledger. A write that raced with somebody else's is retried on the next pass.
-pub(crate) async fn write(
-    client: &Client,
-    cluster: &ClusterKey,
-    ledger: &Ledger,
-) -> Result<(), LedgerError> {
-    let failed = |source| LedgerError::Write {
-        cluster: cluster.clone(),
-        source,
-    };
-    let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
-    let text = serde_json::to_string(ledger).map_err(|e| failed(kube::Error::SerdeError(e)))?;
-    let data = Some([(KEY.to_owned(), text)].into());
-    match api.get_opt(&name(cluster)).await.map_err(failed)? {
-        Some(mut object) => {
-            if object.data == data {
-                return Ok(());
-            }
-            object.data = data;
-            api.replace(&object.name_any(), &PostParams::default(), &object)
-                .await
-                .map_err(failed)?;
-        }
-        None => {
-            let metadata = ObjectMeta {
-                name: Some(name(cluster)),
-                labels: Some(
-                    [(
-                        "app.kubernetes.io/managed-by".to_owned(),
-                        "milvus-operator".to_owned(),
-                    )]
-                    .into(),
-                ),
-                ..ObjectMeta::default()
-            };
-            let object = ConfigMap {
-                metadata,
-                data,
-                ..ConfigMap::default()
-            };
-            api.create(&PostParams::default(), &object)
-                .await
-                .map_err(failed)?;
-        }
+        let Some(text) = object.and_then(|o| o.data.and_then(|mut d| d.remove(KEY))) else {
+            return Ok(None);
+        };
+        let parsed = serde_json::from_str(&text);
+        parsed.map(Some).map_err(|source| LedgerError::Parse {
+            cluster: cluster.clone(),
+            name: format!("{namespace}/{name}"),
+            source,
+        })
     }
-    Ok(())
-}
 
-/// Forgets a ledger.
-pub(crate) async fn forget(client: &Client, cluster: &ClusterKey) -> Result<(), LedgerError> {
-    let api: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
-    match api.delete(&name(cluster), &DeleteParams::default()).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(source) => Err(LedgerError::Write {
+    /// Writes a ledger. A write that raced with somebody else's is retried on the next pass.
+    pub(crate) async fn write(
+        &self,
+        cluster: &ClusterKey,
+        ledger: &Ledger,
+    ) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError::Write {
             cluster: cluster.clone(),
             source,
-        }),
+        };
+        let (namespace, name) = self.place(cluster);
+        let api = self.api(&namespace);
+        let text = serde_json::to_string(ledger).map_err(|e| failed(kube::Error::SerdeError(e)))?;
+        let data = Some([(KEY.to_owned(), text)].into());
+        match api.get_opt(&name).await.map_err(failed)? {
+            Some(mut object) => {
+                if object.data == data {
+                    return Ok(());
+                }
+                object.data = data;
+                api.replace(&object.name_any(), &PostParams::default(), &object)
+                    .await
+                    .map_err(failed)?;
+            }
+            None => {
+                let metadata = ObjectMeta {
+                    name: Some(name),
+                    labels: Some(
+                        [(
+                            "app.kubernetes.io/managed-by".to_owned(),
+                            "milvus-operator".to_owned(),
+                        )]
+                        .into(),
+                    ),
+                    ..ObjectMeta::default()
+                };
+                let object = ConfigMap {
+                    metadata,
+                    data,
+                    ..ConfigMap::default()
+                };
+                api.create(&PostParams::default(), &object)
+                    .await
+                    .map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a ledger.
+    pub(crate) async fn forget(&self, cluster: &ClusterKey) -> Result<(), LedgerError> {
+        let (namespace, name) = self.place(cluster);
+        match self
+            .api(&namespace)
+            .delete(&name, &DeleteParams::default())
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(source) => Err(LedgerError::Write {
+                cluster: cluster.clone(),
+                source,
+            }),
+        }
     }
 }

@@ -8,6 +8,7 @@ mod controller;
 mod execute;
 mod gather;
 mod keys;
+mod leader;
 mod ledger_store;
 mod metrics;
 mod outside;

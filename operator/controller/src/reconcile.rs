@@ -1,7 +1,7 @@
 //! One pass over one cluster: gather, validate, place, desire, render, observe, probe, plan, execute, report. Each step is
 //! either pure (in core) or effectful (here), never both.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ use milvus_core::status::{self, Failure, StatusInput};
 use milvus_core::validate::{ValidatedCluster, Violation};
 use milvus_core::{desire, place, validate};
 use milvus_crds::{MilvusCluster, MilvusClusterSpec, MilvusClusterStatus};
-use milvus_platform::{Backend, Class, PlatformError};
+use milvus_platform::{Backend, Class, PlatformError, Rendered};
 use milvus_probes::{ProbeMemory, Ways};
 
 use crate::context::Context;
 use crate::execute::{self, Executed};
-use crate::gather::{self, GatherError};
+use crate::gather::{self, GatherError, SecretRead};
 use crate::outside::Outside;
 use crate::report::{self, ReportError};
 
@@ -38,10 +38,11 @@ const REFUSED_AGAIN: Duration = Duration::from_secs(10);
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What one worker remembers between passes. Losing it costs a read or a delay, never a wrong decision.
-#[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct Memory<N> {
     /// The ledger as last read or written; `None` before the first read.
     pub ledger: Option<Option<Ledger>>,
+    /// Secrets as last read.
+    pub secrets: BTreeMap<String, SecretRead>,
     /// What the planner saw before.
     pub plan: plan::Memory,
     /// What the probes learnt before.
@@ -52,8 +53,41 @@ pub(crate) struct Memory {
     good: Option<MilvusClusterSpec>,
     /// What people were told lately.
     told: report::Told,
+    /// What was made of the last spec and facts: the same again, while neither changes.
+    prepared: Option<Prepared<N>>,
     /// uid that all of this belongs to.
     uid: String,
+}
+
+impl<N> Memory<N> {
+    pub(crate) fn of(uid: String) -> Self {
+        Self {
+            ledger: None,
+            secrets: BTreeMap::new(),
+            plan: plan::Memory::default(),
+            probes: ProbeMemory::default(),
+            status: None,
+            good: None,
+            told: report::Told::default(),
+            prepared: None,
+            uid,
+        }
+    }
+}
+
+/// A cluster as it is to be, and what that was worked out from.
+struct Prepared<N> {
+    generation: i64,
+    facts: Facts,
+    cluster: Arc<Wanted<N>>,
+}
+
+/// A cluster as it is to be.
+struct Wanted<N> {
+    ledger: Ledger,
+    notices: Vec<Notice>,
+    desired: Desired,
+    rendered: Rendered<N>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -111,15 +145,12 @@ pub(crate) async fn pass<B: Backend>(
     context: &Context<B>,
     key: &ClusterKey,
     resource: Arc<MilvusCluster>,
-    memory: &mut Memory,
+    memory: &mut Memory<B::Native>,
 ) -> Result<Duration, PassError> {
     let cluster = validate::identity(&resource);
     debug_assert_eq!(cluster.key, *key);
     if memory.uid != cluster.uid {
-        *memory = Memory {
-            uid: cluster.uid.clone(),
-            ..Memory::default()
-        };
+        *memory = Memory::of(cluster.uid.clone());
     }
     let mut resource = (*resource).clone();
     if let Some((written, _)) = &memory.status {
@@ -141,7 +172,7 @@ async fn keep<B: Backend>(
     context: &Context<B>,
     cluster: &ClusterRef,
     resource: &MilvusCluster,
-    memory: &mut Memory,
+    memory: &mut Memory<B::Native>,
 ) -> Result<Duration, PassError> {
     if !resource
         .meta()
@@ -155,58 +186,26 @@ async fn keep<B: Backend>(
     let capabilities = context.backend.capabilities();
     let facts = gather::facts(context, &cluster.key, resource, memory).await?;
     let mut refusals = Vec::new();
-    let validated = match validate::validate(resource, &facts, capabilities) {
-        Ok(validated) => {
-            memory.good = Some(resource.spec.clone());
-            validated
-        }
-        Err(violations) => {
-            refusals = violations.into_iter().map(refusal).collect();
-            let Some(validated) = last_good(resource, &facts, capabilities, memory) else {
-                let told = Told {
-                    refusals: &refusals,
-                    ..Told::default()
-                };
-                return tell(context, resource, memory, told).await;
+    let wanted = match wanted(context, cluster, resource, &facts, memory, &mut refusals)? {
+        Ok(wanted) => wanted,
+        Err(unplaced) => {
+            let told = Told {
+                refusals: &refusals,
+                unplaced: &unplaced,
+                ..Told::default()
             };
-            validated
+            return tell(context, resource, memory, told).await;
         }
     };
-    let needs = validated.members();
-    let wanted_ledger = place::place(
-        &needs,
-        validated.fixed(),
-        facts.ledger.as_ref(),
-        &facts.topology,
-        capabilities,
-        cluster,
-        resource.spec.adopt,
-    );
-    let wanted_ledger = match wanted_ledger {
-        Ok(ledger) => ledger,
-        Err(waiting) => {
-            return tell(
-                context,
-                resource,
-                memory,
-                Told {
-                    unplaced: &waiting,
-                    ..Told::default()
-                },
-            )
-            .await;
-        }
-    };
-    let desired = desire::desire(&validated, &wanted_ledger, &facts, capabilities);
-    let rendered = context.backend.render(&desired)?;
-    let mut observed = context.backend.observe(cluster, Some(&rendered)).await?;
-    let endpoints = context.backend.endpoints(&desired, &observed);
+    let rendered = &wanted.rendered;
+    let mut observed = context.backend.observe(cluster, Some(rendered)).await?;
+    let addresses = context.backend.endpoints(&wanted.desired, &observed);
     ask(
         context,
         cluster,
-        &desired,
+        &wanted.desired,
         &mut observed,
-        &endpoints,
+        &addresses,
         &facts,
         memory,
     )
@@ -214,30 +213,91 @@ async fn keep<B: Backend>(
     let now = Timestamp::now();
     let recorded = facts.ledger.clone().unwrap_or_default();
     let mut plan = plan::plan(&PlanInput {
-        desired: &desired,
+        desired: &wanted.desired,
         outline: &rendered.outline,
         observed: &observed,
         ledger: &recorded,
-        wanted_ledger: &wanted_ledger,
+        wanted_ledger: &wanted.ledger,
         capabilities,
         now,
         memory: &memory.plan,
     });
-    plan.notices.extend(validated.notices.iter().cloned());
-    let executed = execute::execute(context, cluster, resource, &plan, Some(&rendered)).await;
+    plan.notices.extend(wanted.notices.iter().cloned());
+    let executed = execute::execute(context, cluster, resource, &plan, Some(rendered)).await;
     finish(
         context,
         resource,
         memory,
         Seen {
             refusals: &refusals,
-            desired: Some(&desired),
+            desired: Some(&wanted.desired),
+            addresses: &addresses,
             observed,
             plan,
         },
         executed,
     )
     .await
+}
+
+/// What the cluster should be: validated, placed and rendered, or as in the last pass where nothing has changed since. The
+/// inner error is what cannot be placed; it is empty where the resource was refused.
+fn wanted<B: Backend>(
+    context: &Context<B>,
+    cluster: &ClusterRef,
+    resource: &MilvusCluster,
+    facts: &Facts,
+    memory: &mut Memory<B::Native>,
+    refusals: &mut Vec<Notice>,
+) -> Result<Result<Arc<Wanted<B::Native>>, Vec<Waiting>>, PlatformError> {
+    if let Some(prepared) = &memory.prepared
+        && prepared.generation == cluster.generation
+        && prepared.facts == *facts
+    {
+        return Ok(Ok(prepared.cluster.clone()));
+    }
+    let capabilities = context.backend.capabilities();
+    let validated = match validate::validate(resource, facts, capabilities) {
+        Ok(validated) => {
+            memory.good = Some(resource.spec.clone());
+            validated
+        }
+        Err(violations) => {
+            *refusals = violations.into_iter().map(refusal).collect();
+            match last_good(resource, facts, capabilities, memory.good.as_ref()) {
+                Some(validated) => validated,
+                None => return Ok(Err(Vec::new())),
+            }
+        }
+    };
+    let ledger = place::place(
+        &validated.members(),
+        validated.fixed(),
+        facts.ledger.as_ref(),
+        &facts.topology,
+        capabilities,
+        cluster,
+        resource.spec.adopt,
+    );
+    let ledger = match ledger {
+        Ok(ledger) => ledger,
+        Err(unplaced) => return Ok(Err(unplaced)),
+    };
+    let desired = desire::desire(&validated, &ledger, facts, capabilities);
+    let rendered = context.backend.render(&desired)?;
+    let wanted = Arc::new(Wanted {
+        ledger,
+        notices: validated.notices,
+        desired,
+        rendered,
+    });
+    // A refused spec is validated anew in every pass: it is told what is wrong with it each time.
+    memory.prepared = refusals.is_empty().then(|| Prepared {
+        generation: cluster.generation,
+        facts: facts.clone(),
+        cluster: wanted.clone(),
+    });
+    Ok(Ok(wanted))
 }
 
 fn refusal(violation: Violation) -> Notice {
@@ -253,10 +313,10 @@ fn last_good(
     resource: &MilvusCluster,
     facts: &Facts,
     capabilities: &Capabilities,
-    memory: &Memory,
+    good: Option<&MilvusClusterSpec>,
 ) -> Option<ValidatedCluster> {
     let mut last = resource.clone();
-    last.spec = memory.good.clone()?;
+    last.spec = good?.clone();
     validate::validate(&last, facts, capabilities).ok()
 }
 
@@ -265,7 +325,7 @@ async fn delete<B: Backend>(
     context: &Context<B>,
     cluster: &ClusterRef,
     resource: &MilvusCluster,
-    memory: &mut Memory,
+    memory: &mut Memory<B::Native>,
 ) -> Result<Duration, PassError> {
     if !resource
         .meta()
@@ -276,10 +336,8 @@ async fn delete<B: Backend>(
         return Ok(REFUSED_AGAIN); // somebody else's finalizer holds it; ours is done
     }
     if memory.ledger.is_none() {
-        let ledger = crate::ledger_store::read(&context.client, &cluster.key)
-            .await
-            .map_err(GatherError::from)?;
-        memory.ledger = Some(ledger);
+        let ledger = context.ledgers.read(&cluster.key).await;
+        memory.ledger = Some(ledger.map_err(GatherError::from)?);
     }
     let observed = context.backend.observe(cluster, None).await?;
     let abandoned: BTreeSet<String> = resource
@@ -308,6 +366,7 @@ async fn delete<B: Backend>(
         Seen {
             refusals: &[],
             desired: None,
+            addresses: &[],
             observed,
             plan,
         },
@@ -324,7 +383,7 @@ async fn ask<B: Backend>(
     observed: &mut Observed,
     endpoints: &[String],
     facts: &Facts,
-    memory: &mut Memory,
+    memory: &mut Memory<B::Native>,
 ) {
     let credentials = gather::tunnel_credentials(facts, &cluster.key);
     let inside = context.backend.dial(cluster, observed, &credentials);
@@ -348,6 +407,7 @@ async fn ask<B: Backend>(
 struct Seen<'a> {
     refusals: &'a [Notice],
     desired: Option<&'a Desired>,
+    addresses: &'a [String],
     observed: Observed,
     plan: Plan,
 }
@@ -356,7 +416,7 @@ struct Seen<'a> {
 async fn finish<B: Backend>(
     context: &Context<B>,
     resource: &MilvusCluster,
-    memory: &mut Memory,
+    memory: &mut Memory<B::Native>,
     mut seen: Seen<'_>,
     executed: Executed,
 ) -> Result<Duration, PassError> {
@@ -393,6 +453,7 @@ async fn finish<B: Backend>(
     let told = Told {
         refusals: seen.refusals,
         desired: seen.desired,
+        addresses: seen.addresses,
         observed: Some(&seen.observed),
         plan: Some(&seen.plan),
         done: &done,
@@ -454,6 +515,7 @@ struct Told<'a> {
     refusals: &'a [Notice],
     unplaced: &'a [Waiting],
     desired: Option<&'a Desired>,
+    addresses: &'a [String],
     observed: Option<&'a Observed>,
     plan: Option<&'a Plan>,
     done: &'a [(Action, Outcome)],
@@ -467,7 +529,7 @@ struct Told<'a> {
 async fn tell<B: Backend>(
     context: &Context<B>,
     resource: &MilvusCluster,
-    memory: &mut Memory,
+    memory: &mut Memory<B::Native>,
     told: Told<'_>,
 ) -> Result<Duration, PassError> {
     let ledger = memory.ledger.clone().flatten();
@@ -475,6 +537,7 @@ async fn tell<B: Backend>(
         resource,
         refusals: told.refusals,
         desired: told.desired,
+        addresses: told.addresses,
         observed: told.observed,
         ledger: ledger.as_ref(),
         plan: told.plan,
@@ -517,7 +580,7 @@ async fn tell<B: Backend>(
 async fn unseen<B: Backend>(
     context: &Context<B>,
     resource: &MilvusCluster,
-    memory: &mut Memory,
+    memory: &mut Memory<B::Native>,
     error: &PassError,
 ) {
     let message = match error {

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
@@ -22,7 +21,7 @@ const FIELD_MANAGER: &str = "milvus-operator";
 const TELL_AGAIN: Duration = Duration::from_secs(600);
 /// Notes remembered per cluster.
 const MAX_TOLD: usize = 256;
-/// Events carry at most 1 KiB of text (`events.k8s.io`); longer notes are cut.
+/// Events carry at most 1 KiB of text; longer messages are cut.
 const MAX_NOTE: usize = 1000;
 
 #[derive(Debug, thiserror::Error)]
@@ -207,14 +206,18 @@ fn event(resource: &MilvusCluster, note: &EventNote) -> Event {
         },
         action: Some(note.action.to_owned()),
         event_time: Some(MicroTime(now)),
-        // The times by which kubectl sorts and shows.
-        deprecated_first_timestamp: Some(Time(now)),
-        deprecated_last_timestamp: Some(Time(now)),
-        deprecated_count: Some(1),
-        note: Some(cut(&note.message)),
+        // The times by which kubectl sorts and shows: only this view of events takes them.
+        first_timestamp: Some(Time(now)),
+        last_timestamp: Some(Time(now)),
+        count: Some(1),
+        message: Some(cut(&note.message)),
         reason: Some(note.reason.as_str()),
-        regarding: Some(reference(resource)),
-        reporting_controller: Some(FIELD_MANAGER.to_owned()),
+        involved_object: reference(resource),
+        source: Some(EventSource {
+            component: Some(FIELD_MANAGER.to_owned()),
+            host: None,
+        }),
+        reporting_component: Some(FIELD_MANAGER.to_owned()),
         reporting_instance: Some(FIELD_MANAGER.to_owned()),
         type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
         ..Event::default()

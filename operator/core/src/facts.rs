@@ -7,7 +7,7 @@ use crate::names::ClusterKey;
 use crate::observed::Topology;
 
 /// Facts of one pass.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     /// Content of the Secrets that the resource refers to or that were generated for it, by name; missing ones are absent.
     pub secrets: BTreeMap<String, SecretData>,

@@ -32,6 +32,8 @@ pub struct StatusInput<'a> {
     pub refusals: &'a [Notice],
     /// What the cluster should be; the last good one while the resource is refused, if it is known.
     pub desired: Option<&'a Desired>,
+    /// Where clients reach it (`host:port`), best first, as far as the platform knows.
+    pub addresses: &'a [String],
     /// What was seen; `None` when the platform did not answer.
     pub observed: Option<&'a Observed>,
     /// The ledger as it is stored.
@@ -283,7 +285,12 @@ fn members(workload: &Workload, observed: &Observed, ledger: Option<&Ledger>) ->
 
 /// Addresses are shown once they have answered and kept while something is wrong: people look for them then.
 fn endpoints(status: &mut MilvusClusterStatus, observed: &Observed, facts: &Facts<'_>) {
-    let answering = readiness::answering_endpoints(observed);
+    let asked = facts.input.desired.is_none_or(|d| d.endpoint.asked);
+    let answering = if asked {
+        readiness::answering_endpoints(observed)
+    } else {
+        facts.input.addresses.to_vec()
+    };
     let ready = facts.judged && facts.lacking.is_empty();
     if answering.is_empty() || (!facts.was_ready && !ready) {
         return;

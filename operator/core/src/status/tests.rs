@@ -13,6 +13,7 @@ fn tell(scene: &Scene, told: &Told<'_>, later: i64) -> (MilvusClusterStatus, Vec
         resource: &scene.resource,
         refusals: told.refusals,
         desired: told.seen.then_some(&scene.desired),
+        addresses: &[],
         observed: told.seen.then_some(&scene.observed),
         ledger: Some(&scene.ledger),
         plan: told.seen.then_some(&plan),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::collect::{collect, get, ledger_in};
 use super::restore::{Options, Restored, restore};
 use super::*;
-use crate::ledger_store;
+use crate::ledger_store::{self, Home, Ledgers};
 
 /// An API server of our own, empty.
 async fn server() -> Client {
@@ -91,7 +91,8 @@ fn ledger(owner: &str) -> Ledger {
 /// A store with one cluster and all that belongs to it, and things that do not.
 async fn lived_in() -> Client {
     let client = server().await;
-    ledger_store::ensure_namespace(&client)
+    Ledgers::new(client.clone(), Home::System)
+        .ensure_namespace()
         .await
         .expect("namespace");
     create(&client, json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "team-a", "labels": { "a": "b" } } })).await;
@@ -113,7 +114,8 @@ async fn lived_in() -> Client {
         .as_str()
         .expect("uid")
         .to_owned();
-    ledger_store::write(&client, &ClusterKey::new("team-a", "demo"), &ledger(&owner))
+    Ledgers::new(client.clone(), Home::System)
+        .write(&ClusterKey::new("team-a", "demo"), &ledger(&owner))
         .await
         .expect("ledger");
     client
@@ -242,7 +244,8 @@ async fn a_new_store_gets_everything_and_the_cluster_adopts_its_data() {
         "b"
     );
     // The ledger is as it was, but nobody's: the operator gives it to the resource that adopts.
-    let read = ledger_store::read(&new, &ClusterKey::new("team-a", "demo"))
+    let read = Ledgers::new(new.clone(), Home::System)
+        .read(&ClusterKey::new("team-a", "demo"))
         .await
         .expect("ledger")
         .expect("ledger");

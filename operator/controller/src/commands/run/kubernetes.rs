@@ -1,0 +1,119 @@
+//! `run --platform kubernetes`: the API server that is there, with whatever rights the operator was given.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::client::ClientBuilder;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use milvus_kubernetes::{KubernetesBackend, Scope};
+use milvus_platform::Class;
+use tower::timeout::TimeoutLayer;
+
+use super::{Process, RunError, pause};
+use crate::cli::{KubernetesArgs, RunArgs, WireChecks};
+use crate::context::{CONCURRENT_PASSES, Context, Namespaces, Resources, SecretVersions};
+use crate::leader::Leader;
+use crate::ledger_store::{Home, Ledgers};
+use crate::{controller, telemetry};
+
+/// For a connection to the API server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the beginning of an answer.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
+    let options = &args.kubernetes;
+    let config = config(options).await?;
+    let server = config.cluster_url.clone();
+    let own_namespace = config.default_namespace.clone();
+    let client = client(config).map_err(|e| RunError::Client(Box::new(e)))?;
+    let process = Process::start(args).await?;
+    let shutdown = process.shutdown.clone();
+    let leader = if options.leader_elect {
+        let namespace = options.leader_namespace.clone().unwrap_or(own_namespace);
+        let leader = Leader::new(client.clone(), &namespace);
+        // A standby is well: it is ready to take over.
+        process.readiness.set();
+        if !leader.elected(&shutdown).await {
+            process.end(async {}).await;
+            return Ok(());
+        }
+        Some(tokio::spawn(leader.keep(shutdown.clone())))
+    } else {
+        None
+    };
+    let scope = Scope {
+        namespaces: options.watch_namespaces.clone(),
+        wire_checks: options.wire_checks == WireChecks::Full,
+    };
+    let backend = loop {
+        match KubernetesBackend::start(client.clone(), &scope).await {
+            Ok(backend) => break backend,
+            Err(error) if error.class == Class::Transient => {
+                tracing::warn!(%server, error = %telemetry::chain(&error), "the API server does not answer yet");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if pause(&shutdown).await {
+            process.end(async {}).await;
+            return Ok(());
+        }
+    };
+    let context = Arc::new(Context {
+        ledgers: Ledgers::new(client.clone(), Home::Beside),
+        client,
+        backend,
+        metrics: process.metrics.clone(),
+        resources: Resources::default(),
+        secrets: SecretVersions::default(),
+        namespaces: Namespaces(scope.namespaces),
+        gateway_image: String::new(),
+        passes: Arc::new(tokio::sync::Semaphore::new(CONCURRENT_PASSES)),
+    });
+    tracing::info!(%server, metrics = %args.metrics_listen, "milvus-operator runs");
+    controller::run(context, process.readiness.clone(), shutdown).await;
+    let mut lost = None;
+    let released = async {
+        if let Some(leader) = leader
+            && let Ok(Err(error)) = leader.await
+        {
+            lost = Some(error);
+        }
+    };
+    process.end(released).await;
+    match lost {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
+}
+
+/// The kubeconfig that was given, else the one of the environment, else the pod's service account.
+async fn config(options: &KubernetesArgs) -> Result<Config, RunError> {
+    let wanted = KubeConfigOptions {
+        context: options.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let config = match &options.kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path).map_err(|e| RunError::Kubeconfig(e.into()))?;
+            Config::from_custom_kubeconfig(file, &wanted)
+                .await
+                .map_err(|e| RunError::Kubeconfig(e.into()))?
+        }
+        None if options.context.is_some() => Config::from_kubeconfig(&wanted)
+            .await
+            .map_err(|e| RunError::Kubeconfig(e.into()))?,
+        None => Config::infer()
+            .await
+            .map_err(|e| RunError::Kubeconfig(e.into()))?,
+    };
+    Ok(config)
+}
+
+/// A client whose calls are answered in time or not at all. (The answer to a watch begins at once; its events may take long.)
+fn client(mut config: Config) -> Result<Client, kube::Error> {
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    let builder = ClientBuilder::try_from(config)?;
+    Ok(builder.with_layer(&TimeoutLayer::new(CALL_TIMEOUT)).build())
+}
