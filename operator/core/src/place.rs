@@ -147,17 +147,22 @@ pub fn risks(ledger: &Ledger) -> Vec<Notice> {
 
 /// How many members of a component must be there for it to work.
 pub fn needed(component: Component, members: usize, ledger: &Ledger) -> usize {
+    members_needed(component, members, drives_each(ledger))
+}
+
+/// How many members of a component must be there for it to work, where each member of MinIO has this many drives.
+pub fn members_needed(component: Component, members: usize, drives_each: usize) -> usize {
     match component {
         Component::Etcd | Component::Zookeeper => members / 2 + 1,
-        Component::Minio => minio_needed(members, ledger),
+        Component::Minio => minio_needed(members, drives_each.max(1)),
         // Ensemble, write and ack quorum are 2 as soon as there are two bookies.
         Component::Bookkeeper => members.min(2),
         _ => 1,
     }
 }
 
-/// MinIO writes while its write quorum of drives is there: all drives less the parity, and one more where parity is half.
-fn minio_needed(members: usize, ledger: &Ledger) -> usize {
+/// The drives of each member of MinIO.
+fn drives_each(ledger: &Ledger) -> usize {
     let layout = ledger.fixed.as_ref().and_then(|f| f.minio_layout.as_ref());
     let numbers: Vec<usize> = layout
         .map(|text| {
@@ -166,7 +171,11 @@ fn minio_needed(members: usize, ledger: &Ledger) -> usize {
                 .collect()
         })
         .unwrap_or_default();
-    let drives_each = numbers.get(1).copied().unwrap_or(1).max(1);
+    numbers.get(1).copied().unwrap_or(1)
+}
+
+/// MinIO writes while its write quorum of drives is there: all drives less the parity, and one more where parity is half.
+fn minio_needed(members: usize, drives_each: usize) -> usize {
     let drives = members * drives_each;
     let parity = match drives {
         0 | 1 => 0,
