@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use milvus_core::capabilities::Capabilities;
 
 /// The gateway's image where none is named. Its version is its own: an operator upgrade alone must not restart gateways.
 pub(crate) const GATEWAY_IMAGE: &str = "milvus-gateway:0.1.0";
@@ -166,6 +167,16 @@ pub(crate) enum Platform {
     Swarm,
     /// Kubernetes.
     Kubernetes,
+}
+
+impl Platform {
+    /// What it can honour.
+    pub(crate) const fn capabilities(self) -> &'static Capabilities {
+        match self {
+            Platform::Swarm => &milvus_swarm::CAPABILITIES,
+            Platform::Kubernetes => &milvus_kubernetes::CAPABILITIES,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

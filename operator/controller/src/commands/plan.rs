@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use milvus_core::capabilities::Capabilities;
 use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::desired::{Desired, Shape};
 use milvus_core::facts::{Facts, SecretData};
@@ -13,10 +14,10 @@ use milvus_core::observed::{Node, Topology};
 use milvus_core::validate::{self, GeneratedSecretKind, ValidatedCluster, Violation};
 use milvus_core::{desire, place};
 use milvus_crds::MilvusCluster;
-use milvus_swarm::CAPABILITIES;
-use milvus_swarm::render::{Limits, Native, render};
+use milvus_platform::PlatformError;
+use serde::Serialize;
 
-use crate::cli::{PlanArgs, PlanOutput};
+use crate::cli::{PlanArgs, PlanOutput, Platform};
 use crate::commands::manifest::{self, ManifestError};
 
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +28,7 @@ pub(crate) enum PlanError {
     Render {
         name: String,
         #[source]
-        source: milvus_platform::PlatformError,
+        source: PlatformError,
     },
     #[error("the plan cannot be printed as JSON")]
     Json(#[source] serde_json::Error),
@@ -40,7 +41,8 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<ExitCode, PlanError> {
     let mut good = true;
     for resource in manifest::read(&args.input.filenames)? {
         let name = resource.metadata.name.clone().unwrap_or_default();
-        match offline(&resource, &topology(args.nodes, args.node_memory)) {
+        let topology = topology(args.nodes, args.node_memory);
+        match offline(&resource, &topology, args.input.platform) {
             Ok(planned) => print(&planned, args.output)?,
             Err(violations) => {
                 good = false;
@@ -59,6 +61,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<ExitCode, PlanError> {
 
 /// A cluster as it would be created.
 pub(crate) struct Planned {
+    platform: Platform,
     cluster: ValidatedCluster,
     ledger: Ledger,
     desired: Desired,
@@ -68,7 +71,9 @@ pub(crate) struct Planned {
 pub(crate) fn offline(
     resource: &MilvusCluster,
     topology: &Topology,
+    platform: Platform,
 ) -> Result<Planned, Vec<Violation>> {
+    let capabilities = platform.capabilities();
     let mut resource = resource.clone();
     resource
         .metadata
@@ -78,14 +83,14 @@ pub(crate) fn offline(
         .metadata
         .uid
         .get_or_insert_with(|| "00000000-0000-0000-0000-000000000000".to_owned());
-    let facts = facts(&resource, topology);
-    let cluster = validate::validate(&resource, &facts, &CAPABILITIES)?;
+    let facts = facts(&resource, topology, capabilities);
+    let cluster = validate::validate(&resource, &facts, capabilities)?;
     let ledger = place::place(
         &cluster.members(),
         cluster.fixed(),
         None,
         topology,
-        &CAPABILITIES,
+        capabilities,
         &cluster.cluster,
         resource.spec.adopt,
     )
@@ -97,8 +102,9 @@ pub(crate) fn offline(
         };
         waiting.iter().map(say).collect::<Vec<_>>()
     })?;
-    let desired = desire::desire(&cluster, &ledger, &facts, &CAPABILITIES);
+    let desired = desire::desire(&cluster, &ledger, &facts, capabilities);
     Ok(Planned {
+        platform,
         cluster,
         ledger,
         desired,
@@ -128,10 +134,10 @@ pub(crate) fn topology(nodes: u16, memory_gib: u64) -> Topology {
     }
 }
 
-fn facts(resource: &MilvusCluster, topology: &Topology) -> Facts {
+fn facts(resource: &MilvusCluster, topology: &Topology, capabilities: &Capabilities) -> Facts {
     const STAND_IN: &[u8] = b"offline-stand-in";
     let mut secrets = BTreeMap::new();
-    for generated in validate::generated_secrets_needed(resource, &CAPABILITIES) {
+    for generated in validate::generated_secrets_needed(resource, capabilities) {
         let keys: &[&str] = match generated.kind {
             GeneratedSecretKind::MinioCredentials => &["accesskey", "secretkey"],
             GeneratedSecretKind::FingerprintKey => &["fingerprint.key"],
@@ -187,25 +193,47 @@ fn print(planned: &Planned, output: PlanOutput) -> Result<(), PlanError> {
         print!("{}", text(planned));
         return Ok(());
     }
-    let rendered =
-        render(&planned.desired, &CAPABILITIES, &Limits { nofile: None }).map_err(|source| {
-            PlanError::Render {
-                name: planned.cluster.cluster.key.to_string(),
-                source,
-            }
-        })?;
-    let native: Vec<&Native> = rendered.native.values().collect();
+    let failed = |source| PlanError::Render {
+        name: planned.cluster.cluster.key.to_string(),
+        source,
+    };
+    let desired = &planned.desired;
+    match planned.platform {
+        Platform::Swarm => {
+            let limits = milvus_swarm::render::Limits { nofile: None };
+            let rendered = milvus_swarm::render::render(desired, capabilities(planned), &limits);
+            let native = rendered.map_err(failed)?.native;
+            objects(&native.values().collect::<Vec<_>>(), output)
+        }
+        Platform::Kubernetes => {
+            let settings = milvus_kubernetes::Settings::default();
+            let rendered =
+                milvus_kubernetes::render::render(desired, capabilities(planned), &settings);
+            let native = rendered.map_err(failed)?.native;
+            objects(
+                &native.values().map(|n| &n.object).collect::<Vec<_>>(),
+                output,
+            )
+        }
+    }
+}
+
+fn capabilities(planned: &Planned) -> &'static Capabilities {
+    planned.platform.capabilities()
+}
+
+fn objects(native: &impl Serialize, output: PlanOutput) -> Result<(), PlanError> {
     match output {
         PlanOutput::Json => {
             println!(
                 "{}",
-                serde_json::to_string_pretty(&native).map_err(PlanError::Json)?
+                serde_json::to_string_pretty(native).map_err(PlanError::Json)?
             );
         }
         PlanOutput::Yaml | PlanOutput::Text => {
             print!(
                 "{}",
-                serde_saphyr::to_string(&native).map_err(PlanError::Yaml)?
+                serde_saphyr::to_string(native).map_err(PlanError::Yaml)?
             );
         }
     }
@@ -215,6 +243,7 @@ fn print(planned: &Planned, output: PlanOutput) -> Result<(), PlanError> {
 /// The plan for people: what starts when, on which image, where, with which volumes.
 fn text(planned: &Planned) -> String {
     let Planned {
+        platform,
         cluster,
         ledger,
         desired,
@@ -252,11 +281,20 @@ fn text(planned: &Planned) -> String {
         left = later;
         wave += 1;
     }
-    let _ = writeln!(
-        text,
-        "  endpoint: port {} of every node with a gateway",
-        desired.endpoint.port
-    );
+    let port = desired.endpoint.port;
+    let _ = match platform {
+        Platform::Swarm => writeln!(text, "  endpoint: port {port} of every node with a gateway"),
+        Platform::Kubernetes => writeln!(
+            text,
+            "  endpoint: port {port} of Service {}-milvus ({})",
+            cluster.cluster.key.name,
+            desired
+                .endpoint
+                .service_type
+                .as_deref()
+                .unwrap_or("ClusterIP")
+        ),
+    };
     for notice in &cluster.notices {
         let _ = writeln!(text, "  note: {}", notice.message);
     }
@@ -276,7 +314,9 @@ fn line(workload: &milvus_core::desired::Workload, key: WorkloadKey, ledger: &Le
         Shape::Job => line.push_str(" once"),
         Shape::Members { .. } => {
             if let Some(entry) = ledger.member(key) {
-                let _ = write!(line, " on {}", entry.node_name);
+                if !entry.node_name.is_empty() {
+                    let _ = write!(line, " on {}", entry.node_name);
+                }
                 if !entry.places().is_empty() {
                     let _ = write!(line, ", data in {}", entry.places().join(", "));
                 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::manifest::{self, Document, ManifestError};
 use super::plan;
-use crate::cli::OfflineArgs;
+use crate::cli::{OfflineArgs, Platform};
 
 /// More nodes and memory than any cluster needs: what a Swarm has room for is `plan`'s question.
 const ASSUMED_NODES: u16 = 9;
@@ -38,7 +38,7 @@ pub(crate) fn validate(args: &OfflineArgs) -> Result<ExitCode, ValidateError> {
     let (mut good, mut bad) = (0, 0);
     for document in manifest::documents(&args.filenames)? {
         let who = format!("{}: {}/{}", document.file, document.kind(), document.name());
-        let problems = problems(&schema, &document);
+        let problems = problems(&schema, &document, args.platform);
         if problems.is_empty() {
             good += 1;
         }
@@ -82,7 +82,7 @@ fn cluster_schema() -> Result<Schema, ValidateError> {
 }
 
 /// Everything that is wrong with one document, as `field: message`.
-fn problems(cluster: &Schema, document: &Document) -> Vec<String> {
+fn problems(cluster: &Schema, document: &Document, platform: Platform) -> Vec<String> {
     let (kind, api_version) = (document.kind(), document.api_version());
     let ours = kind == milvus_crds::KIND
         && api_version == format!("{}/{}", milvus_crds::GROUP, milvus_crds::VERSION);
@@ -121,18 +121,19 @@ fn problems(cluster: &Schema, document: &Document) -> Vec<String> {
             .map(ToString::to_string),
     );
     if problems.is_empty() {
-        problems.extend(operators_problems(value));
+        problems.extend(operators_problems(value, platform));
     }
     problems
 }
 
 /// What the operator itself would refuse.
-fn operators_problems(value: Value) -> Vec<String> {
+fn operators_problems(value: Value, platform: Platform) -> Vec<String> {
     match serde_json::from_value::<MilvusCluster>(value) {
         Err(error) => vec![format!("spec: {error}")],
         Ok(resource) => match plan::offline(
             &resource,
             &plan::topology(ASSUMED_NODES, ASSUMED_MEMORY_GIB),
+            platform,
         ) {
             Ok(_) => Vec::new(),
             Err(violations) => violations.iter().map(ToString::to_string).collect(),
@@ -154,7 +155,7 @@ mod tests {
         let documents = manifest::documents(&[file]).expect("documents");
         documents
             .iter()
-            .flat_map(|d| problems(&schema, d))
+            .flat_map(|d| problems(&schema, d, Platform::Swarm))
             .collect()
     }
 
@@ -177,7 +178,7 @@ mod tests {
         let schema = cluster_schema().expect("schema");
         for document in manifest::documents(&files).expect("documents") {
             assert_eq!(
-                problems(&schema, &document),
+                problems(&schema, &document, Platform::Swarm),
                 Vec::<String>::new(),
                 "{}",
                 document.file
