@@ -21,6 +21,7 @@ IMAGE_MILVUS=milvusdb/milvus:v$MILVUS_VERSION
 IMAGE_ETCD=milvusdb/etcd:3.6.16
 IMAGE_MINIO=minio/minio:RELEASE.testbed
 IMAGE_PULSAR=apachepulsar/pulsar:3.0.7
+IMAGE_PAUSE=testbed/pause:1 # what holds a pod's namespaces; Kubernetes alone needs it
 IMAGES=("$IMAGE_MILVUS" "$IMAGE_ETCD" "$IMAGE_MINIO" "$IMAGE_PULSAR")
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*" >&2; }

@@ -14,6 +14,10 @@ need ip iproute2
 need debootstrap debootstrap
 need docker-registry docker-registry
 need conntrack conntrack
+need containerd containerd
+need runc runc
+need nft nftables
+[ -x /usr/lib/cni/ptp ] || missing+=(containernetworking-plugins)
 need mvn maven
 need java openjdk-17-jre-headless
 need curl curl

@@ -6,7 +6,9 @@
 #   cluster.sh ensure [FAKE [REAL]]     the same, but keep a cluster of this shape whose nodes are all ready
 #   cluster.sh down                     end all of it, delete its data
 #   cluster.sh stop|kill|start P...     end parts orderly or with SIGKILL, start them again: etcd, kube-apiserver,
-#   cluster.sh pause|resume P...        kube-controller-manager, kube-scheduler, kwok, coredns; pause: hang, connections stay
+#   cluster.sh pause|resume P...        kube-controller-manager, kube-scheduler, kwok, coredns; pause: hang, connections stay.
+#                                       After the API server's return the control plane and fake nodes go on at once; a real
+#                                       node's kubelet may take a minute to look for new pods, as everywhere
 #   cluster.sh volumes [COUNT]          at least COUNT free PersistentVolumes (default 24); released ones are wiped and offered anew
 #   cluster.sh kubeconfig admin                    print the path of a kubeconfig: of the administrator,
 #   cluster.sh kubeconfig user:NAME[,GROUP]...     of a user with a client certificate,
@@ -152,19 +154,20 @@ signal() { # signal SIGNAL PART
   if ! alive "$STATE/run/$2.pid" "$STATE/"; then say "$2 does not run"; return; fi
   kill "-$1" "$(cat "$STATE/run/$2.pid")"
 }
+# After an outage of the API server the parts that talk to it wait longer and longer, up to half a minute, before they look again.
+# The control plane's own parts end elsewhere when they cannot renew their leadership, and are started anew; so they are here.
+# It also keeps a controller-manager from calling nodes lost that could not report. A real node's kubelet is left as it is.
 start() {
-  local p api=
-  for p in $(each "$@"); do launch "$p"; case $p in etcd | kube-apiserver) api=1 ;; esac; done
-  if [ -n "$api" ] && alive "$STATE/run/kube-apiserver.pid" "$STATE/"; then wait_api; rejoin; fi
-}
-# After an outage the cluster's own parts wait longer and longer, up to half a minute, before they look again. Elsewhere they
-# end when they cannot renew their leadership, and are started anew; so they are here.
-rejoin() {
-  local p
-  for p in kube-controller-manager kube-scheduler kwok; do
-    if ! alive "$STATE/run/$p.pid" "$STATE/"; then continue; fi
-    end "$STATE/run/$p.pid" "$STATE/" KILL
-    launch $p
+  local p wanted again=()
+  wanted=$(each "$@")
+  if grep -qxE 'etcd|kube-apiserver' <<<"$wanted" && ! ready >/dev/null 2>&1; then
+    for p in kube-controller-manager kube-scheduler kwok; do
+      if alive "$STATE/run/$p.pid" "$STATE/"; then end "$STATE/run/$p.pid" "$STATE/" KILL; again+=("$p"); fi
+    done
+  fi
+  for p in $(parts | grep -xF -e "$wanted" -e "$(printf '%s\n' "${again[@]}")"); do
+    launch "$p"
+    case $p in etcd | kube-apiserver) if alive "$STATE/run/kube-apiserver.pid" "$STATE/"; then wait_api; fi ;; esac
   done
 }
 # A KWOK would wait for the leases of the one before it.
@@ -191,7 +194,7 @@ YAML
 # The cluster's DNS answers for the cluster, and says at once of everything else that it does not exist.
 corefile() {
   cat >"$STATE/Corefile" <<CONF
-.:53 {
+cluster.local:53 in-addr.arpa:53 {
   bind $(host_address)
   errors
   health $(loopback):8080
@@ -201,6 +204,9 @@ corefile() {
     pods insecure
     ttl 5
   }
+}
+.:53 {
+  bind $(host_address)
   template ANY ANY {
     rcode NXDOMAIN
   }
@@ -317,7 +323,9 @@ up() { # up FAKE REAL
   fake_nodes "$fake" "$([ "$real" = 0 ] || echo tainted)"
   if [ "$real" -gt 0 ]; then
     corefile; launch coredns
-    for ((n = 1; n <= real; n++)); do "$KUBERNETES/node.sh" start "$n"; done
+    # shellcheck disable=SC2046
+    "$KUBERNETES/node.sh" start $(seq "$real")
+    until_ok 30 curl -fs --noproxy '*' "http://$(loopback):8181/ready" || die "the cluster's DNS did not become ready; see $STATE/log/coredns.log"
   fi
   volumes 24
   until_ok 60 nodes_ready || die "the nodes did not all become ready: $(k get nodes 2>&1)"
@@ -392,5 +400,5 @@ requests) known; touch "$STATE/log/audit.log"; python3 "$KUBERNETES/audit.py" "$
 env) known; echo "KUBECONFIG=$STATE/admin.kubeconfig" ;;
 url) known; api_url ;;
 status) known; status ;;
-*) sed -n '2,32p' "$0"; exit 2 ;;
+*) sed -n '2,34p' "$0"; exit 2 ;;
 esac

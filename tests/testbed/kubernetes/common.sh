@@ -2,7 +2,7 @@
 #
 # A cluster is told apart by TESTBED_NAME alone: the name chooses a free network 10.K.0.0/16, and K is in every address, so
 # that all ports are the usual ones and clusters stand side by side.
-#   10.K.0.254      the bridge: API server (6443), cluster DNS (53)       10.K.n.0/24     pods of the real node n (1-9)
+#   10.K.0.254      the bridge: API server (6443), cluster DNS (53)       10.K.16+n.0/24  pods of the real node n (1-9)
 #   10.K.0.n        the real node n (1-9)                                 10.K.64.0/18    Services; .64.1 is the API
 #   127.K.0.1       etcd, controller-manager, scheduler, KWOK             10.K.128.0/17   pods of fake nodes
 # shellcheck shell=bash
