@@ -9,6 +9,7 @@
 #   MILVUS_TEST_GATEWAY_IMAGE   the gateway's image, likewise
 #   MILVUS_TEST_KUBECTL         every kubectl of this machine, separated by colons
 #   MILVUS_TEST_KUBE_APISERVER  a real kube-apiserver; absent when it could not be built
+# With the argument `kubernetes`, also what kubernetes/prepare.sh prints (five more minutes of building the first time).
 # Other variables as for the scripts: TESTBED_STATE, TESTBED_NAME.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -35,6 +36,12 @@ apiserver=
 if [ -x "$TESTBED_DIR/kubernetes/build.sh" ]; then
   apiserver=$("$TESTBED_DIR/kubernetes/build.sh" kube-apiserver etcd | head -1) || say "no kube-apiserver: answers are not compared with it"
 fi
+kubernetes=
+case ${1:-} in
+kubernetes) say "Kubernetes"; kubernetes=$("$TESTBED_DIR/kubernetes/prepare.sh" "$operator_image") ;;
+'') ;;
+*) die "unknown argument '$1'" ;;
+esac
 
 export_line() { printf 'export %s=%q\n' "$1" "$2"; }
 export_line TESTBED_STATE "$TESTBED_STATE"
@@ -45,3 +52,4 @@ export_line MILVUS_TEST_OPERATOR_IMAGE "$operator_image"
 export_line MILVUS_TEST_GATEWAY_IMAGE "$gateway_image"
 export_line MILVUS_TEST_KUBECTL "$kubectls"
 [ -z "$apiserver" ] || export_line MILVUS_TEST_KUBE_APISERVER "$apiserver"
+[ -z "$kubernetes" ] || echo "$kubernetes"

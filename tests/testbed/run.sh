@@ -10,10 +10,12 @@ memory=$(awk '/^MemTotal:/{print int($2 / 1048576)}' /proc/meminfo)
 [ "$memory" -ge 15 ] || die "this machine has $memory GiB of memory; the reference cluster needs 16, better 24"
 
 export TESTBED_NAME=${TESTBED_NAME:-test}
-finish() { "$TESTBED_DIR/swarm.sh" down; "$TESTBED_DIR/engine.sh" down; }
+finish() { "$TESTBED_DIR/swarm.sh" down; "$TESTBED_DIR/kubernetes/cluster.sh" down; "$TESTBED_DIR/engine.sh" down; }
 trap finish EXIT
 trap 'exit 130' INT TERM
-exports=$("$TESTBED_DIR/prepare.sh")
+parts=()
+case " $*" in *" kubernetes"*) parts=(kubernetes) ;; esac
+exports=$("$TESTBED_DIR/prepare.sh" "${parts[@]}")
 eval "$exports"
 failed=()
 for suite in "$@"; do

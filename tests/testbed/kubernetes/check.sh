@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks the Kubernetes testbed itself, on fake nodes and on a real one with real images: pods, Services by name, volumes,
 # the API from inside and its requests counted, outages of the API server and of the node, and that nothing is left behind, also
-# when a script is killed. Takes about two minutes; prints what it measured.
+# when a script is killed. Takes about four minutes; prints what it measured.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 export TESTBED_NAME=${TESTBED_NAME:-check}

@@ -9,6 +9,8 @@
 #   cluster.sh pause|resume P...        kube-controller-manager, kube-scheduler, kwok, coredns; pause: hang, connections stay.
 #                                       After the API server's return the control plane and fake nodes go on at once; a real
 #                                       node's kubelet may take a minute to look for new pods, as everywhere
+#   cluster.sh external                 start an etcd and a MinIO beside the cluster, reached by pods and host, and print ETCD=...,
+#                                       STORAGE=..., BUCKET=..., ACCESS_KEY=..., SECRET_KEY=...; parts external-etcd, external-minio
 #   cluster.sh volumes [COUNT]          at least COUNT free PersistentVolumes (default 24); released ones are wiped and offered anew
 #   cluster.sh kubeconfig admin                    print the path of a kubeconfig: of the administrator,
 #   cluster.sh kubeconfig user:NAME[,GROUP]...     of a user with a client certificate,
@@ -27,7 +29,8 @@
 # Needs root, the packages of packages.sh, kubectl, and what build.sh builds. About 500 MB of memory.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
-PARTS=(etcd kube-apiserver kube-controller-manager kube-scheduler coredns kwok)
+PARTS=(etcd kube-apiserver kube-controller-manager kube-scheduler coredns kwok external-etcd external-minio)
+EXTERNAL_KEY=minioadmin # a key of this testbed alone
 
 pick_net() { # a network that no interface and no route of this machine uses
   local start i candidate
@@ -126,6 +129,14 @@ launch() { # launch PART
         --node-lease-duration-seconds 12 --server-address "$at:10247" ;;
     coredns)
       spawn coredns "$(binary coredns)" -conf "$STATE/Corefile" ;;
+    external-etcd)
+      spawn external-etcd "$(binary etcd)" --name external --data-dir "$STATE/external/etcd" --listen-client-urls "http://$api:12379" \
+        --advertise-client-urls "http://$api:12379" --listen-peer-urls "http://$at:12380" --initial-advertise-peer-urls "http://$at:12380" \
+        --initial-cluster "external=http://$at:12380" --log-level warn --unsafe-no-fsync ;;
+    external-minio) # a folder of the only drive is a bucket
+      mkdir -p "$STATE/external/minio/milvus"
+      MINIO_ROOT_USER=$EXTERNAL_KEY MINIO_ROOT_PASSWORD=$EXTERNAL_KEY spawn external-minio "$(minio)" server --quiet --address "$api:9000" \
+        --console-address "$at:9001" "$STATE/external/minio" ;;
     *) die "there is no part '$1'; parts are: ${PARTS[*]}" ;;
   esac
 }
@@ -134,7 +145,8 @@ launch() { # launch PART
 parts() {
   local fake real p; known; read -r fake real <"$STATE/shape"
   for p in "${PARTS[@]}"; do
-    case $p in kwok) [ "$fake" -gt 0 ] || continue ;; coredns) [ "$real" -gt 0 ] || continue ;; esac
+    case $p in kwok) [ "$fake" -gt 0 ] || continue ;; coredns) [ "$real" -gt 0 ] || continue ;;
+      external-*) [ -d "$STATE/external" ] || continue ;; esac
     echo "$p"
   done
 }
@@ -148,7 +160,7 @@ each() { # each all|PART... : the parts meant
 
 ready() { k get --raw /readyz; }
 wait_api() {
-  until_ok "${1:-60}" ready || { tail -n 5 "$STATE"/log/{etcd,kube-apiserver}.log >&2; die "the API server did not become ready; the end of its log is above"; }
+  until_ok 60 ready || { tail -n 5 "$STATE"/log/{etcd,kube-apiserver}.log >&2; die "the API server did not become ready; the end of its log is above"; }
 }
 signal() { # signal SIGNAL PART
   if ! alive "$STATE/run/$2.pid" "$STATE/"; then say "$2 does not run"; return; fi
@@ -171,6 +183,7 @@ start() {
   done
 }
 # A KWOK would wait for the leases of the one before it.
+# shellcheck disable=SC2046
 release_leases() { k -n kube-node-lease delete lease --ignore-not-found $(k get nodes -l type=kwok -o jsonpath='{.items[*].metadata.name}') >/dev/null; }
 stop() { # reverse order
   local p
@@ -228,6 +241,21 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: "testbed:core
 YAML
 }
 
+minio() { # the binary that the image is made of
+  local found; found=$(find "$TESTBED_STATE/work/bin" -name 'minio@*' 2>/dev/null | sort | tail -1)
+  [ -n "$found" ] || die "there is no MinIO yet; see images.sh"
+  echo "$found"
+}
+external() {
+  known
+  (minio) >/dev/null 2>&1 || "$TESTBED_DIR/images.sh" minio
+  mkdir -p "$STATE/external"
+  launch external-etcd; launch external-minio
+  until_ok 30 curl -fs --noproxy '*' "http://$(host_address):12379/health" || die "the etcd did not start; see $STATE/log/external-etcd.log"
+  until_ok 30 curl -fs --noproxy '*' "http://$(host_address):9000/minio/health/ready" || die "MinIO did not start; see $STATE/log/external-minio.log"
+  printf 'ETCD=%s:12379\nSTORAGE=%s:9000\nBUCKET=milvus\nACCESS_KEY=%s\nSECRET_KEY=%s\n' "$(host_address)" "$(host_address)" "$EXTERNAL_KEY" "$EXTERNAL_KEY"
+}
+
 fake_nodes() { # fake_nodes COUNT TAINTED
   local i taints=
   [ "$1" -gt 0 ] || return 0
@@ -272,7 +300,7 @@ YAML
   while [ "$free" -lt "$want" ]; do
     n=$((n + 1)) name=volume-$n
     if [ -d "$STATE/volumes/$name" ]; then continue; fi
-    mkdir -p -m 777 "$STATE/volumes/$name"; chmod 777 "$STATE/volumes/$name" # for pods that are not root
+    mkdir -p "$STATE/volumes/$name"; chmod 777 "$STATE/volumes/$name" # for pods that are not root
     free=$((free + 1))
     cat <<YAML
 ---
@@ -394,11 +422,12 @@ kill) SIGNAL=KILL stop "${@:2}" ;;
 start) start "${@:2}" ;;
 pause) for p in $(each "${@:2}"); do signal STOP "$p"; done ;;
 resume) for p in $(each "${@:2}"); do signal CONT "$p"; done ;;
+external) external ;;
 volumes) known; locked "cluster-$NAME" volumes "${2:-24}" ;;
 kubeconfig) kubeconfig "${@:2}" ;;
 requests) known; touch "$STATE/log/audit.log"; python3 "$KUBERNETES/audit.py" "$STATE/log/audit.log" "${@:2}" ;;
 env) known; echo "KUBECONFIG=$STATE/admin.kubeconfig" ;;
 url) known; api_url ;;
 status) known; status ;;
-*) sed -n '2,34p' "$0"; exit 2 ;;
+*) sed -n '2,36p' "$0"; exit 2 ;;
 esac

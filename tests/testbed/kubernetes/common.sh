@@ -33,10 +33,10 @@ until_ok() { # until_ok SECONDS COMMAND... : polls; fails when the time is over
 
 # Every process of this cluster that runs one of our binaries, also one whose pid nobody noted: a script may be killed
 # between the start and the note.
-ours() { # ours [BINARY]
+ours() {
   local exe pid
   # Processes come and go while find looks: its own verdict is none.
-  { find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$TESTBED_STATE/kube/*/${1:-*}" 2>/dev/null || true; } | while read -r exe; do
+  { find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' \( -lname "$TESTBED_STATE/kube/*" -o -lname "$TESTBED_STATE/work/bin/*" \) 2>/dev/null || true; } | while read -r exe; do
     pid=${exe#/proc/} pid=${pid%/exe}
     if { tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qF -- "$STATE/"; then echo "$pid"; fi
   done
