@@ -5,9 +5,10 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value};
 
-fn committed() -> PathBuf {
+fn committed(extension: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("generated/milvusclusters.operator.milvus.io.yaml")
+        .join("generated")
+        .join(format!("milvusclusters.operator.milvus.io.{extension}"))
 }
 
 fn definition() -> Value {
@@ -45,20 +46,35 @@ fn walk_all(see: &mut dyn FnMut(&str, &Map<String, Value>)) {
 }
 
 #[test]
-fn the_committed_file_is_what_the_types_say() {
-    let text = milvus_crds::crd_yaml().expect("the definition is YAML");
-    if std::env::var_os("UPDATE_CRDS").is_some() {
-        fs::write(committed(), &text).expect("the file can be written");
+fn the_committed_files_are_what_the_types_say() {
+    let json = milvus_crds::crd_json().expect("the definition is JSON");
+    let value: Value = serde_json::from_str(&json).expect("it is JSON");
+    let yaml = serde_saphyr::to_string(&value).expect("the definition is YAML");
+    for (extension, text) in [("json", &json), ("yaml", &yaml)] {
+        let path = committed(extension);
+        if std::env::var_os("UPDATE_CRDS").is_some() {
+            fs::write(&path, text).expect("the file can be written");
+        }
+        let file = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            file == *text,
+            "{} is out of date; run the tests once with UPDATE_CRDS=1",
+            path.display()
+        );
     }
-    let file = fs::read_to_string(committed()).unwrap_or_default();
-    assert!(
-        file == text,
-        "{} is out of date; run the tests once with UPDATE_CRDS=1",
-        committed().display()
-    );
-    let read: Value = serde_saphyr::from_str(&file).expect("the file is YAML");
-    let read: CustomResourceDefinition = serde_json::from_value(read).expect("it is a definition");
+    let read: CustomResourceDefinition = serde_json::from_str(&json).expect("it is a definition");
     assert_eq!(read, milvus_crds::crd(), "the text says what the types say");
+}
+
+#[test]
+fn what_is_built_in_is_what_is_committed() {
+    if std::env::var_os("UPDATE_CRDS").is_some() {
+        // This very program still has the text from before.
+        return;
+    }
+    let file = |extension| fs::read_to_string(committed(extension)).expect("the file is there");
+    assert_eq!(milvus_crds::CRD_JSON, file("json"));
+    assert_eq!(milvus_crds::crd_yaml().expect("YAML"), file("yaml"));
 }
 
 #[test]

@@ -18,7 +18,6 @@ mod sides;
 use std::collections::BTreeMap;
 
 use cases::{Act, Step};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 use sides::{Answer, Real, Side};
 
@@ -99,8 +98,10 @@ const ACCEPTED: &[(&str, &str)] = &[
 const WIDGETS: &str = include_str!("apiserver/widgets.yaml");
 const MILVUS: &str = include_str!("../../crds/generated/milvusclusters.operator.milvus.io.yaml");
 
-fn definition(yaml: &str) -> CustomResourceDefinition {
-    serde_saphyr::from_str(yaml).expect("definition")
+/// A definition in JSON.
+fn definition(yaml: &str) -> String {
+    let definition: Value = serde_saphyr::from_str(yaml).expect("definition");
+    definition.to_string()
 }
 
 fn answer(answer: &Answer) -> Value {

@@ -12,6 +12,7 @@ mod cache;
 mod check;
 mod commit;
 pub mod decode;
+mod definition;
 mod discovery;
 mod encode;
 mod handlers;

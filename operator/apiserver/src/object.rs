@@ -70,7 +70,8 @@ impl Object {
                 .pointer("/metadata/ownerReferences")
                 .and_then(Value::as_array)
                 .is_some_and(|owners| !owners.is_empty()),
-            json: serde_json::to_vec(value)?.into(),
+            // Boxed first: what the vector has reserved beyond its end is given back.
+            json: serde_json::to_vec(value)?.into_boxed_slice().into(),
         })
     }
 

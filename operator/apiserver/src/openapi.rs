@@ -9,9 +9,12 @@ mod schemas;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -19,7 +22,7 @@ use crate::schema;
 
 /// One served kind, as the documents need it.
 #[derive(Debug, Clone)]
-pub struct ServedKind {
+pub struct ServedKind<'a> {
     /// API group, empty for core.
     pub group: String,
     /// API version, e.g. `v1`.
@@ -34,8 +37,8 @@ pub struct ServedKind {
     pub verbs: Vec<String>,
     /// Subresources served (`status`, `scale`).
     pub subresources: Vec<String>,
-    /// The structural schema.
-    pub schema: Value,
+    /// The structural schema, as JSON.
+    pub schema: Cow<'a, str>,
 }
 
 /// A serialised document.
@@ -73,33 +76,38 @@ pub struct Documents {
 pub const V2_MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// The built-in kinds with their schemas: Namespace, Secret, ConfigMap, Event (both groups), the review kinds.
-pub fn builtin_kinds() -> Vec<ServedKind> {
+pub fn builtin_kinds() -> Vec<ServedKind<'static>> {
     schema::builtin_kinds()
-        .iter()
+        .into_iter()
         .map(|kind| ServedKind {
-            group: kind.group.clone(),
-            version: kind.version.clone(),
-            kind: kind.kind.clone(),
-            plural: kind.plural.clone(),
+            group: kind.group,
+            version: kind.version,
+            kind: kind.kind,
+            plural: kind.plural,
             namespaced: kind.namespaced,
-            verbs: kind.verbs.clone(),
-            subresources: kind.subresources.clone(),
-            schema: kind.schema.clone(),
+            verbs: kind.verbs,
+            subresources: kind.subresources,
+            schema: Cow::Owned(kind.schema.to_string()),
         })
         .collect()
 }
 
 impl Documents {
     /// Builds the index and one document per group and version.
-    pub fn build(kinds: &[ServedKind]) -> Result<Documents, OpenApiError> {
-        let mut by_path: BTreeMap<String, Vec<&ServedKind>> = BTreeMap::new();
+    pub fn build(kinds: &[ServedKind<'_>]) -> Result<Documents, OpenApiError> {
+        let mut by_path: BTreeMap<String, Vec<&ServedKind<'_>>> = BTreeMap::new();
         for kind in kinds {
             by_path.entry(kind.base_path()).or_default().push(kind);
         }
         let mut documents = BTreeMap::new();
         let mut paths = Map::new();
         for (path, kinds) in by_path {
-            let document = serialise(&path, &group_version(&path, &kinds))?;
+            let document = group_version(&path, &kinds)
+                .and_then(|document| serialise(&document))
+                .map_err(|source| OpenApiError::Serialise {
+                    group_version: path.clone(),
+                    source,
+                })?;
             let url = format!(
                 "/openapi/v3/{path}?hash={}",
                 document.etag.trim_matches('"')
@@ -107,7 +115,11 @@ impl Documents {
             paths.insert(path.clone(), json!({ "serverRelativeURL": url }));
             documents.insert(path, document);
         }
-        let index = serialise("the index", &json!({ "paths": paths }))?;
+        let index =
+            serialise(&json!({ "paths": paths })).map_err(|source| OpenApiError::Serialise {
+                group_version: "the index".to_owned(),
+                source,
+            })?;
         Ok(Documents {
             index,
             documents,
@@ -147,41 +159,56 @@ fn empty_v2() -> Bytes {
     Bytes::from([field(1, b"2.0"), field(2, &info)].concat())
 }
 
-fn serialise(name: &str, document: &Value) -> Result<Document, OpenApiError> {
-    let body = serde_json::to_vec(document).map_err(|source| OpenApiError::Serialise {
-        group_version: name.to_owned(),
-        source,
-    })?;
+fn serialise(document: &impl Serialize) -> Result<Document, serde_json::Error> {
+    let body = serde_json::to_vec(document)?;
     let hash = hex::encode_upper(Sha256::digest(&body));
     Ok(Document {
-        body: Bytes::from(body),
+        // Boxed first: what the vector has reserved beyond its end is given back.
+        body: Bytes::from(body.into_boxed_slice()),
         etag: format!("\"{hash}\""),
     })
 }
 
-fn group_version(path: &str, kinds: &[&ServedKind]) -> Value {
-    let mut schemas = schemas::shared(
-        kinds
-            .iter()
-            .any(|k| k.subresources.iter().any(|s| s == "scale")),
-    );
+fn group_version<'a>(
+    path: &str,
+    kinds: &[&'a ServedKind<'_>],
+) -> Result<Part<'a>, serde_json::Error> {
+    let scale = kinds
+        .iter()
+        .any(|k| k.subresources.iter().any(|s| s == "scale"));
+    let mut schemas: BTreeMap<String, Part<'a>> = schemas::shared(scale)
+        .into_iter()
+        .map(|(name, schema)| (name, Part::Made(schema)))
+        .collect();
     let mut paths = Map::new();
     for kind in kinds {
-        schemas.insert(kind.schema_name(), schemas::object(kind));
+        schemas.insert(kind.schema_name(), schemas::object(kind)?);
         if kind.has("list") {
-            schemas.insert(kind.list_schema_name(), schemas::list(kind));
+            schemas.insert(kind.list_schema_name(), Part::Made(schemas::list(kind)));
         }
         operations::add(kind, &mut paths);
     }
-    json!({
-        "openapi": "3.0.0",
-        "info": {"title": format!("milvus-operator API server, {path}"), "version": env!("CARGO_PKG_VERSION")},
-        "paths": paths,
-        "components": {"schemas": schemas},
-    })
+    let title = format!("milvus-operator API server, {path}");
+    let info = json!({"title": title, "version": env!("CARGO_PKG_VERSION")});
+    let components = BTreeMap::from([("schemas".to_owned(), Part::Fields(schemas))]);
+    Ok(Part::Fields(BTreeMap::from([
+        ("openapi".to_owned(), Part::Made("3.0.0".into())),
+        ("info".to_owned(), Part::Made(info)),
+        ("paths".to_owned(), Part::Made(Value::Object(paths))),
+        ("components".to_owned(), Part::Fields(components)),
+    ])))
 }
 
-impl ServedKind {
+/// A part of a document: what definitions say goes from their text into the document's without being read.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Part<'a> {
+    Said(&'a RawValue),
+    Made(Value),
+    Fields(BTreeMap<String, Part<'a>>),
+}
+
+impl ServedKind<'_> {
     fn base_path(&self) -> String {
         match self.group.as_str() {
             "" => format!("api/{}", self.version),

@@ -1,13 +1,12 @@
 //! The kinds that are served: built from CRDs and from the fixed list of built-in kinds. Pure data,
 //! made once at start.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, CustomResourceDefinitionVersion,
-};
 use serde_json::Value;
 
+use crate::definition::{Definition, Version};
 use crate::jsonpath::{JsonPath, JsonPathError};
 use crate::openapi::ServedKind;
 use crate::schema::{self, Schema, SchemaError};
@@ -84,7 +83,6 @@ pub struct Resource {
     /// Columns of tables.
     pub columns: Columns,
     schema: Option<Schema>,
-    open_api: Value,
 }
 
 /// Why a CRD cannot be served.
@@ -115,15 +113,9 @@ pub enum ResourceError {
         #[source]
         source: SchemaError,
     },
-    /// The CRD cannot be read as JSON.
-    #[error("serve crd {crd}: read the schema as json")]
-    Json {
-        /// Name of the CRD.
-        crd: String,
-        /// The reader's complaint.
-        #[source]
-        source: serde_json::Error,
-    },
+    /// A text is no CRD in JSON.
+    #[error("serve a crd: read it as json")]
+    Json(#[source] serde_json::Error),
     /// A printer column is wrong.
     #[error("serve crd {crd}: make the printer columns")]
     Columns {
@@ -239,7 +231,7 @@ impl Resource {
     }
 
     /// The kind as the OpenAPI documents need it.
-    pub fn served_kind(&self) -> ServedKind {
+    fn served_kind<'a>(&self, schema: Cow<'a, str>) -> ServedKind<'a> {
         ServedKind {
             group: self.group.clone(),
             version: self.version.clone(),
@@ -248,42 +240,33 @@ impl Resource {
             namespaced: self.namespaced,
             verbs: self.verbs().iter().map(ToString::to_string).collect(),
             subresources: self.subresources().into_iter().map(str::to_owned).collect(),
-            schema: self.open_api.clone(),
+            schema,
         }
     }
 
     /// The kind that a CRD describes.
-    pub fn from_crd(crd: &CustomResourceDefinition) -> Result<Self, ResourceError> {
-        let name = crd.metadata.name.clone().unwrap_or_default();
+    pub fn from_crd(crd: &Definition<'_>) -> Result<Self, ResourceError> {
+        let name = crd.name().to_owned();
         let [version] = crd.spec.versions.as_slice() else {
             return Err(ResourceError::Versions { crd: name });
         };
         if !version.served || !version.storage {
             return Err(ResourceError::Versions { crd: name });
         }
-        let as_json = |source| ResourceError::Json {
+        let schema = version.schema().ok_or_else(|| ResourceError::NoSchema {
             crd: name.clone(),
-            source,
-        };
-        let open_api = version
-            .schema
-            .as_ref()
-            .and_then(|validation| validation.open_api_v3_schema.as_ref())
-            .ok_or_else(|| ResourceError::NoSchema {
-                crd: name.clone(),
-                version: version.name.clone(),
-            })?;
-        let open_api = serde_json::to_value(open_api).map_err(as_json)?;
-        let schema = Schema::compile(&open_api).map_err(|source| ResourceError::Schema {
+            version: version.name.clone(),
+        })?;
+        let schema = Schema::compile(schema).map_err(|source| ResourceError::Schema {
             crd: name.clone(),
             source,
         })?;
-        let columns = serde_json::to_value(&version.additional_printer_columns).map_err(as_json)?;
-        let columns =
-            Columns::from_printer_columns(&columns).map_err(|source| ResourceError::Columns {
+        let columns = Columns::from_printer_columns(&version.additional_printer_columns).map_err(
+            |source| ResourceError::Columns {
                 crd: name.clone(),
                 source,
-            })?;
+            },
+        )?;
         let selectable = version
             .selectable_fields
             .iter()
@@ -322,7 +305,6 @@ impl Resource {
             selectable,
             columns,
             schema: Some(schema),
-            open_api,
         })
     }
 
@@ -331,10 +313,6 @@ impl Resource {
         flavor: Flavor,
         short_names: &[&str],
     ) -> Result<Self, ResourceError> {
-        let open_api = crate::openapi::builtin_kinds()
-            .into_iter()
-            .find(|served| served.group == group && served.kind == kind)
-            .map_or(Value::Null, |served| served.schema);
         let columns = match Columns::builtin(group, kind) {
             Some(columns) => columns,
             None => Columns::from_printer_columns(&Value::Null).map_err(|source| {
@@ -360,19 +338,18 @@ impl Resource {
             selectable: Vec::new(),
             columns,
             schema: None,
-            open_api,
         })
     }
 }
 
-fn has_status(version: &CustomResourceDefinitionVersion) -> bool {
+fn has_status(version: &Version<'_>) -> bool {
     version
         .subresources
         .as_ref()
         .is_some_and(|subresources| subresources.status.is_some())
 }
 
-fn scale_of(version: &CustomResourceDefinitionVersion) -> Option<Scale> {
+fn scale_of(version: &Version<'_>) -> Option<Scale> {
     let scale = version.subresources.as_ref()?.scale.as_ref()?;
     let fields = |path: &str| -> Vec<String> {
         path.split('.')
@@ -396,7 +373,7 @@ pub struct Registry {
 
 impl Registry {
     /// The built-in kinds and those of the CRDs.
-    pub fn new(crds: &[CustomResourceDefinition]) -> Result<Self, ResourceError> {
+    pub fn new(crds: &[Definition<'_>]) -> Result<Self, ResourceError> {
         let mut registry = Self {
             resources: Vec::new(),
             by_path: BTreeMap::new(),
@@ -428,7 +405,7 @@ impl Registry {
             let path = format!("{}/{}", resource.api_version(), resource.plural);
             if !registry.add(resource) {
                 return Err(ResourceError::Taken {
-                    crd: crd.metadata.name.clone().unwrap_or_default(),
+                    crd: crd.name().to_owned(),
                     path,
                 });
             }
@@ -448,6 +425,27 @@ impl Registry {
         self.by_path.insert(key, self.resources.len());
         self.resources.push(std::sync::Arc::new(resource));
         true
+    }
+
+    /// All kinds as the OpenAPI documents need them; `crds` are those that the registry was made of.
+    pub fn served_kinds<'a>(&self, crds: &'a [Definition<'a>]) -> Vec<ServedKind<'a>> {
+        let builtin = schema::builtin_kinds();
+        let text = |resource: &Resource| -> Option<Cow<'a, str>> {
+            if resource.flavor == Flavor::Custom {
+                let crd = crds.iter().find(|crd| {
+                    crd.spec.group == resource.group && crd.spec.names.plural == resource.plural
+                })?;
+                return crd.spec.versions.first()?.schema().map(Cow::Borrowed);
+            }
+            builtin
+                .iter()
+                .find(|kind| kind.group == resource.group && kind.kind == resource.kind)
+                .map(|kind| Cow::Owned(kind.schema.to_string()))
+        };
+        self.resources
+            .iter()
+            .filter_map(|resource| Some(resource.served_kind(text(resource)?)))
+            .collect()
     }
 
     /// The kind at a path.

@@ -1,11 +1,11 @@
 //! The server as a whole: built from CRDs, a store and an authenticator; a router to call in process
 //! or to serve over TLS.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, warn};
@@ -14,6 +14,7 @@ use crate::auth::Authenticator;
 use crate::background;
 use crate::cache::{Cache, Window};
 use crate::commit::{Committer, Decision, VERSION_KEY, decode_body, record_name};
+use crate::definition::Definition;
 use crate::discovery::Discovery;
 use crate::handlers;
 use crate::object::{Name, Object};
@@ -182,7 +183,7 @@ impl Shared {
 
 /// Builds an [`ApiServer`].
 pub struct Builder {
-    crds: Vec<CustomResourceDefinition>,
+    crds: Vec<Cow<'static, str>>,
     store: Option<Arc<dyn Store>>,
     sealer: Option<Arc<Sealer>>,
     authenticator: Option<Authenticator>,
@@ -191,9 +192,9 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Adds a kind.
-    pub fn crd(mut self, crd: CustomResourceDefinition) -> Self {
-        self.crds.push(crd);
+    /// Adds a kind: a CustomResourceDefinition in JSON. The text is let go once the server is built.
+    pub fn crd(mut self, json: impl Into<Cow<'static, str>>) -> Self {
+        self.crds.push(json.into());
         self
     }
 
@@ -236,13 +237,15 @@ impl Builder {
         if !store.is_private() && self.sealer.is_none() {
             return Err(BuildError::NoSealer);
         }
-        let registry = Registry::new(&self.crds)?;
-        let served: Vec<_> = registry
-            .all()
+        let crds = self
+            .crds
             .iter()
-            .map(|resource| resource.served_kind())
-            .collect();
-        let openapi = Documents::build(&served)?;
+            .map(|json| Definition::read(json))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(ResourceError::Json)?;
+        let registry = Registry::new(&crds)?;
+        let openapi = Documents::build(&registry.served_kinds(&crds))?;
+        drop(crds);
         let discovery = Discovery::build(&registry);
         let durable = load(
             &registry,

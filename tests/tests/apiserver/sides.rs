@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use milvus_apiserver::pki::{self, Credentials};
 use milvus_apiserver::store::memory::MemoryStore;
 use milvus_apiserver::{ApiServer, Authenticator, Identity};
@@ -148,7 +147,7 @@ fn kubectl() -> PathBuf {
 }
 
 /// Our server on a free port, with the definitions given, everything in memory.
-pub async fn ours(dir: &Path, definitions: Vec<CustomResourceDefinition>) -> Side {
+pub async fn ours(dir: &Path, definitions: Vec<String>) -> Side {
     let token = "comparison";
     let ca = pki::create_ca("comparison").expect("authority");
     let server = pki::create_server(&ca, &["127.0.0.1".to_owned()]).expect("certificate");

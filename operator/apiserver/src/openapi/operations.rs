@@ -18,7 +18,7 @@ const LIST: &[&str] = &[
 ];
 
 /// Adds every path of a kind.
-pub(super) fn add(kind: &ServedKind, paths: &mut Map<String, Value>) {
+pub(super) fn add(kind: &ServedKind<'_>, paths: &mut Map<String, Value>) {
     let base = format!("/{}", kind.base_path());
     let collection = match kind.namespaced {
         true => format!("{base}/namespaces/{{namespace}}/{}", kind.plural),
@@ -99,7 +99,12 @@ pub(super) fn add(kind: &ServedKind, paths: &mut Map<String, Value>) {
     }
 }
 
-fn read_write(kind: &ServedKind, schema: &str, update: bool, patch: bool) -> Map<String, Value> {
+fn read_write(
+    kind: &ServedKind<'_>,
+    schema: &str,
+    update: bool,
+    patch: bool,
+) -> Map<String, Value> {
     let mut item = Map::new();
     item.insert(
         "get".to_owned(),
@@ -122,14 +127,14 @@ fn read_write(kind: &ServedKind, schema: &str, update: bool, patch: bool) -> Map
 }
 
 /// What makes operation ids of a kind its own.
-fn suffix(kind: &ServedKind) -> String {
+fn suffix(kind: &ServedKind<'_>) -> String {
     let group: String = kind.group.split('.').map(capital).collect();
     let scope = if kind.namespaced { "Namespaced" } else { "" };
     format!("{group}{}{scope}{}", capital(&kind.version), kind.kind)
 }
 
 fn operation(
-    kind: &ServedKind,
+    kind: &ServedKind<'_>,
     action: &str,
     body: Option<&str>,
     answer: &str,

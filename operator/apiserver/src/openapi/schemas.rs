@@ -1,8 +1,11 @@
 //! The schemas of a document: those of the kinds, and those that all share. Pure.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::ServedKind;
+use super::{Part, ServedKind};
 use crate::schema::object_meta_schema;
 
 pub(super) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -33,33 +36,42 @@ fn number(format: &str, description: &str) -> Value {
 }
 
 /// The schema of a kind with its identity, and with metadata as a reference so that clients can look into it.
-pub(super) fn object(kind: &ServedKind) -> Value {
-    let mut schema = kind.schema.clone();
-    let Some(map) = schema.as_object_mut() else {
-        return schema;
+pub(super) fn object<'a>(kind: &'a ServedKind<'_>) -> Result<Part<'a>, serde_json::Error> {
+    let mut schema = said(&kind.schema)?;
+    let mut properties = match schema.get("properties") {
+        Some(Part::Said(text)) => said(text.get())?,
+        _ => BTreeMap::new(),
     };
-    map.insert(
-        "x-kubernetes-group-version-kind".to_owned(),
-        json!([kind.identity(&kind.kind)]),
+    let metadata = described(
+        OBJECT_META,
+        "Name, labels, owners and history of the object.",
     );
-    let properties = map.entry("properties").or_insert_with(|| json!({}));
-    if let Some(properties) = properties.as_object_mut() {
-        let metadata = described(
-            OBJECT_META,
-            "Name, labels, owners and history of the object.",
-        );
-        properties.insert(
-            "apiVersion".to_owned(),
-            text("API group and version of the object."),
-        );
-        properties.insert("kind".to_owned(), text("Kind of the object."));
-        properties.insert("metadata".to_owned(), metadata);
+    for (name, property) in [
+        ("apiVersion", text("API group and version of the object.")),
+        ("kind", text("Kind of the object.")),
+        ("metadata", metadata),
+    ] {
+        properties.insert(name.to_owned(), Part::Made(property));
     }
-    schema
+    schema.insert("properties".to_owned(), Part::Fields(properties));
+    schema.insert(
+        "x-kubernetes-group-version-kind".to_owned(),
+        Part::Made(json!([kind.identity(&kind.kind)])),
+    );
+    Ok(Part::Fields(schema))
+}
+
+/// The fields of an object, each as it is written.
+fn said(object: &str) -> Result<BTreeMap<String, Part<'_>>, serde_json::Error> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(object)?;
+    Ok(fields
+        .into_iter()
+        .map(|(name, text)| (name, Part::Said(text)))
+        .collect())
 }
 
 /// The schema of a kind's list.
-pub(super) fn list(kind: &ServedKind) -> Value {
+pub(super) fn list(kind: &ServedKind<'_>) -> Value {
     let list_kind = format!("{}List", kind.kind);
     json!({
         "type": "object",

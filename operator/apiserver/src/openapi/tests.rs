@@ -1,6 +1,6 @@
 use super::*;
 
-fn custom(description: &str) -> ServedKind {
+fn custom(description: &str) -> ServedKind<'static> {
     let words = |list: &[&str]| list.iter().map(|w| (*w).to_owned()).collect();
     ServedKind {
         group: "operator.milvus.io".into(),
@@ -20,7 +20,9 @@ fn custom(description: &str) -> ServedKind {
         ]),
         subresources: words(&["status", "scale"]),
         schema: json!({"type": "object", "description": description, "properties": {
-            "metadata": {"type": "object"}, "spec": {"type": "object"}}}),
+            "metadata": {"type": "object"}, "spec": {"type": "object"}}})
+        .to_string()
+        .into(),
     }
 }
 

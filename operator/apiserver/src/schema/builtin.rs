@@ -39,35 +39,31 @@ struct File {
     shared: Map<String, Value>,
 }
 
-/// Every built-in kind, in a fixed order.
-pub fn builtin_kinds() -> &'static [BuiltinKind] {
-    static KINDS: OnceLock<Vec<BuiltinKind>> = OnceLock::new();
-    KINDS.get_or_init(|| {
-        // The file is part of the program and the unit test below reads it, so the fallback is never seen.
-        let Ok(File { mut kinds, shared }) =
-            serde_json::from_str::<File>(include_str!("builtin.json"))
-        else {
-            return Vec::new();
-        };
-        for kind in &mut kinds {
-            expand(&mut kind.schema, &shared);
-            if let Some(Value::Object(properties)) = kind.schema.get_mut("properties") {
-                properties.insert(
-                    "apiVersion".into(),
-                    json!({"type": "string", "description": "API group and version."}),
-                );
-                properties.insert(
-                    "kind".into(),
-                    json!({"type": "string", "description": "Kind of the object."}),
-                );
-                properties.insert(
-                    "metadata".into(),
-                    json!({"type": "object", "description": "Name, labels, owners."}),
-                );
-            }
+/// Every built-in kind, in a fixed order. Read anew at each call: a server needs them while it is built, and then no more.
+pub fn builtin_kinds() -> Vec<BuiltinKind> {
+    // The file is part of the program and the unit test below reads it, so the fallback is never seen.
+    let Ok(File { mut kinds, shared }) = serde_json::from_str::<File>(include_str!("builtin.json"))
+    else {
+        return Vec::new();
+    };
+    for kind in &mut kinds {
+        expand(&mut kind.schema, &shared);
+        if let Some(Value::Object(properties)) = kind.schema.get_mut("properties") {
+            properties.insert(
+                "apiVersion".into(),
+                json!({"type": "string", "description": "API group and version."}),
+            );
+            properties.insert(
+                "kind".into(),
+                json!({"type": "string", "description": "Kind of the object."}),
+            );
+            properties.insert(
+                "metadata".into(),
+                json!({"type": "object", "description": "Name, labels, owners."}),
+            );
         }
-        kinds
-    })
+    }
+    kinds
 }
 
 /// Puts the shared schema in the place of each `$use`.
@@ -88,17 +84,19 @@ fn expand(schema: &mut Value, shared: &Map<String, Value>) {
 
 /// The compiled schema of a built-in kind, for pruning and strict decoding; `None` for any other kind.
 pub fn builtin(group: &str, version: &str, kind: &str) -> Option<&'static Schema> {
-    static SCHEMAS: OnceLock<Vec<Option<Schema>>> = OnceLock::new();
+    static SCHEMAS: OnceLock<Vec<([String; 3], Schema)>> = OnceLock::new();
     let schemas = SCHEMAS.get_or_init(|| {
         builtin_kinds()
-            .iter()
-            .map(|k| Schema::compile(&k.schema).ok())
+            .into_iter()
+            .filter_map(|kind| {
+                let schema = Schema::compile(&kind.schema.to_string()).ok()?;
+                Some(([kind.group, kind.version, kind.kind], schema))
+            })
             .collect()
     });
-    let found = builtin_kinds()
-        .iter()
-        .position(|k| k.group == group && k.version == version && k.kind == kind)?;
-    schemas.get(found)?.as_ref()
+    let wanted = [group, version, kind];
+    let (_, schema) = schemas.iter().find(|(name, _)| *name == wanted)?;
+    Some(schema)
 }
 
 #[cfg(test)]
@@ -109,7 +107,8 @@ mod tests {
     fn the_file_reads_and_every_schema_compiles() {
         assert_eq!(builtin_kinds().len(), 9);
         for kind in builtin_kinds() {
-            Schema::compile(&kind.schema).unwrap_or_else(|e| panic!("{}: {e}", kind.kind));
+            Schema::compile(&kind.schema.to_string())
+                .unwrap_or_else(|e| panic!("{}: {e}", kind.kind));
             assert!(
                 builtin(&kind.group, &kind.version, &kind.kind).is_some(),
                 "{}",

@@ -1,19 +1,21 @@
 //! `x-kubernetes-validations`: CEL rules at every level of an object. Pure.
 //!
 //! The walk is ours, because paths, list-map correlation and ratcheting must be Kubernetes'; one node's rules are
-//! evaluated by kube-cel, on a schema whose children keep their types (CEL needs them) and lose their rules and defaults.
+//! evaluated by kube-cel, on a schema that says of the children only what makes a difference to CEL: which strings are times,
+//! durations or bytes, which objects are maps or resources.
 
 use std::collections::BTreeMap;
 
 use kube_cel::cel::ExecutionError;
 use kube_cel::{CompiledSchema, ErrorKind, ValidationError, compile_schema, validate_compiled};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::node::{Additional, ListType, Node};
+use super::format::Format;
+use super::node::{Additional, INT_OR_STRING, ListType, Node};
 use super::path::Path;
 use super::{FieldError, Reason, SchemaError, errors};
 
-const RULES: &str = "x-kubernetes-validations";
+pub(super) const RULES: &str = "x-kubernetes-validations";
 
 /// The rules of one node.
 #[derive(Debug)]
@@ -32,28 +34,22 @@ struct Facts {
 }
 
 impl Rules {
-    pub(super) fn compile(schema: &Value, path: &str) -> Result<Option<Rules>, SchemaError> {
+    /// Compiles the rules of a node, `None` if there are none. Its children are compiled already.
+    pub(super) fn compile(
+        rules: Value,
+        node: &Node,
+        path: &str,
+    ) -> Result<Option<Rules>, SchemaError> {
         let problem = |problem: String| SchemaError::Compile {
             path: path.to_owned(),
             problem,
         };
-        for key in ["allOf", "anyOf", "oneOf", "not"] {
-            if schema
-                .get(key)
-                .is_some_and(|branches| branches.to_string().contains(RULES))
-            {
-                return Err(problem(format!("{RULES} inside {key} is not supported")));
-            }
-        }
-        let has_rules = |s: &Value| {
-            s.get(RULES)
-                .and_then(Value::as_array)
-                .is_some_and(|r| !r.is_empty())
-        };
-        if !has_rules(schema) {
+        if rules.as_array().is_none_or(Vec::is_empty) {
             return Ok(None);
         }
-        let compiled = compile_schema(&types_only(schema, true));
+        let mut schema = shape(node).unwrap_or_default();
+        schema.insert(RULES.to_owned(), rules);
+        let compiled = compile_schema(&Value::Object(schema));
         let mut facts = BTreeMap::new();
         for outcome in &compiled.validations {
             match outcome {
@@ -81,11 +77,10 @@ impl Rules {
                 Err(e) => return Err(problem(e.to_string())),
             }
         }
-        let type_name = schema
-            .get("type")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
+        let type_name = match node.types[..] {
+            [one] => one.as_str().to_owned(),
+            _ => String::new(),
+        };
         Ok(Some(Rules {
             compiled,
             facts,
@@ -185,33 +180,46 @@ fn evaluation_problem(failure: &ValidationError) -> String {
     }
 }
 
-/// The schema without rules and defaults below the top: what CEL needs to know of a value's types.
-fn types_only(schema: &Value, top: bool) -> Value {
-    let Some(map) = schema.as_object() else {
-        return schema.clone();
-    };
-    let mut out = serde_json::Map::new();
-    for (key, value) in map {
-        match key.as_str() {
-            "default" | "description" | "enum" | "pattern" | "example" => {}
-            RULES if !top => {}
-            "allOf" | "anyOf" | "oneOf" | "not" => {}
-            "properties" => {
-                let fields = value.as_object().into_iter().flatten();
-                let fields: serde_json::Map<String, Value> = fields
-                    .map(|(name, child)| (name.clone(), types_only(child, false)))
-                    .collect();
-                out.insert(key.clone(), Value::Object(fields));
-            }
-            "items" | "additionalProperties" => {
-                out.insert(key.clone(), types_only(value, false));
-            }
-            _ => {
-                out.insert(key.clone(), value.clone());
-            }
-        }
+/// What a node says that makes a difference to CEL; `None` if it is nothing.
+fn shape(node: &Node) -> Option<Map<String, Value>> {
+    let mut shape = Map::new();
+    if let Some(Format::DateTime | Format::Duration | Format::Byte) = node.format
+        && node.types != INT_OR_STRING
+    {
+        let word = node.format.map(Format::as_str);
+        shape.insert("format".to_owned(), word.into());
     }
-    Value::Object(out)
+    let is_map = match &node.additional {
+        Additional::Absent => false,
+        Additional::Any => {
+            shape.insert("additionalProperties".to_owned(), true.into());
+            true
+        }
+        Additional::Schema(node) => {
+            let below = self::shape(node).unwrap_or_default();
+            shape.insert("additionalProperties".to_owned(), below.into());
+            true
+        }
+    };
+    let properties: Map<String, Value> = node
+        .properties
+        .iter()
+        .filter_map(|(name, node)| {
+            // A map takes what is not here for one of its entries.
+            let below = self::shape(node).or_else(|| is_map.then(Map::new))?;
+            Some((name.clone(), below.into()))
+        })
+        .collect();
+    if !properties.is_empty() {
+        shape.insert("properties".to_owned(), properties.into());
+    }
+    if let Some(below) = node.items.as_deref().and_then(self::shape) {
+        shape.insert("items".to_owned(), below.into());
+    }
+    if node.embedded_resource {
+        shape.insert("x-kubernetes-embedded-resource".to_owned(), true.into());
+    }
+    (!shape.is_empty()).then_some(shape)
 }
 
 /// The old counterpart of a value.
@@ -294,4 +302,49 @@ pub(super) fn correlate<'a>(
     };
     old.iter()
         .find(|o| keys.iter().all(|key| o.get(key) == item.get(key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::Schema;
+
+    #[test]
+    fn rules_see_the_types_of_fields_far_below() {
+        let rules = [
+            "self.deep.when < timestamp('2024-01-01T00:00:00Z')",
+            "self.deep.spans[0] > duration('1m')",
+            "size(self.deep.secret) == 2",
+            "self.deep.labels['a-b'] == 'x' && self.deep.anything['c.d'] == 1",
+            "self.deep.port == 'http' && self.deep.a__dash__b == 1",
+            "self.deep.inner.metadata.size() == 0",
+        ];
+        let rules: Vec<Value> = rules.iter().map(|rule| json!({"rule": rule})).collect();
+        let schema = json!({"type": "object", "x-kubernetes-validations": rules, "properties": {
+        "deep": {"type": "object", "properties": {
+            "when": {"type": "string", "format": "date-time"},
+            "spans": {"type": "array", "items": {"type": "string", "format": "duration"}},
+            "secret": {"type": "string", "format": "byte"},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "anything": {"type": "object", "additionalProperties": true},
+            "port": {"x-kubernetes-int-or-string": true, "format": "byte"},
+            "a-b": {"type": "integer"},
+            "inner": {"type": "object", "x-kubernetes-embedded-resource": true,
+                "x-kubernetes-preserve-unknown-fields": true}
+        }}}});
+        let schema = Schema::compile(&schema.to_string()).expect("schema");
+        let good = json!({"deep": {"when": "2023-05-05T00:00:00Z", "spans": ["2m"], "secret": "aGk=",
+            "labels": {"a-b": "x"}, "anything": {"c.d": 1}, "port": "http", "a-b": 1, "inner": {}}});
+        assert_eq!(schema.validate_rules(&good, None), Vec::new());
+        let bad = json!({"deep": {"when": "2025-05-05T00:00:00Z", "spans": ["2s"], "secret": "aGkh",
+            "labels": {"a-b": "y"}, "anything": {"c.d": 1}, "port": "x", "a-b": 1, "inner": {"metadata": {"name": "n"}}}});
+        let failed = schema.validate_rules(&bad, None);
+        assert_eq!(failed.len(), rules.len(), "{failed:?}");
+        assert!(
+            failed.iter().all(|e| e.message.contains("failed rule: ")),
+            "{failed:?}"
+        );
+    }
 }

@@ -5,6 +5,7 @@
 
 mod builtin;
 mod cel;
+mod compile;
 mod decoding;
 mod default;
 mod errors;
@@ -20,10 +21,12 @@ mod tests;
 mod validate;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 pub use builtin::{BuiltinKind, builtin, builtin_kinds};
+use compile::Compiler;
 pub use decoding::metadata_type_error;
 pub use errors::rules_not_checked;
 pub use meta::object_meta_schema;
@@ -113,14 +116,14 @@ impl fmt::Display for FieldError {
 /// A compiled structural schema.
 #[derive(Debug)]
 pub struct Schema {
-    root: Node,
+    root: Arc<Node>,
 }
 
 impl Schema {
-    /// Compiles a CRD version's `openAPIV3Schema`.
-    pub fn compile(schema: &Value) -> Result<Schema, SchemaError> {
+    /// Compiles a CRD version's `openAPIV3Schema`, given as JSON.
+    pub fn compile(schema: &str) -> Result<Schema, SchemaError> {
         Ok(Schema {
-            root: Node::compile(schema, "", 0)?,
+            root: Compiler::default().compile(schema, "", 0)?,
         })
     }
 

@@ -3,28 +3,15 @@
 //! Two differences matter: `\d`, `\w`, `\s` and `\b` are ASCII in Go and Unicode here, and `[`, `&&`, `--`, `~~` inside a
 //! class are plain characters in Go and operators here.
 
-use std::collections::BTreeMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
-
 use regex::{Regex, RegexBuilder};
 
 /// Compiled patterns larger than this are refused: a definition is trusted, but not with all the memory.
 const SIZE_LIMIT: usize = 1 << 20;
 
-/// Definitions repeat a few patterns (quantities, names) a hundred times, and a compiled one takes some 40 kB: equal text
-/// shares one. Definitions do not change while the server runs, so nothing needs to leave.
-static COMPILED: LazyLock<Mutex<BTreeMap<String, Regex>>> = LazyLock::new(Mutex::default);
-
 pub(super) fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(regex) = compiled.get(pattern) {
-        return Ok(regex.clone());
-    }
-    let regex = RegexBuilder::new(&translate(pattern))
+    RegexBuilder::new(&translate(pattern))
         .size_limit(SIZE_LIMIT)
-        .build()?;
-    compiled.insert(pattern.to_owned(), regex.clone());
-    Ok(regex)
+        .build()
 }
 
 fn translate(pattern: &str) -> String {

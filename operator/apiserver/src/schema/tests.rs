@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn schema() -> Schema {
-    Schema::compile(&json!({
+    let schema = json!({
         "type": "object",
         "properties": {
             "apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"},
@@ -58,8 +58,8 @@ fn schema() -> Schema {
                 }
             }
         }
-    }))
-    .expect("schema")
+    });
+    Schema::compile(&schema.to_string()).expect("schema")
 }
 
 fn checked(spec: Value) -> Vec<String> {
@@ -406,7 +406,7 @@ fn bad_schemas_are_refused_with_their_place() {
             "a",
         ),
     ] {
-        let error = Schema::compile(&bad)
+        let error = Schema::compile(&bad.to_string())
             .err()
             .unwrap_or_else(|| panic!("accepted {bad}"));
         assert!(error.to_string().contains(&format!(" {place}")), "{error}");
@@ -421,8 +421,8 @@ fn the_milvus_definition_compiles() {
         .expect("yaml")
         .value;
     let version = &crd["spec"]["versions"][0];
-    let schema =
-        Schema::compile(&version["schema"]["openAPIV3Schema"]).unwrap_or_else(|e| panic!("{e}"));
+    let schema = Schema::compile(&version["schema"]["openAPIV3Schema"].to_string())
+        .unwrap_or_else(|e| panic!("{e}"));
     let columns = &version["additionalPrinterColumns"];
     assert!(columns.as_array().is_some_and(|c| !c.is_empty()));
     crate::table::Columns::from_printer_columns(columns).unwrap_or_else(|e| panic!("{e}"));

@@ -3,6 +3,8 @@
 //! Order and texts follow what API clients know. A value that an update leaves as it was is not judged again, so that
 //! a tightened schema does not lock out old objects.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::cel::correlate;
@@ -185,7 +187,7 @@ fn check_string(node: &Node, text: &str, value: &Value, path: &Path<'_>) -> Find
         found.add(errors::invalid(path, value, &detail));
     } else if let Some((pattern, _)) = node
         .pattern
-        .as_ref()
+        .as_deref()
         .filter(|(_, regex)| !regex.is_match(text))
     {
         found.add(errors::invalid(
@@ -331,7 +333,7 @@ fn check_branches(node: &Node, value: &Value, old: Option<&Value>, path: &Path<'
         message: format!("Invalid value: \"\": {detail}"),
     };
     let place = errors::quote(&path.to_string());
-    let run = |branches: &[Node]| -> Vec<Findings> {
+    let run = |branches: &[Arc<Node>]| -> Vec<Findings> {
         branches.iter().map(|b| walk(b, value, old, path)).collect()
     };
     if !node.any_of.is_empty() {

@@ -9,16 +9,16 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use milvus_apiserver::auth::{MASTERS, VIEW};
 use milvus_apiserver::pki;
 use milvus_apiserver::store::memory::MemoryStore;
 use milvus_apiserver::{ApiServer, Authenticator, Identity};
 use tokio_util::sync::CancellationToken;
 
-/// A kind with everything that a CRD can ask of the server.
-pub fn sample_crd() -> CustomResourceDefinition {
-    serde_saphyr::from_str(include_str!("gadget.yaml")).unwrap()
+/// A kind with everything that a CRD can ask of the server, in JSON.
+pub fn sample_crd() -> String {
+    let crd: serde_json::Value = serde_saphyr::from_str(include_str!("gadget.yaml")).unwrap();
+    crd.to_string()
 }
 
 /// A running server and what it takes to reach it.

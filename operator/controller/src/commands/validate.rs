@@ -67,18 +67,12 @@ pub(crate) fn validate(args: &OfflineArgs) -> Result<ExitCode, ValidateError> {
 }
 
 fn cluster_schema() -> Result<Schema, ValidateError> {
-    let crd = milvus_crds::crd();
-    let version = crd
-        .spec
-        .versions
-        .into_iter()
-        .find(|v| v.name == milvus_crds::VERSION);
-    let schema = version
-        .and_then(|v| v.schema)
-        .and_then(|s| s.open_api_v3_schema)
+    let crd: Value =
+        serde_json::from_str(milvus_crds::CRD_JSON).map_err(ValidateError::Definition)?;
+    let schema = crd
+        .pointer("/spec/versions/0/schema/openAPIV3Schema")
         .ok_or(ValidateError::NoSchema)?;
-    let value = serde_json::to_value(schema).map_err(ValidateError::Definition)?;
-    Ok(Schema::compile(&value)?)
+    Ok(Schema::compile(&schema.to_string())?)
 }
 
 /// Everything that is wrong with one document, as `field: message`.

@@ -18,7 +18,7 @@ use crate::ledger_store::{self, Home, Ledgers};
 /// An API server of our own, empty.
 async fn server() -> Client {
     let server = ApiServer::builder()
-        .crd(milvus_crds::crd())
+        .crd(milvus_crds::CRD_JSON)
         .store(Arc::new(MemoryStore::default()))
         .sealer(Arc::new(Sealer::new([7; 32]).expect("sealer")))
         .authenticator(Authenticator::new().expect("authenticator"))

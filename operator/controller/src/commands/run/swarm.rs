@@ -119,7 +119,7 @@ async fn open_api(
             StoreKind::Memory => Arc::new(MemoryStore::default()),
         };
         let built = ApiServer::builder()
-            .crd(milvus_crds::crd())
+            .crd(milvus_crds::CRD_JSON)
             .store(store)
             .sealer(Arc::new(Sealer::new(*keys.sealing_key())?))
             .authenticator(Authenticator::new()?)
