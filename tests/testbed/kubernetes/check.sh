@@ -7,7 +7,8 @@ set -euo pipefail
 export TESTBED_NAME=${TESTBED_NAME:-check}
 NAME=$TESTBED_NAME STATE=$TESTBED_STATE/clusters/$NAME BRIDGE=mtk-$NAME
 cluster=$KUBERNETES/cluster.sh node=$KUBERNETES/node.sh
-trap 'code=$?; [ $code = 0 ] || echo "check.sh failed in line $LINENO" >&2; "$cluster" down; exit $code' EXIT
+trap 'echo "check.sh failed in line $LINENO: $BASH_COMMAND" >&2' ERR
+trap 'code=$?; "$cluster" down; exit $code' EXIT
 since() { t0=$(date +%s%N); }
 measured() { local ms=$((($(date +%s%N) - t0) / 1000000)); printf '%-60s %4d.%d s\n' "$1" $((ms / 1000)) $((ms % 1000 / 100)); }
 expect() { # expect SECONDS WHAT COMMAND... : fails the check when it is not so in time
@@ -88,9 +89,10 @@ expect 60 "both pods of the Deployment are ready" is deploy/web '{.status.availa
 expect 60 "MinIO is ready on its volume" is sts/minio '{.status.readyReplicas}' 1; measured "StatefulSet with a volume, not root, ready after"
 expect 20 "the client runs" is pod/web-client '{.status.phase}' Running
 is pvc/data-minio-0 '{.status.phase}' Bound
-in_pod curl -fsS --max-time 5 http://web/ >/dev/null
-in_pod curl -fsS --max-time 5 http://minio.default.svc.cluster.local/minio/health/live
-in_pod curl -fsS --max-time 5 http://minio-0.minio.default.svc.cluster.local:9000/minio/health/live
+# A moment lies between Ready and the rules of kube-proxy.
+for url in http://web/ http://minio.default.svc.cluster.local/minio/health/live http://minio-0.minio.default.svc.cluster.local:9000/minio/health/live; do
+  expect 10 "$url answers in a pod" in_pod curl -fsS --max-time 5 "$url"
+done
 curl -fsS --noproxy '*' --max-time 5 "http://$(k get svc web -o 'jsonpath={.spec.clusterIP}')/" >/dev/null
 echo "Services answer by name from a pod, and by address from the host"
 since; if in_pod getent hosts milvus.example.org; then exit 1; fi; measured "a name outside does not exist, after"
