@@ -228,6 +228,54 @@ pub struct ServingComponent {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
+    /// Way in from outside a Kubernetes cluster by host name. The ingress controller must forward gRPC; most want an
+    /// annotation for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Ingress>,
+}
+
+/// An Ingress that leads to the Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ingress {
+    /// Further labels of the Ingress.
+    #[serde(
+        default,
+        deserialize_with = "crate::null_as_default",
+        skip_serializing_if = "crate::schema::is_default"
+    )]
+    #[schemars(extend("nullable" = true))]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations. Example: {nginx.ingress.kubernetes.io/backend-protocol: GRPC}
+    #[serde(
+        default,
+        deserialize_with = "crate::null_as_default",
+        skip_serializing_if = "crate::schema::is_default"
+    )]
+    #[schemars(extend("nullable" = true))]
+    pub annotations: BTreeMap<String, String>,
+    /// Class, which chooses the controller. Default: the cluster's default class
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub ingress_class_name: Option<String>,
+    /// Host names that lead here. Default: every one. Example: [milvus.example.org]
+    #[serde(
+        default,
+        deserialize_with = "crate::null_as_default",
+        skip_serializing_if = "crate::schema::is_default"
+    )]
+    #[schemars(extend("nullable" = true))]
+    #[schemars(length(max = 32))]
+    pub hosts: Vec<String>,
+    /// Secrets with certificates (type kubernetes.io/tls, same namespace), each with the host names that it is for.
+    /// Example: {milvus-tls: [milvus.example.org]}
+    #[serde(
+        default,
+        deserialize_with = "crate::null_as_default",
+        skip_serializing_if = "crate::schema::is_default"
+    )]
+    #[schemars(extend("nullable" = true))]
+    pub tls_secret_refs: BTreeMap<String, Vec<String>>,
 }
 
 /// How a Service is exposed.

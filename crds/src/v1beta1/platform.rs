@@ -233,7 +233,7 @@ pub struct KubernetesComponent {
     )]
     #[schemars(extend("nullable" = true))]
     pub pod_annotations: BTreeMap<String, String>,
-    /// Security settings of the container (Container.securityContext).
+    /// Security settings of the container, in the place of the operator's (Container.securityContext).
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",
@@ -241,7 +241,7 @@ pub struct KubernetesComponent {
     )]
     #[schemars(schema_with = "crate::schema::free_object")]
     pub security_context: Map<String, Value>,
-    /// Security settings of the pod (PodSpec.securityContext).
+    /// Security settings of the pod, in the place of the operator's (PodSpec.securityContext).
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",
@@ -249,7 +249,7 @@ pub struct KubernetesComponent {
     )]
     #[schemars(schema_with = "crate::schema::free_object")]
     pub pod_security_context: Map<String, Value>,
-    /// Service account of the pods. Default: the namespace's default
+    /// Service account of the pods. Default: one without any rights, made for the cluster
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
     /// Priority class of the pods.
@@ -280,7 +280,7 @@ pub struct KubernetesComponent {
     )]
     #[schemars(schema_with = "crate::schema::free_objects")]
     pub volume_mounts: Vec<Map<String, Value>>,
-    /// Replacements for the probes: {startupProbe, livenessProbe, readinessProbe}.
+    /// Replacements for the probes: {startupProbe, livenessProbe, readinessProbe}. Each replaces the whole probe; null removes it.
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",

@@ -215,6 +215,7 @@ pub fn desire(
                 .map_or(cluster.client_port, |gateway| gateway.port),
             component: serving,
             service_type: cluster.service_type.clone(),
+            ingress: cluster.ingress.clone(),
             asked: capabilities.wire_checks,
         },
         logging: cluster.logging.clone(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use milvus_crds::{EnvVarSource, KubernetesComponent};
+use milvus_crds::{EnvVarSource, Ingress, KubernetesComponent};
 
 use crate::component::{Component, WorkloadKey};
 use crate::names::ClusterRef;
@@ -376,6 +376,8 @@ pub struct Endpoint {
     pub component: Component,
     /// `ClusterIP`, `NodePort` or `LoadBalancer` where the platform has services.
     pub service_type: Option<String>,
+    /// The way in by host name, where one was asked for.
+    pub ingress: Option<Ingress>,
     /// Whether it is asked as a client would before the cluster counts as ready.
     pub asked: bool,
 }

@@ -55,7 +55,7 @@ pub fn kubernetes_capabilities() -> Capabilities {
         secret_references: true,
         wire_checks: true,
         rhythm: Rhythm {
-            soon: Duration::from_secs(1),
+            soon: Duration::from_millis(500),
             patient: Duration::from_secs(5),
             rest: Duration::from_secs(300),
         },

@@ -75,7 +75,7 @@ pub fn validate(
     let storage = dependencies::storage(&input, &mut findings);
     let roles = roles::roles(&input, queue.kind(), &mut findings);
     let gateway = roles::gateway(&input, &mut findings);
-    let (client_port, service_type) = roles::serving(&input, &mut findings);
+    let serving = roles::serving(&input, &mut findings);
     let external = matches!(etcd, Etcd::External(_))
         || matches!(storage.kind, StorageKind::External { .. })
         || matches!(
@@ -93,8 +93,9 @@ pub fn validate(
         queue,
         config: spec.config.clone(),
         hook_config: spec.hook_config.clone(),
-        client_port,
-        service_type,
+        client_port: serving.port,
+        service_type: serving.service_type,
+        ingress: serving.ingress,
         gateway,
         network: Network {
             internal: !external,

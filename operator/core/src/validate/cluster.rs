@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use milvus_crds::{AutoCompactionMode, DeletionPolicy, Mode};
+use milvus_crds::{AutoCompactionMode, DeletionPolicy, Ingress, Mode};
 use serde_json::{Map, Value};
 
 use crate::action::Notice;
@@ -43,6 +43,8 @@ pub struct ValidatedCluster {
     pub client_port: u16,
     /// Service type where the platform has services.
     pub service_type: Option<String>,
+    /// The way in by host name.
+    pub ingress: Option<Ingress>,
     /// The front door, where the platform needs one.
     pub gateway: Option<Gateway>,
     /// The network that every process joins.

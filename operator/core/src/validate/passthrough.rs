@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use milvus_crds::{EnvVar, EnvVarSource, Kubernetes};
+use milvus_crds::{EnvVar, EnvVarSource, Kubernetes, KubernetesComponent};
 
 use super::violations::Findings;
 use super::{Input, ValidatedCluster};
@@ -23,6 +23,7 @@ pub(super) fn passthrough(
             let path = format!("spec.kubernetes.components.{name}");
             match components::from_resource_name(name) {
                 Some(component) if present.contains(&component) => {
+                    check(component, &path, pod, findings);
                     all.entry(component).or_default().pod = pod.clone();
                 }
                 Some(component)
@@ -49,6 +50,59 @@ pub(super) fn passthrough(
         }
     }
     all
+}
+
+/// What the operator would have to overrule or leave out.
+fn check(component: Component, path: &str, pod: &KubernetesComponent, findings: &mut Findings) {
+    const PROBES: [&str; 3] = ["startupProbe", "livenessProbe", "readinessProbe"];
+    for (field, entries) in [
+        ("podLabels", &pod.pod_labels),
+        ("podAnnotations", &pod.pod_annotations),
+        ("serviceLabels", &pod.service_labels),
+        ("serviceAnnotations", &pod.service_annotations),
+    ] {
+        let path = format!("{path}.{field}");
+        reserved(&path, entries, findings);
+        let of_service = field.starts_with("service");
+        let serves = matches!(component, Component::Proxy | Component::Standalone);
+        if of_service && !serves && !entries.is_empty() {
+            findings.invalid(
+                path,
+                "clients reach the proxy or the standalone process only; set this there",
+            );
+        }
+    }
+    for (name, probe) in &pod.probes {
+        if !PROBES.contains(&name.as_str()) {
+            findings.invalid(
+                format!("{path}.probes.{name}"),
+                format!("no such probe; there are {}", PROBES.join(", ")),
+            );
+        } else if !probe.is_object() && !probe.is_null() {
+            findings.invalid(
+                format!("{path}.probes.{name}"),
+                "must be a whole probe, or null for none",
+            );
+        }
+    }
+}
+
+/// Labels and annotations by which the operator finds what is its own.
+pub(super) fn reserved(path: &str, entries: &BTreeMap<String, String>, findings: &mut Findings) {
+    const OURS: [&str; 4] = [
+        "app.kubernetes.io/name",
+        "app.kubernetes.io/instance",
+        "app.kubernetes.io/component",
+        "app.kubernetes.io/managed-by",
+    ];
+    for name in entries.keys() {
+        if OURS.contains(&name.as_str()) || name.starts_with("operator.milvus.io/") {
+            findings.invalid(
+                format!("{path}[{name}]"),
+                "the operator sets this itself; choose another name",
+            );
+        }
+    }
 }
 
 /// Variables of a component whose values are taken from elsewhere; later blocks win.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use milvus_crds::{Component as RoleBlock, Mode, ServiceType, ServingComponent};
+use milvus_crds::{Component as RoleBlock, Ingress, Mode, ServiceType, ServingComponent};
 
 use super::parts::{self, GIB};
 use super::violations::Findings;
-use super::{Gateway, Input, Part, secrets};
+use super::{Gateway, Input, Part, passthrough, secrets};
 use crate::component::Component;
 use crate::components::{self, CLIENT_PORT, MILVUS_HEALTH_PORT, PROXY_INTERNAL_PORT, cache_volume};
 use crate::desired::{FieldOrigins, Image, Placement, Resources};
@@ -316,8 +316,18 @@ fn resources(
     (resources, "spec.profile".to_owned())
 }
 
-/// The port that clients' connections end at, and the service type where the platform has services.
-pub(super) fn serving(input: &Input<'_>, findings: &mut Findings) -> (u16, Option<String>) {
+/// How clients get to the role that serves them.
+pub(super) struct Serving {
+    /// The port that their connections end at.
+    pub(super) port: u16,
+    /// The type of the Service, where the platform has Services.
+    pub(super) service_type: Option<String>,
+    /// The way in by host name.
+    pub(super) ingress: Option<Ingress>,
+}
+
+/// How clients get to the role that serves them.
+pub(super) fn serving(input: &Input<'_>, findings: &mut Findings) -> Serving {
     let empty = ServingComponent::default();
     let (name, block) = match input.mode {
         Mode::Standalone => ("standalone", &input.spec.components.standalone),
@@ -346,7 +356,53 @@ pub(super) fn serving(input: &Input<'_>, findings: &mut Findings) -> (u16, Optio
             "the gateway publishes the client port; set spec.swarm.gateway",
         );
     }
-    (port, (!types.is_empty()).then(|| word.to_owned()))
+    if let Some(ingress) = &block.ingress {
+        let path = format!("{path}.ingress");
+        if types.is_empty() {
+            findings.unsupported(
+                path,
+                input.capabilities.platform,
+                "the gateway publishes the client port; remove the block and set spec.swarm.gateway",
+            );
+        } else {
+            check_ingress(&path, ingress, findings);
+        }
+    }
+    Serving {
+        port,
+        service_type: (!types.is_empty()).then(|| word.to_owned()),
+        ingress: block.ingress.clone(),
+    }
+}
+
+/// Host names, and labels that are not the operator's.
+fn check_ingress(path: &str, ingress: &Ingress, findings: &mut Findings) {
+    let Ingress {
+        labels,
+        annotations,
+        ingress_class_name: _, // the API server's to judge
+        hosts,
+        tls_secret_refs: _, // a certificate may be for more than is served here
+    } = ingress;
+    passthrough::reserved(&format!("{path}.labels"), labels, findings);
+    passthrough::reserved(&format!("{path}.annotations"), annotations, findings);
+    for (index, host) in hosts.iter().enumerate() {
+        let name = host.strip_prefix("*.").unwrap_or(host);
+        let readable = name.split('.').all(|label| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        });
+        if !readable {
+            findings.invalid(
+                format!("{path}.hosts[{index}]"),
+                format!("{host:?} is no host name; write it in lower case without port and path, for example milvus.example.org"),
+            );
+        }
+    }
 }
 
 fn port(findings: &mut Findings, field: &str, port: Option<i32>) -> u16 {

@@ -5,6 +5,7 @@
 mod disruption;
 mod files;
 mod hash;
+mod ingress;
 mod monitor;
 mod object;
 mod pod;
@@ -116,6 +117,9 @@ pub fn render(
         if let Some(budget) = disruption::budget(&scope, workload) {
             all.ancillary(budget)?;
         }
+    }
+    if let Some(asked) = &desired.endpoint.ingress {
+        all.ancillary(ingress::ingress(&scope, asked))?;
     }
     if settings.pod_monitors
         && let Some(monitor) = monitor::monitor(&scope)

@@ -25,7 +25,8 @@ pub(super) fn client(scope: &Scope<'_>) -> Result<Object, PlatformError> {
         port,
         component,
         service_type,
-        asked: _, // the operator's
+        ingress: _, // in ingress.rs
+        asked: _,   // the operator's
     } = &scope.desired.endpoint;
     let serving = scope
         .desired

@@ -103,6 +103,10 @@ fn what_another_platform_has() {
         &[("spec.components.standalone.serviceType", Platform)],
     );
     refused(
+        "  components: {standalone: {ingress: {hosts: [milvus.example.org]}}}",
+        &[("spec.components.standalone.ingress", Platform)],
+    );
+    refused(
         "  components: {imagePullPolicy: Never}",
         &[("spec.components.imagePullPolicy", Platform)],
     );
@@ -139,6 +143,57 @@ fn what_another_platform_has() {
                 Platform
             ),
         ]
+    );
+}
+
+#[test]
+fn pod_settings_and_ways_in_on_kubernetes() {
+    let found = |yaml: &str| -> Vec<String> {
+        let resource = spec(yaml);
+        let facts = facts_of(&resource, 0);
+        match validate(&resource, &facts, &kubernetes_capabilities()) {
+            Ok(_) => Vec::new(),
+            Err(all) => all
+                .into_iter()
+                .map(|v| {
+                    assert_eq!(v.reason, Invalid, "{v}");
+                    v.field
+                })
+                .collect(),
+        }
+    };
+    let pods = "spec.kubernetes.components";
+    assert_eq!(
+        found(
+            "  kubernetes: {components: {standalone: {podLabels: {team: a, operator.milvus.io/revision: x}, serviceLabels: {app.kubernetes.io/name: x}}, \
+             etcd: {serviceAnnotations: {a: b}, probes: {startupProbe: null, livenessProbe: 3, aliveness: {}}}}}",
+        ),
+        [
+            format!("{pods}.etcd.serviceAnnotations"),
+            format!("{pods}.etcd.probes.aliveness"),
+            format!("{pods}.etcd.probes.livenessProbe"),
+            format!("{pods}.standalone.podLabels[operator.milvus.io/revision]"),
+            format!("{pods}.standalone.serviceLabels[app.kubernetes.io/name]"),
+        ]
+    );
+    let ingress = "spec.components.standalone.ingress";
+    assert_eq!(
+        found(
+            "  components: {standalone: {ingress: {labels: {app.kubernetes.io/instance: x}, hosts: [milvus.example.org, '*.example.org', 'Milvus', 'a:80', 'a..b']}}}",
+        ),
+        [
+            format!("{ingress}.labels[app.kubernetes.io/instance]"),
+            format!("{ingress}.hosts[2]"),
+            format!("{ingress}.hosts[3]"),
+            format!("{ingress}.hosts[4]"),
+        ]
+    );
+    assert!(
+        found(
+            "  components: {standalone: {serviceType: LoadBalancer, ingress: {tlsSecretRefs: {all: ['*.example.org']}}}}\n  \
+             kubernetes: {components: {standalone: {podLabels: {team: a}, probes: {startupProbe: null}}}}",
+        )
+        .is_empty()
     );
 }
 
