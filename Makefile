@@ -46,6 +46,10 @@ test: check ## Everything: check, then the suites on real parts (needs root, 24 
 bench: ## Compare with a hand-written stack and print speed and cost (RUNS=5)
 	@tests/bench/bench.sh $${RUNS:-5}
 
+.PHONY: bench-kubernetes
+bench-kubernetes: ## Speed and cost on Kubernetes at 1, 10 and 100 resources (15 minutes)
+	@tests/bench/kubernetes.sh
+
 .PHONY: crds
 crds: ## Write the CustomResourceDefinitions anew from the types
 	UPDATE_CRDS=1 $(CARGO) test --locked --package milvus-crds --quiet
