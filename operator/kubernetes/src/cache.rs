@@ -535,6 +535,9 @@ fn pod_state(status: &Value, container: &Value, scheduled: Option<&Value>) -> In
         };
     }
     if let Some(terminated) = container.pointer("/state/terminated") {
+        if terminated.get("exitCode").is_some_and(|code| code == 0) {
+            return InstanceState::Complete;
+        }
         let message = ended(terminated);
         return InstanceState::Failed { message };
     }

@@ -13,8 +13,9 @@ use crate::desired::{Liveness, LivenessCheck, Template, Workload};
 use crate::probe::{Probe, ProbeKind, ProbeTarget};
 use crate::validate::Queue;
 
-/// The address is the member's own, so it is added where the member is known.
-const START: &str = "cd /pulsar && cp /etc/milvus-operator/bookkeeper.conf conf/bookkeeper.conf \
+/// The address is the member's own, so it is added where the member is known. Written, not copied: a copy would be as
+/// read-only as the mounted file, and not everybody starts it as root.
+const START: &str = "cd /pulsar && cat /etc/milvus-operator/bookkeeper.conf > conf/bookkeeper.conf \
 && echo advertisedAddress={host} >> conf/bookkeeper.conf && exec bin/pulsar bookie";
 
 pub(super) fn workload(context: &mut Context<'_>) -> Option<Workload> {

@@ -17,7 +17,7 @@ use crate::validate::Queue;
 
 /// A client is sent to the broker that owns its topic, so every broker needs an address of its own: interchangeable
 /// instances share their name, but not their address in the cluster's network.
-const START: &str = "cd /pulsar && cp /etc/milvus-operator/broker.conf conf/broker.conf \
+const START: &str = "cd /pulsar && cat /etc/milvus-operator/broker.conf > conf/broker.conf \
 && echo advertisedAddress=$(hostname -i | cut -d' ' -f1) >> conf/broker.conf && exec bin/pulsar broker";
 
 /// The largest message that Milvus may send, by its own configuration.

@@ -19,7 +19,7 @@ pub(crate) const DATA_PATH: &str = "/pulsar/data";
 
 /// The identity file comes first: without it no member knows which of the servers it is.
 const START: &str = "cd /pulsar && mkdir -p data/zookeeper && echo {ordinal+1} > data/zookeeper/myid \
-&& cp /etc/milvus-operator/zookeeper.conf conf/zookeeper.conf && exec bin/pulsar zookeeper";
+&& cat /etc/milvus-operator/zookeeper.conf > conf/zookeeper.conf && exec bin/pulsar zookeeper";
 
 pub(super) fn workload(context: &mut Context<'_>) -> Option<Workload> {
     let Queue::Pulsar(pulsar) = &context.cluster.queue else {
