@@ -6,10 +6,14 @@ use milvus_core::desired::{Liveness, LivenessCheck, Workload};
 use milvus_core::probe::ProbeKind;
 use serde_json::{Map, Value, json};
 
-/// Between checks of a start and between checks of readiness, seconds. A start is over, and a Service leads to its process,
-/// no later than this after it could be; each check is one request on the node itself.
+/// Between checks of a start, seconds.
 const STARTING: u64 = 1;
+/// Between checks of readiness: a Service leads to a process no later than this after it could.
 const READY: u64 = 2;
+/// The same where each check is a line in the process's log.
+const READY_LOGGED: u64 = 5;
+/// The same where readiness asks what the check of the start has asked already: nothing is won by asking often.
+const READY_AS_STARTED: u64 = 10;
 /// For one check of readiness. etcd answers after at most 5 s when it has lost its quorum, Milvus asks its roles.
 const READY_TIMEOUT: u64 = 5;
 /// Failed checks in a row until a process gets no clients any more.
@@ -22,9 +26,9 @@ pub(super) fn probes(workload: &Workload, own: &Map<String, Value>) -> Map<Strin
         all.insert("startupProbe".to_owned(), startup(liveness));
         all.insert("livenessProbe".to_owned(), living(liveness));
     }
-    if let Some(handler) = workload.probe.as_ref().and_then(|p| readiness(&p.kind)) {
+    if let Some((handler, period)) = workload.probe.as_ref().and_then(|p| readiness(&p.kind)) {
         let timing = json!({
-            "periodSeconds": READY,
+            "periodSeconds": period,
             "timeoutSeconds": READY_TIMEOUT,
             "failureThreshold": UNREADY_AFTER,
         });
@@ -75,19 +79,19 @@ fn handler(check: &LivenessCheck) -> Value {
     }
 }
 
-/// What tells that a process can serve. Members find each other whether they are ready or not (their Services publish
+/// What tells that a process can serve, and how often it is asked. Members find each other whether they are ready or not (their Services publish
 /// addresses that are not), so a check that needs a quorum cannot keep the quorum from forming.
-fn readiness(kind: &ProbeKind) -> Option<Value> {
+fn readiness(kind: &ProbeKind) -> Option<(Value, u64)> {
     Some(match kind {
-        ProbeKind::Etcd { port } => http(*port, "/health"),
+        ProbeKind::Etcd { port } => (http(*port, "/health"), READY),
         // `/minio/health/ready` answers yes from the start, `/minio/health/cluster` sends clients away from a cluster that
         // can still be read; this one says that the process is initialised and sees enough drives to read.
-        ProbeKind::Minio { port } => http(*port, "/minio/health/cluster/read"),
-        ProbeKind::Broker { port } => http(*port, "/admin/v2/brokers/ready"),
-        ProbeKind::Milvus { port } => http(*port, "/healthz"),
+        ProbeKind::Minio { port } => (http(*port, "/minio/health/cluster/read"), READY),
+        ProbeKind::Broker { port } => (http(*port, "/admin/v2/brokers/ready"), READY_LOGGED),
+        ProbeKind::Milvus { port } => (http(*port, "/healthz"), READY),
         ProbeKind::Zookeeper { port }
         | ProbeKind::Bookkeeper { port }
-        | ProbeKind::Tcp { port } => tcp(*port),
+        | ProbeKind::Tcp { port } => (tcp(*port), READY_AS_STARTED),
         // Asked about others, or of what does not exist here.
         ProbeKind::S3 { .. }
         | ProbeKind::Sessions { .. }
