@@ -304,6 +304,37 @@ fn budgets_leave_each_quorum_standing() {
 }
 
 #[test]
+fn old_and_new_never_open_the_same_data() {
+    let mut resource = sample("standalone-minimal");
+    let strategy = |resource: &MilvusCluster, kind: Kind, name: &str| {
+        let rendered = rendered(&desired(resource));
+        let found = rendered
+            .native
+            .values()
+            .find(|native| native.kind == kind && native.object["metadata"]["name"] == *name);
+        let spec = &found.expect("a workload").object["spec"];
+        (
+            spec["strategy"]["type"].clone(),
+            spec["volumeClaimTemplates"].is_array(),
+        )
+    };
+    // With a queue of its own it has data and a place.
+    let own = strategy(&resource, Kind::StatefulSet, "minimal-standalone");
+    assert_eq!(own, (Value::Null, true));
+    resource.spec.components.image = Some("milvusdb/milvus:v2.6.11".to_owned());
+    resource.spec.dependencies.msg_stream_type = Some(milvus_crds::MsgStreamType::Woodpecker);
+    let shared = strategy(&resource, Kind::Deployment, "minimal-standalone");
+    assert_eq!(shared, (json!("Recreate"), false));
+    let mut cluster = sample("demo");
+    let coordinator =
+        |resource: &MilvusCluster| strategy(resource, Kind::Deployment, "demo-mixcoord").0;
+    assert_eq!(coordinator(&cluster), json!("Recreate"));
+    let block = cluster.spec.components.mix_coord.as_mut();
+    block.expect("a block").replicas = Some(2);
+    assert_eq!(coordinator(&cluster), json!("RollingUpdate"));
+}
+
+#[test]
 fn without_the_prometheus_operator_there_is_no_monitor() {
     let desired = desired(&sample("demo"));
     let monitors = |settings: &Settings| {
