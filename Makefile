@@ -7,7 +7,7 @@ CARGO ?= cargo
 TESTBED := tests/testbed
 # Integration tests of the crate `milvus-tests` that need real parts (a Swarm, real Milvus, a real kube-apiserver); all others
 # are part of `make check`.
-REAL := swarm milvus kubectl apiserver install
+REAL := swarm kubectl apiserver install kubernetes kubernetes_milvus chart
 IN_CHECK = $(filter-out $(REAL),$(basename $(notdir $(wildcard tests/tests/*.rs))))
 IN_TEST = $(filter $(REAL),$(basename $(notdir $(wildcard tests/tests/*.rs))))
 

@@ -32,7 +32,7 @@ pub(crate) fn difference(
         .as_deref()
         .is_some_and(|revision| revision != outline.revision.0);
     let restarts = fields.iter().any(|field| field.starts_with(TEMPLATE)) || other_revision;
-    fields.retain(|field| !field.starts_with("metadata.annotations[operator.milvus.io/"));
+    fields.retain(|field| !field.contains("[operator.milvus.io/"));
     if fields.is_empty() {
         fields.push("a field that is not set any more".to_owned());
     }
