@@ -240,8 +240,10 @@ async fn keep<B: Backend>(
     .await
 }
 
-/// What the cluster should be: validated, placed and rendered, or as in the last pass where nothing has changed since. The
-/// inner error is what cannot be placed; it is empty where the resource was refused.
+/// A cluster as it is to be, or what of it cannot be placed; nothing of that where the resource was refused.
+type Prospect<N> = Result<Arc<Wanted<N>>, Vec<Waiting>>;
+
+/// What the cluster should be: validated, placed and rendered, or as in the last pass where nothing has changed since.
 fn wanted<B: Backend>(
     context: &Context<B>,
     cluster: &ClusterRef,
@@ -249,7 +251,7 @@ fn wanted<B: Backend>(
     facts: &Facts,
     memory: &mut Memory<B::Native>,
     refusals: &mut Vec<Notice>,
-) -> Result<Result<Arc<Wanted<B::Native>>, Vec<Waiting>>, PlatformError> {
+) -> Result<Prospect<B::Native>, PlatformError> {
     if let Some(prepared) = &memory.prepared
         && prepared.generation == cluster.generation
         && prepared.facts == *facts

@@ -142,7 +142,9 @@ impl Applier {
         let api = self.api(cluster, kind);
         let patch = Patch::Apply(&native.object);
         let request = api.patch(&id.name, &params, &patch);
-        let object = call(&format!("apply {id}"), request).await?;
+        let object = call(&format!("apply {id}"), request)
+            .await
+            .map_err(|error| explained(kind, error))?;
         // The answer is newer than any event that is on its way.
         self.cache.put(kind, object);
         Ok(())
@@ -245,6 +247,22 @@ impl Applier {
         .await?;
         Ok(true)
     }
+}
+
+/// What the API server's refusal means for those who wrote the resource.
+fn explained(kind: Kind, error: PlatformError) -> PlatformError {
+    let claims = kind == Kind::StatefulSet
+        && error.class == Class::Invalid
+        && error.message.contains("updates to statefulset spec");
+    if !claims {
+        return error;
+    }
+    let message = format!(
+        "size and class of volume claims that exist cannot be changed (persistence); put them back, or resize the claims \
+         themselves where their class allows it. The API server says: {}",
+        error.message
+    );
+    PlatformError { message, ..error }
 }
 
 fn kind(id: &ObjectId) -> Result<Kind, PlatformError> {
