@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The operator beside a hand-written stack of the same parts: interleaved runs, medians. Run by bench.sh."""
 import argparse
+import concurrent.futures
 import json
 import pathlib
 import statistics
@@ -47,16 +48,19 @@ def by_operator(sample, rest):
         cpu, start, epoch = operator.cpu(), time.monotonic(), time.time()
         operator.kubectl("apply", "-f", str(sample))
         result["applied"] = time.monotonic() - start
-        steps = swarm.search()
+        # Beside the client, who does not wait for Ready: neither does who deploys by hand.
+        with concurrent.futures.ThreadPoolExecutor(1) as beside:
+            waiting = beside.submit(lambda: operator.kubectl("wait", "--for=condition=Ready", "-f", str(sample), "--timeout=300s") and time.monotonic() - start)
+            steps = swarm.search()
+            searched = time.monotonic() - start
+            result["Ready"] = waiting.result()
         result["answer"] = result["applied"] + steps["answer"]
-        result["search"] = time.monotonic() - start
+        result["search"] = searched
         result["failed tasks"] = sum(swarm.failures().values())
         result["CPU until searched"] = operator.cpu() - cpu
         rows = timeline(swarm, epoch)
         created = [created for name, (created, _) in rows.items() if any(part in name for part in FIRST_WAVE)]
         result["first service"], result["first wave created"] = min(created), max(created)
-        operator.kubectl("wait", "--for=condition=Ready", "-f", str(sample), "--timeout=120s")
-        result["Ready seen"] = time.monotonic() - start
         versions = {name: s["Version"]["Index"] for name, s in swarm.services().items()}
         result["CPU with 1 cluster"] = operator.idle(rest)
         moved = [name for name, s in swarm.services().items() if versions.get(name) != s["Version"]["Index"]]

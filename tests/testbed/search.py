@@ -13,7 +13,9 @@ import json
 import random
 import sys
 import time
+import urllib.parse
 
+import grpc
 from pymilvus import Collection, CollectionSchema, DataType, FieldSchema, MilvusException, connections, utility
 
 DIM = 64
@@ -44,11 +46,22 @@ class Steps:
         return result
 
 
+def reachable(uri):
+    """Fails until the endpoint speaks HTTP/2. On a connection of its own: gRPC keeps one back-off for all channels of a process to
+    an address, which pymilvus never closes when they failed, so a client that knocked too early would come up to a minute late."""
+    with grpc.insecure_channel(urllib.parse.urlparse(uri).netloc, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=2)
+        except grpc.FutureTimeoutError as error:
+            raise OSError("no gRPC server answers") from error
+
+
 def connect(uri, token, wait):
     """Connects and asks for the version; with `wait`, again until the endpoint answers."""
     deadline = time.monotonic() + wait
     while True:
         try:
+            reachable(uri)
             connections.connect("default", uri=uri, token=token, timeout=2)
             return utility.get_server_version(timeout=2)
         except (MilvusException, OSError) as error:
