@@ -108,7 +108,7 @@ GO
   (
     cd "$src"
     [ -f go.mod ] || go mod init etcd
-    go get "go.etcd.io/etcd/server/v3/etcdmain@$ETCD_VERSION"
+    go get "go.etcd.io/etcd/server/v3/etcdmain@$ETCD_VERSION" >"$KUBE/etcd.log" 2>&1 || { tail -15 "$KUBE/etcd.log" >&2; die "the modules of etcd do not resolve"; }
     nice -n 10 go build -trimpath -ldflags '-s -w' -o "$BIN/.etcd" .
   ) >&2
   mv "$BIN/.etcd" "$BIN/etcd"
