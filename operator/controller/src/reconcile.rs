@@ -32,8 +32,6 @@ use crate::report::{self, ReportError};
 
 /// Gives up a node that holds data of a deleted cluster: its id, several separated by commas.
 const ABANDON_NODE: &str = "operator.milvus.io/abandon-node";
-/// A refused resource is looked at again: what it lacks (a node, room, a Secret) may have come.
-const REFUSED_AGAIN: Duration = Duration::from_secs(10);
 /// Status is written at most this often while it keeps changing; every write is an entry in the Swarm's raft.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -194,7 +192,9 @@ async fn keep<B: Backend>(
                 unplaced: &unplaced,
                 ..Told::default()
             };
-            return tell(context, resource, memory, told).await;
+            let pause = tell(context, resource, memory, told).await?;
+            // What it lacks (a node, room, a Secret) may come, and then the world is looked at anyway.
+            return Ok(pause.min(capabilities.rhythm.rest));
         }
     };
     let rendered = &wanted.rendered;
@@ -335,7 +335,7 @@ async fn delete<B: Backend>(
         .as_ref()
         .is_some_and(|f| f.iter().any(|f| f == report::FINALIZER))
     {
-        return Ok(REFUSED_AGAIN); // somebody else's finalizer holds it; ours is done
+        return Ok(context.backend.capabilities().rhythm.rest); // somebody else's finalizer holds it; ours is done
     }
     if memory.ledger.is_none() {
         let ledger = context.ledgers.read(&cluster.key).await;
@@ -527,7 +527,7 @@ struct Told<'a> {
 }
 
 /// Posts the events of a pass and writes the status if it differs, at most once per [`STATUS_INTERVAL`]. Gives the time
-/// until there is something to do again for what it told.
+/// until there is something to tell that could not be told now.
 async fn tell<B: Backend>(
     context: &Context<B>,
     resource: &MilvusCluster,
@@ -552,7 +552,7 @@ async fn tell<B: Backend>(
     let old = resource.status.as_ref();
     if told.gone || old == Some(&status) {
         report::events(&context.client, resource, &notes, &mut memory.told).await;
-        return Ok(REFUSED_AGAIN);
+        return Ok(Duration::MAX);
     }
     let urgent = old.is_none_or(|old| {
         old.phase != status.phase || old.observed_generation != status.observed_generation
@@ -575,7 +575,7 @@ async fn tell<B: Backend>(
             .inc();
     }
     memory.status = Some((status, tokio::time::Instant::now()));
-    Ok(REFUSED_AGAIN)
+    Ok(Duration::MAX)
 }
 
 /// The platform cannot be seen: say so, as far as that can be said, and change nothing.

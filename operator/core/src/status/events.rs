@@ -61,9 +61,9 @@ fn refusals(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
 
 /// What was done, like with like.
 fn done(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
-    let mut created: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    let mut recreated: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    let mut removed: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    let mut created = ByKind::new();
+    let mut recreated = ByKind::new();
+    let mut removed: BTreeMap<&str, ByKind<'_>> = BTreeMap::new();
     let mut deleted = Vec::new();
     for (action, outcome) in facts.input.done {
         match action {
@@ -72,10 +72,8 @@ fn done(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
                 CreateCause::Missing => recreated.entry(id.kind).or_default().push(&id.name),
             },
             Action::Remove { id, cause, .. } => {
-                removed
-                    .entry((id.kind, why(*cause)))
-                    .or_default()
-                    .push(&id.name);
+                let by_kind = removed.entry(why(*cause)).or_default();
+                by_kind.entry(id.kind).or_default().push(&id.name);
             }
             Action::Update { id, difference } if outcome.wrote => {
                 events.push(updated(id, difference.cause, &difference.fields));
@@ -107,24 +105,19 @@ fn done(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
             events.push(event(Reason::Updated, "Reconcile", remark.clone()));
         }
     }
-    for (kind, names) in created {
-        let message = format!("created {} {}", plural(kind, names.len()), names.join(", "));
+    if !created.is_empty() {
+        let message = format!("created {}", list(&created));
         events.push(event(Reason::Created, "Create", message));
     }
-    for (kind, names) in recreated {
+    if !recreated.is_empty() {
         let message = format!(
-            "{} {} had been removed by somebody; made again",
-            plural(kind, names.len()),
-            names.join(", ")
+            "{} had been removed by somebody; made again",
+            list(&recreated)
         );
         events.push(event(Reason::Recreated, "Repair", message));
     }
-    for ((kind, why), names) in removed {
-        let message = format!(
-            "removed {} {}: {why}",
-            plural(kind, names.len()),
-            names.join(", ")
-        );
+    for (why, names) in removed {
+        let message = format!("removed {}: {why}", list(&names));
         events.push(event(Reason::Removed, "Remove", message));
     }
     if !deleted.is_empty() {
@@ -139,6 +132,18 @@ fn node_name(facts: &Facts<'_>, id: &str) -> String {
         .observed
         .and_then(|o| o.topology.node(id))
         .map_or_else(|| id.to_owned(), |n| n.name.clone())
+}
+
+/// Names of objects by their kinds.
+type ByKind<'a> = BTreeMap<&'a str, Vec<&'a str>>;
+
+/// All of them in one line: an event for each would be a write for each.
+fn list(objects: &ByKind<'_>) -> String {
+    let kinds: Vec<String> = objects
+        .iter()
+        .map(|(kind, names)| format!("{} {}", plural(kind, names.len()), names.join(", ")))
+        .collect();
+    kinds.join("; ")
 }
 
 fn plural(kind: &str, count: usize) -> String {
@@ -235,11 +240,12 @@ fn troubles(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
     }
 }
 
-/// Components that have become ready, and after how long.
+/// Components that have become ready, and after how long: one event for all of a pass.
 fn components(facts: &Facts<'_>, status: &MilvusClusterStatus, events: &mut Vec<EventNote>) {
     let Some(plan) = facts.input.plan else {
         return;
     };
+    let mut ready = Vec::new();
     for (component, readiness) in &plan.readiness {
         if !readiness.full || !shown(*component, status) || was_full(facts, *component) {
             continue;
@@ -251,10 +257,13 @@ fn components(facts: &Facts<'_>, status: &MilvusClusterStatus, events: &mut Vec<
             .map(|since| facts.input.now.duration_since(*since).as_secs());
         // The pass may have been learnt from before it is told of.
         let after = lasting.or_else(|| memory.took.get(component).copied());
-        let message = match after {
+        ready.push(match after {
             Some(seconds) => format!("{component} is ready after {seconds} s"),
             None => format!("{component} is ready"),
-        };
+        });
+    }
+    if !ready.is_empty() {
+        let message = ready.join("; ");
         events.push(event(Reason::ComponentReady, "Reconcile", message));
     }
 }
