@@ -452,6 +452,14 @@ async fn finish<B: Backend>(
     let failure = failure
         .filter(|_| !told_otherwise && failed.as_ref().is_none_or(|e| e.class != Class::Conflict));
     let acted = !done.is_empty();
+    // Where the ledger places nobody there is nothing to tell of it, and the next pass follows at once.
+    let quiet = !context.backend.capabilities().places_members
+        && failed.is_none()
+        && matches!(done.as_slice(), [(Action::RecordLedger(_), _)])
+        && resource.meta().deletion_timestamp.is_none();
+    if quiet {
+        return Ok(Duration::ZERO);
+    }
     let told = Told {
         refusals: seen.refusals,
         desired: seen.desired,
