@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Validate(OfflineArgs),
     /// Show what would be created for a manifest, without a cluster.
     Plan(PlanArgs),
+    /// Turn resources of zilliztech's milvus-operator into MilvusCluster resources, without a cluster.
+    Convert(crate::commands::convert::ConvertArgs),
     /// Put the operator on a platform.
     Install(crate::commands::install::InstallArgs),
     /// Take the operator off a platform. Clusters, their data, the stored resources and keys stay unless told otherwise.

@@ -2,6 +2,7 @@
 //! error.
 
 mod completion;
+pub(crate) mod convert;
 mod crd;
 pub(crate) mod export;
 pub(crate) mod install;
@@ -32,6 +33,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
         Command::Crd => crd::crd()?,
         Command::Validate(args) => validate::validate(&args)?,
         Command::Plan(args) => plan::plan(&args)?,
+        Command::Convert(args) => convert::convert(&args)?,
         Command::Install(args) => block_on(install::install(args))??,
         Command::Uninstall(args) => block_on(uninstall::uninstall(args))??,
         Command::Export(args) => block_on(export::export(args))??,

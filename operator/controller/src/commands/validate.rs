@@ -66,7 +66,8 @@ pub(crate) fn validate(args: &OfflineArgs) -> Result<ExitCode, ValidateError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn cluster_schema() -> Result<Schema, ValidateError> {
+/// The schema of the resource, as the API server has it.
+pub(super) fn cluster_schema() -> Result<Schema, ValidateError> {
     let crd: Value =
         serde_json::from_str(milvus_crds::CRD_JSON).map_err(ValidateError::Definition)?;
     let schema = crd
