@@ -264,7 +264,7 @@ fn etcd_access(external: bool, shape: &Shape, settings: &mut Settings, draft: &m
         (Some(enabled), user, password) if on && !external => {
             enabled.refuse(
                 draft,
-                "the etcd that this operator runs asks for no login: it is for its own cluster alone, and on Kubernetes a NetworkPolicy keeps others off; remove config.etcd.auth, or use an external etcd",
+                "the etcd that this operator runs asks for no login: only its cluster is meant to reach it (on Kubernetes keep others off with a NetworkPolicy); remove config.etcd.auth, or use an external etcd",
             );
             for given in [user, password].into_iter().flatten() {
                 given.same(draft);
@@ -317,7 +317,7 @@ fn etcd_access(external: bool, shape: &Shape, settings: &mut Settings, draft: &m
         ),
         Some(tls) if on => tls.refuse(
             draft,
-            "the etcd that this operator runs speaks no TLS: it is for its own cluster alone, and on Kubernetes a NetworkPolicy keeps others off; remove config.etcd.ssl, or use an external etcd",
+            "the etcd that this operator runs speaks no TLS: only its cluster is meant to reach it (on Kubernetes keep others off with a NetworkPolicy); remove config.etcd.ssl, or use an external etcd",
         ),
         Some(tls) => tls.same(draft),
         None => {}

@@ -193,7 +193,7 @@ fn own_store(settings: &mut Settings, draft: &mut Draft) {
         if tls.value {
             tls.refuse(
                 draft,
-                "the MinIO that this operator runs speaks no TLS: it is for its own cluster alone, and on Kubernetes a NetworkPolicy keeps others off; remove it, or use an external store",
+                "the MinIO that this operator runs speaks no TLS: only its cluster is meant to reach it (on Kubernetes keep others off with a NetworkPolicy); remove it, or use an external store",
             );
         } else {
             tls.same(draft);

@@ -119,7 +119,7 @@ fn variables(given: Given<Value>, draft: &mut Draft) {
 
 /// An etcd that asks for a login or for certificates is not what the operator runs.
 fn security(values: &mut Block, draft: &mut Draft) {
-    const PLAIN: &str = "the etcd that this operator runs asks for no login and speaks no TLS: it is for its own cluster alone, and on Kubernetes a NetworkPolicy keeps others off; remove this and config.etcd.auth, or use an external etcd";
+    const PLAIN: &str = "the etcd that this operator runs asks for no login and speaks no TLS: only its cluster is meant to reach it (on Kubernetes keep others off with a NetworkPolicy); remove this and config.etcd.auth, or use an external etcd";
     let mut auth = values.block("auth", draft);
     let mut rbac = auth.block("rbac", draft);
     // `enabled` is the older chart's word for `create`.

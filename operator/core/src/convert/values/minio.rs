@@ -67,7 +67,7 @@ pub(in crate::convert) fn values(mut values: Block, shape: &Shape, draft: &mut D
     let mut tls = values.block("tls", draft);
     tls.refuse_if_on(
         "enabled",
-        "the MinIO that this operator runs speaks no TLS: it is for its own cluster alone, and on Kubernetes a NetworkPolicy keeps others off; remove it, or use an external store",
+        "the MinIO that this operator runs speaks no TLS: only its cluster is meant to reach it (on Kubernetes keep others off with a NetworkPolicy); remove it, or use an external store",
         draft,
     );
     tls.leave_rest(draft, UNKNOWN);

@@ -312,7 +312,7 @@ fn whole(sizes: &[(Option<Given<String>>, &str)]) -> Option<String> {
 
 /// A Pulsar that asks for a login or for certificates is not what the operator runs.
 fn security(values: &mut Block, draft: &mut Draft) {
-    const PLAIN: &str = "the Pulsar that this operator runs asks for no login and speaks no TLS: it is for its own cluster alone, and on Kubernetes a NetworkPolicy keeps others off; remove this and config.pulsar.authPlugin, or use an external Pulsar";
+    const PLAIN: &str = "the Pulsar that this operator runs asks for no login and speaks no TLS: only its cluster is meant to reach it (on Kubernetes keep others off with a NetworkPolicy); remove this and config.pulsar.authPlugin, or use an external Pulsar";
     let mut auth = values.block("auth", draft);
     for field in ["authentication", "authorization"] {
         let mut part = auth.block(field, draft);
