@@ -26,7 +26,8 @@ What becomes of a document:
   every other kind   is printed as it is
 
 Remarks, each with the path of its field:
-  note       carried over, or a default written out; worth knowing
+  note       carried over, a default written out, or what one platform cannot honour
+             and another can; worth knowing
   left out   not carried over; nothing essential changes
   refused    the result would be another Milvus than the one asked for: nothing is
              printed for the document but what to change
