@@ -1,4 +1,4 @@
-//! OpenAPI v3: the index and one document per group and version, made once from the served kinds.
+//! OpenAPI v3: the index and one document per group and version, made from the served kinds.
 //! Pure; kubectl keeps documents on disk by their hash, so a document never changes under one hash.
 //!
 //! A document says what clients read: the schema of each kind under its group, version and kind, and the operations,
@@ -69,7 +69,6 @@ pub enum OpenApiError {
 pub struct Documents {
     index: Document,
     documents: BTreeMap<String, Document>,
-    empty_v2: Bytes,
 }
 
 /// Media type of the one OpenAPI v2 document: as answers name it, without the `@` that requests have.
@@ -120,22 +119,12 @@ impl Documents {
                 group_version: "the index".to_owned(),
                 source,
             })?;
-        Ok(Documents {
-            index,
-            documents,
-            empty_v2: empty_v2(),
-        })
+        Ok(Documents { index, documents })
     }
 
     /// The answer to `GET /openapi/v3`.
     pub fn index(&self) -> &Document {
         &self.index
-    }
-
-    /// The answer to `GET /openapi/v2`, in protobuf: a document without kinds. kubectl looks there for a kind that
-    /// version 3 does not know, and gives its usual answer to a misspelt kind only if there is a document.
-    pub fn v2(&self) -> &Bytes {
-        &self.empty_v2
     }
 
     /// The answer to `GET /openapi/v3/<path>`, path as in the index: `api/v1` or `apis/GROUP/VERSION`.
@@ -144,8 +133,10 @@ impl Documents {
     }
 }
 
-/// An OpenAPI v2 document in protobuf that describes nothing: `swagger: "2.0"`, and an `info` with title and version.
-fn empty_v2() -> Bytes {
+/// The answer to `GET /openapi/v2`, in protobuf: a document without kinds (`swagger: "2.0"`, and an `info` with title and
+/// version). kubectl looks there for a kind that version 3 does not know, and gives its usual answer to a misspelt kind only
+/// if there is a document.
+pub fn empty_v2() -> Bytes {
     fn field(number: u8, content: &[u8]) -> Vec<u8> {
         // Every length here is below 128: one byte.
         let length = u8::try_from(content.len()).unwrap_or(0) & 0x7f;

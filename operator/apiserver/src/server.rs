@@ -2,7 +2,7 @@
 //! or to serve over TLS.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,7 +18,7 @@ use crate::definition::Definition;
 use crate::discovery::Discovery;
 use crate::handlers;
 use crate::object::{Name, Object};
-use crate::openapi::{Documents, OpenApiError};
+use crate::openapi::Documents;
 use crate::resource::{Flavor, Lane, Registry, Resource, ResourceError};
 use crate::seal::Sealer;
 use crate::status::ApiError;
@@ -52,9 +52,6 @@ pub enum BuildError {
     /// A CRD cannot be served.
     #[error("build api server")]
     Resource(#[from] ResourceError),
-    /// The documents could not be made.
-    #[error("build api server: make the openapi documents")]
-    OpenApi(#[from] OpenApiError),
     /// The store does not answer, or a record cannot be opened.
     #[error("build api server: load the store")]
     Load(#[source] StoreError),
@@ -92,7 +89,8 @@ pub enum BuildError {
 pub(crate) struct Shared {
     pub registry: Registry,
     pub discovery: Discovery,
-    pub openapi: Documents,
+    crds: Vec<Cow<'static, str>>,
+    openapi: OnceLock<Documents>,
     pub product: String,
     pub authenticator: Authenticator,
     pub durable: Arc<Committer>,
@@ -102,6 +100,18 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The OpenAPI documents, made when somebody first asks: nobody does while the server is at rest.
+    pub fn openapi(&self) -> Result<&Documents, ApiError> {
+        if let Some(documents) = self.openapi.get() {
+            return Ok(documents);
+        }
+        // The definitions have been read and compiled once already, so this does not fail.
+        let crds = definitions(&self.crds).map_err(ApiError::internal)?;
+        let documents =
+            Documents::build(&self.registry.served_kinds(&crds)).map_err(ApiError::internal)?;
+        Ok(self.openapi.get_or_init(|| documents))
+    }
+
     /// The writer of a kind.
     pub fn committer(&self, resource: &Resource) -> &Arc<Committer> {
         match resource.lane() {
@@ -192,7 +202,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Adds a kind: a CustomResourceDefinition in JSON. The text is let go once the server is built.
+    /// Adds a kind: a CustomResourceDefinition in JSON. The text is kept; one that is part of the program costs nothing.
     pub fn crd(mut self, json: impl Into<Cow<'static, str>>) -> Self {
         self.crds.push(json.into());
         self
@@ -237,15 +247,7 @@ impl Builder {
         if !store.is_private() && self.sealer.is_none() {
             return Err(BuildError::NoSealer);
         }
-        let crds = self
-            .crds
-            .iter()
-            .map(|json| Definition::read(json))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(ResourceError::Json)?;
-        let registry = Registry::new(&crds)?;
-        let openapi = Documents::build(&registry.served_kinds(&crds))?;
-        drop(crds);
+        let registry = Registry::new(&definitions(&self.crds)?)?;
         let discovery = Discovery::build(&registry);
         let durable = load(
             &registry,
@@ -267,7 +269,8 @@ impl Builder {
         let shared = Arc::new(Shared {
             registry,
             discovery,
-            openapi,
+            crds: self.crds,
+            openapi: OnceLock::new(),
             product: self.product,
             authenticator,
             durable,
@@ -282,6 +285,12 @@ impl Builder {
             _stop: Arc::new(shutdown.drop_guard()),
         })
     }
+}
+
+fn definitions<'a>(crds: &'a [Cow<'static, str>]) -> Result<Vec<Definition<'a>>, ResourceError> {
+    crds.iter()
+        .map(|json| Definition::read(json).map_err(ResourceError::Json))
+        .collect()
 }
 
 async fn load(
