@@ -116,8 +116,43 @@ impl Applier {
                 ));
             }
         };
+        if kind == Kind::StatefulSet {
+            self.claims_are_ours(cluster, id, rendered).await?;
+        }
         self.write(cluster, id, rendered, ours).await?;
         Ok(true)
+    }
+
+    /// A claim of somebody else under the name of one of ours would be mounted without a word, with whatever data is in it.
+    async fn claims_are_ours(
+        &self,
+        cluster: &ClusterRef,
+        id: &ObjectId,
+        rendered: Option<&Rendered<Native>>,
+    ) -> Result<(), PlatformError> {
+        let Some(native) = rendered.and_then(|r| r.native.get(id)) else {
+            return Ok(());
+        };
+        let api: Api<PersistentVolumeClaim> =
+            Api::namespaced(self.client.clone(), &cluster.key.namespace);
+        for name in claims(id, native) {
+            let found = call(&format!("look for claim {name}"), api.get_opt(&name)).await?;
+            if found.is_some_and(|claim| !is_ours(cluster, &claim)) {
+                return Err(PlatformError::new(
+                    Class::Invalid,
+                    format!("create {id}"),
+                    format!(
+                        "the claim {name} is there already and belongs to somebody else (it does not carry {}={} and {}={}): rename \
+                         this cluster, or delete the claim if its data is not needed",
+                        labels::NAME,
+                        labels::MILVUS,
+                        labels::INSTANCE,
+                        cluster.key.name
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Applies what was rendered. With `force` fields are taken back from whoever changed them; without it a field that
@@ -214,10 +249,7 @@ impl Applier {
         let Some(claim) = call(&format!("look for claim {name}"), api.get_opt(name)).await? else {
             return Ok(false);
         };
-        let label = |key: &str| claim.labels().get(key).map(String::as_str);
-        let ours = label(labels::NAME) == Some(labels::MILVUS)
-            && label(labels::INSTANCE) == Some(cluster.key.name.as_str());
-        if !ours {
+        if !is_ours(cluster, &claim) {
             return Err(PlatformError::new(
                 Class::Denied,
                 format!("delete claim {name}"),
@@ -247,6 +279,27 @@ impl Applier {
         .await?;
         Ok(true)
     }
+}
+
+/// Whether a claim was made for this cluster or an earlier one of its name.
+fn is_ours(cluster: &ClusterRef, claim: &PersistentVolumeClaim) -> bool {
+    let label = |key: &str| claim.labels().get(key).map(String::as_str);
+    label(labels::NAME) == Some(labels::MILVUS)
+        && label(labels::INSTANCE) == Some(cluster.key.name.as_str())
+}
+
+/// Names of the claims that a StatefulSet's pods will have.
+fn claims(set: &ObjectId, native: &Native) -> Vec<String> {
+    let spec = &native.object["spec"];
+    let replicas = spec["replicas"].as_u64().unwrap_or(1);
+    let templates = spec["volumeClaimTemplates"].as_array();
+    let volumes = templates
+        .into_iter()
+        .flatten()
+        .filter_map(|template| template.pointer("/metadata/name")?.as_str());
+    volumes
+        .flat_map(|volume| (0..replicas).map(move |n| format!("{volume}-{}-{n}", set.name)))
+        .collect()
 }
 
 /// What the API server's refusal means for those who wrote the resource.
