@@ -153,6 +153,13 @@ pub(crate) struct KubernetesArgs {
     /// Namespace of the Lease. Default: that of the pod, or of the kubeconfig's context.
     #[arg(long, env = "MILVUS_OPERATOR_LEADER_NAMESPACE")]
     pub leader_namespace: Option<String>,
+    /// Name of the Lease. Operators that stand in for each other share one; those that look at other namespaces have another.
+    #[arg(
+        long,
+        env = "MILVUS_OPERATOR_LEADER_LEASE",
+        default_value = "milvus-operator"
+    )]
+    pub leader_lease: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

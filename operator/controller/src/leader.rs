@@ -11,8 +11,6 @@ use kube::{Client, ResourceExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Name of the Lease.
-const NAME: &str = "milvus-operator";
 /// How long a Lease that nobody renews keeps others waiting.
 const DURATION: Duration = Duration::from_secs(15);
 /// How long the holder tries to renew before it gives up.
@@ -24,14 +22,15 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LeaderError {
-    #[error("the Lease {namespace}/{NAME} could not be renewed within {} s: {why}", RENEW.as_secs())]
-    Lost { namespace: String, why: String },
+    #[error("the Lease {lease} could not be renewed within {} s: {why}", RENEW.as_secs())]
+    Lost { lease: String, why: String },
 }
 
 /// One candidate.
 pub(crate) struct Leader {
     api: Api<Lease>,
     namespace: String,
+    name: String,
     identity: String,
 }
 
@@ -43,11 +42,13 @@ struct Seen {
 }
 
 impl Leader {
-    pub(crate) fn new(client: Client, namespace: &str) -> Self {
+    /// For the Lease `name` of a namespace.
+    pub(crate) fn new(client: Client, namespace: &str, name: &str) -> Self {
         let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "milvus-operator".to_owned());
         Self {
             api: Api::namespaced(client, namespace),
             namespace: namespace.to_owned(),
+            name: name.to_owned(),
             identity: format!("{host}_{}", uuid::Uuid::new_v4()),
         }
     }
@@ -68,7 +69,7 @@ impl Leader {
                     }
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, namespace = %self.namespace, "the Lease cannot be taken");
+                    tracing::warn!(%error, lease = %format_args!("{}/{}", self.namespace, self.name), "the Lease cannot be taken");
                 }
                 Err(_) => tracing::warn!("the API server does not answer"),
             }
@@ -103,8 +104,8 @@ impl Leader {
             };
             if renewed.elapsed() >= RENEW || why.starts_with("somebody") {
                 shutdown.cancel();
-                let namespace = self.namespace.clone();
-                return Err(LeaderError::Lost { namespace, why });
+                let lease = format!("{}/{}", self.namespace, self.name);
+                return Err(LeaderError::Lost { lease, why });
             }
             tracing::warn!(%why, "the Lease was not renewed; trying again");
             pause = RETRY;
@@ -113,10 +114,10 @@ impl Leader {
 
     /// Takes the Lease where it is free or expired. Gives its holder where it is not.
     async fn try_acquire(&self, seen: &mut Option<Seen>) -> Result<Option<String>, kube::Error> {
-        let Some(mut lease) = self.api.get_opt(NAME).await? else {
+        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
             let lease = Lease {
                 metadata: ObjectMeta {
-                    name: Some(NAME.to_owned()),
+                    name: Some(self.name.clone()),
                     ..ObjectMeta::default()
                 },
                 spec: Some(self.spec(None)),
@@ -147,7 +148,11 @@ impl Leader {
             return Ok(Some(holder));
         }
         lease.spec = Some(self.spec(Some(&spec)));
-        match self.api.replace(NAME, &PostParams::default(), &lease).await {
+        match self
+            .api
+            .replace(&self.name, &PostParams::default(), &lease)
+            .await
+        {
             Err(error) if conflicts(&error) => Ok(Some(holder)),
             other => other.map(|_| None),
         }
@@ -155,14 +160,18 @@ impl Leader {
 
     /// Writes the time of renewal; false when somebody else holds the Lease.
     async fn renew(&self) -> Result<bool, kube::Error> {
-        let mut lease = self.api.get(NAME).await?;
+        let mut lease = self.api.get(&self.name).await?;
         let mut spec = lease.spec.take().unwrap_or_default();
         if spec.holder_identity.as_deref() != Some(&self.identity) {
             return Ok(false);
         }
         spec.renew_time = Some(MicroTime(Timestamp::now()));
         lease.spec = Some(spec);
-        match self.api.replace(NAME, &PostParams::default(), &lease).await {
+        match self
+            .api
+            .replace(&self.name, &PostParams::default(), &lease)
+            .await
+        {
             Err(error) if conflicts(&error) => Ok(false),
             other => other.map(|_| true),
         }
@@ -171,14 +180,17 @@ impl Leader {
     /// Lets the Lease go, so that a successor does not have to wait.
     async fn release(&self) {
         let released = async {
-            let mut lease = self.api.get(NAME).await?;
+            let mut lease = self.api.get(&self.name).await?;
             let mut spec = lease.spec.take().unwrap_or_default();
             if spec.holder_identity.as_deref() != Some(&self.identity) {
                 return Ok(());
             }
             spec.holder_identity = Some(String::new());
             lease.spec = Some(spec);
-            let replaced = self.api.replace(NAME, &PostParams::default(), &lease).await;
+            let replaced = self
+                .api
+                .replace(&self.name, &PostParams::default(), &lease)
+                .await;
             replaced.map(|_| ())
         };
         match tokio::time::timeout(RETRY, released).await {

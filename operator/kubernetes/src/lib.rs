@@ -2,7 +2,8 @@
 //!
 //! `render` (pure) turns a cluster into native objects; `drift` (pure) tells how an object in the API differs from its
 //! rendering; the objects and pods that the API server told of are kept in `cache`, filled by `watch`; `observe` (pure) reads
-//! them; `apply` writes; `dial` leads to pods. Decisions are made elsewhere.
+//! them; `apply` writes; `dial` leads to pods; `rbac` (pure) lists the rights that all of this takes. Decisions are made
+//! elsewhere.
 
 mod apply;
 mod cache;
@@ -12,6 +13,7 @@ mod error;
 mod kind;
 pub mod labels;
 mod observe;
+pub mod rbac;
 pub mod render;
 mod watch;
 

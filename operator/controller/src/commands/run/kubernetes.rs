@@ -32,7 +32,7 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let shutdown = process.shutdown.clone();
     let leader = if options.leader_elect {
         let namespace = options.leader_namespace.clone().unwrap_or(own_namespace);
-        let leader = Leader::new(client.clone(), &namespace);
+        let leader = Leader::new(client.clone(), &namespace, &options.leader_lease);
         // A standby is well: it is ready to take over.
         process.readiness.set();
         if !leader.elected(&shutdown).await {
