@@ -11,6 +11,15 @@ fn committed(extension: &str) -> PathBuf {
         .join(format!("milvusclusters.operator.milvus.io.{extension}"))
 }
 
+/// Copies, for those who take the chart or the folder of manifests alone.
+fn copies() -> [PathBuf; 2] {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    [
+        root.join("charts/milvus-operator/crds/milvusclusters.operator.milvus.io.yaml"),
+        root.join("deploy/kubernetes/10-crd.yaml"),
+    ]
+}
+
 fn definition() -> Value {
     serde_json::to_value(milvus_crds::crd()).expect("the definition is JSON")
 }
@@ -50,8 +59,8 @@ fn the_committed_files_are_what_the_types_say() {
     let json = milvus_crds::crd_json().expect("the definition is JSON");
     let value: Value = serde_json::from_str(&json).expect("it is JSON");
     let yaml = serde_saphyr::to_string(&value).expect("the definition is YAML");
-    for (extension, text) in [("json", &json), ("yaml", &yaml)] {
-        let path = committed(extension);
+    let written = [(committed("json"), &json), (committed("yaml"), &yaml)];
+    for (path, text) in written.into_iter().chain(copies().map(|path| (path, &yaml))) {
         if std::env::var_os("UPDATE_CRDS").is_some() {
             fs::write(&path, text).expect("the file can be written");
         }
