@@ -60,7 +60,10 @@ fn the_committed_files_are_what_the_types_say() {
     let value: Value = serde_json::from_str(&json).expect("it is JSON");
     let yaml = serde_saphyr::to_string(&value).expect("the definition is YAML");
     let written = [(committed("json"), &json), (committed("yaml"), &yaml)];
-    for (path, text) in written.into_iter().chain(copies().map(|path| (path, &yaml))) {
+    for (path, text) in written
+        .into_iter()
+        .chain(copies().map(|path| (path, &yaml)))
+    {
         if std::env::var_os("UPDATE_CRDS").is_some() {
             fs::write(&path, text).expect("the file can be written");
         }

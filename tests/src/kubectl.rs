@@ -1,4 +1,4 @@
-//! kubectl against the operator's API server.
+//! kubectl against the operator's API server, or Kubernetes' own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +17,7 @@ pub struct Kubectl {
     program: String,
     kubeconfig: PathBuf,
     cache: PathBuf,
+    namespace: Option<String>,
 }
 
 /// A condition of a resource.
@@ -49,6 +50,16 @@ impl Kubectl {
             program: all.split(':').next().unwrap_or("kubectl").to_owned(),
             kubeconfig: kubeconfig.to_owned(),
             cache: kubeconfig.with_extension("cache"),
+            namespace: None,
+        }
+    }
+
+    /// The same in another namespace.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Self {
+        Self {
+            namespace: Some(name.to_owned()),
+            ..self.clone()
         }
     }
 
@@ -60,8 +71,11 @@ impl Kubectl {
             .arg(&self.kubeconfig)
             .arg("--cache-dir")
             .arg(&self.cache)
-            .arg("--request-timeout=20s")
-            .args(args);
+            .arg("--request-timeout=20s");
+        if let Some(namespace) = &self.namespace {
+            command.arg("--namespace").arg(namespace);
+        }
+        command.args(args);
         process::run(&mut command, input, LIMIT)
     }
 

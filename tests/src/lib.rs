@@ -1,6 +1,6 @@
-//! What the suites on real parts share: a Swarm of the testbed, the operator's process, the docker and kubectl command lines
-//! with time-outs, a real client, and waits that say what they wait for. May start processes; holds no assertions about the
-//! product. The suites themselves are in `tests/tests`.
+//! What the suites on real parts share: a Swarm or a Kubernetes of the testbed, the operator's process, the docker and kubectl
+//! command lines with time-outs, a real client, and waits that say what they wait for. May start processes; holds no
+//! assertions about the product. The suites themselves are in `tests/tests`.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -11,6 +11,7 @@
 pub mod client;
 pub mod docker;
 pub mod kubectl;
+pub mod kubernetes;
 pub mod operator;
 pub mod process;
 pub mod testbed;

@@ -3,13 +3,11 @@
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use crate::kubectl::Kubectl;
-use crate::{prepared, wait};
+use crate::{prepared, process, wait};
 
 /// How to run it, and the process when there is one.
 #[derive(Debug)]
@@ -67,11 +65,8 @@ impl Operator {
             .append(true)
             .open(&path)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        // The kernel ends it when the thread that started it ends. That thread sleeps until this process ends.
-        let mut command = Command::new("setpriv");
+        let mut command = process::bound(&prepared("MILVUS_TEST_OPERATOR"));
         command
-            .args(["--pdeathsig", "KILL"])
-            .arg(prepared("MILVUS_TEST_OPERATOR"))
             .args([
                 "--log",
                 "info,milvus_operator=debug",
@@ -97,18 +92,7 @@ impl Operator {
                     .unwrap_or_else(|e| panic!("the operator's log: {e}")),
             )
             .stderr(log);
-        let (send, receive) = mpsc::channel();
-        thread::spawn(move || {
-            drop(send.send(command.spawn()));
-            loop {
-                thread::park();
-            }
-        });
-        let child = receive
-            .recv()
-            .unwrap_or_else(|error| panic!("the operator's starter: {error}"))
-            .unwrap_or_else(|error| panic!("the operator does not start: {error}"));
-        self.child = Some(child);
+        self.child = Some(process::start(command));
     }
 
     /// Its process.
@@ -128,7 +112,8 @@ impl Operator {
     }
 }
 
-fn free_port() -> u16 {
+/// A port of loopback that nobody listens on now.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|l| l.local_addr())
         .unwrap_or_else(|error| panic!("no free port: {error}"))

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -86,6 +87,30 @@ pub fn run(command: &mut Command, input: &str, limit: Duration) -> Output {
             .push_str(&format!("\nended after {} s\n", limit.as_secs()));
     }
     output
+}
+
+/// A command for [`start`]: what it runs ends with this process, however this process ends.
+pub fn bound(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", program]);
+    command
+}
+
+/// Starts a command made by [`bound`]. The kernel ends it when the thread that started it ends: that thread sleeps until this
+/// process ends.
+pub fn start(mut command: Command) -> Child {
+    let name = format!("{command:?}");
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        drop(send.send(command.spawn()));
+        loop {
+            thread::park();
+        }
+    });
+    receive
+        .recv()
+        .unwrap_or_else(|error| panic!("the starter of {name}: {error}"))
+        .unwrap_or_else(|error| panic!("{name} does not start: {error}"))
 }
 
 /// Waits for a child; kills it when the time is up (`None`).
