@@ -17,6 +17,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// The cluster. It goes when this does, however the test ends.
 #[derive(Debug)]
 pub struct Kubernetes {
+    script: String,
     name: String,
     admin: PathBuf,
 }
@@ -41,6 +42,7 @@ impl Kubernetes {
     pub fn up(name: &str, fake: u32, real: u32) -> Self {
         println!("  up a Kubernetes of {fake} fake and {real} real nodes, named {name}");
         let mut cluster = Self {
+            script: prepared("MILVUS_TEST_KUBERNETES"),
             name: name.to_owned(),
             admin: PathBuf::new(),
         };
@@ -52,7 +54,7 @@ impl Kubernetes {
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(prepared("MILVUS_TEST_KUBERNETES"));
+        let mut command = Command::new(&self.script);
         command.env("TESTBED_NAME", &self.name).args(args);
         process::run(&mut command, "", LIMIT)
     }

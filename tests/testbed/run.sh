@@ -14,7 +14,7 @@ finish() { "$TESTBED_DIR/swarm.sh" down; "$TESTBED_DIR/kubernetes/cluster.sh" do
 trap finish EXIT
 trap 'exit 130' INT TERM
 parts=()
-case " $*" in *" kubernetes"*) parts=(kubernetes) ;; esac
+case " $*" in *" kubernetes"* | *" chart"*) parts=(kubernetes) ;; esac
 exports=$("$TESTBED_DIR/prepare.sh" "${parts[@]}")
 eval "$exports"
 failed=()

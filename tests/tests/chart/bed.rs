@@ -153,11 +153,7 @@ impl Operator {
     fn start(kubeconfig: &Path, mut args: Vec<String>, folder: &Path, account: String) -> Self {
         fs::create_dir_all(folder).unwrap();
         let log = folder.join("operator.log");
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .unwrap();
+        let file = File::create(&log).unwrap();
         // All but these is as in the pod: here others listen on the same addresses.
         for arg in &mut args {
             if arg.starts_with("--metrics-listen=") {

@@ -181,3 +181,6 @@ fn watch_signals(shutdown: CancellationToken) -> Result<tokio::task::JoinHandle<
         std::process::exit(130);
     }))
 }
+
+#[cfg(test)]
+mod tests;
