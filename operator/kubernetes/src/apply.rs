@@ -16,9 +16,9 @@ use milvus_core::names::ClusterRef;
 use milvus_core::outline::ObjectId;
 use milvus_platform::{Class, PlatformError, Rendered};
 
-use crate::cache::{Cache, owner_uid};
+use crate::cache::{Cache, cluster_of, marked, owner_uid};
 use crate::render::Native;
-use crate::{Kind, error, labels};
+use crate::{Kind, drift, error, labels};
 
 /// For one call.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -91,7 +91,8 @@ impl Applier {
         })
     }
 
-    /// Makes an object, unless somebody else's stands there: an apply would take it over without a word.
+    /// Makes an object. What stands there already is not written to here: an apply would take somebody else's over without a
+    /// word, and of our own the next pass says what was changed in it.
     async fn create(
         &self,
         cluster: &ClusterRef,
@@ -100,27 +101,23 @@ impl Applier {
     ) -> Result<bool, PlatformError> {
         let kind = kind(id)?;
         let api = self.api(cluster, kind);
-        let found = call(&format!("look for {id}"), api.get_opt(&id.name)).await?;
-        let ours = match &found {
-            None => false,
-            Some(found) if owner_uid(found).as_ref() == Some(&cluster.uid) => true,
-            Some(found) => {
-                // One of a predecessor shows by its label, and the planner clears it away.
-                if owner_uid(found).is_none() || self.cache.put(kind, found.clone()).is_none() {
-                    self.cache.foreign(&cluster.key, id);
-                }
-                return Err(PlatformError::new(
-                    Class::Conflict,
-                    format!("create {id}"),
-                    "it belongs to somebody else",
-                ));
+        let Some(found) = call(&format!("look for {id}"), api.get_opt(&id.name)).await? else {
+            if kind == Kind::StatefulSet {
+                self.claims_are_ours(cluster, id, rendered).await?;
             }
+            self.write(cluster, id, rendered, false).await?;
+            return Ok(true);
         };
-        if kind == Kind::StatefulSet {
-            self.claims_are_ours(cluster, id, rendered).await?;
-        }
-        self.write(cluster, id, rendered, ours).await?;
-        Ok(true)
+        let why = if foreign(cluster, &found) {
+            self.cache.foreign(&cluster.key, id);
+            "it belongs to somebody else"
+        } else {
+            // The watch does not show it, or not as ours: labels or its owner were taken off.
+            self.cache.adopt(&cluster.key, kind, found);
+            "it is there already"
+        };
+        let operation = format!("create {id}");
+        Err(PlatformError::new(Class::Conflict, operation, why))
     }
 
     /// A claim of somebody else under the name of one of ours would be mounted without a word, with whatever data is in it.
@@ -175,6 +172,9 @@ impl Applier {
             ..PatchParams::default()
         };
         let api = self.api(cluster, kind);
+        if force {
+            self.make_room(cluster, id, native, &api).await?;
+        }
         let patch = Patch::Apply(&native.object);
         let request = api.patch(&id.name, &params, &patch);
         let object = call(&format!("apply {id}"), request)
@@ -185,13 +185,43 @@ impl Applier {
         Ok(())
     }
 
+    /// Turns elements of lists that somebody else put where ours belong into ours again: beside them the API server would
+    /// refuse ours for having the same name.
+    async fn make_room(
+        &self,
+        cluster: &ClusterRef,
+        id: &ObjectId,
+        native: &Native,
+        api: &Api<DynamicObject>,
+    ) -> Result<(), PlatformError> {
+        let patch = self.cache.with(&cluster.key, |known| {
+            let object = known.objects.get(&(native.kind, id.name.clone()))?;
+            drift::make_room(native, object)
+        });
+        let Some(patch) = patch else {
+            return Ok(());
+        };
+        let params = PatchParams {
+            field_manager: Some(labels::OPERATOR.to_owned()),
+            ..PatchParams::default()
+        };
+        let operation = format!("make room in {id}");
+        let patch = serde_json::from_value(patch)
+            .map_err(|e| PlatformError::new(Class::Bug, &operation, e.to_string()))?;
+        let patch = Patch::Json::<()>(patch);
+        let request = api.patch(&id.name, &params, &patch);
+        let object = call(&operation, request).await?;
+        self.cache.put(native.kind, object);
+        Ok(())
+    }
+
     /// Looks whether objects of somebody else still stand in the way.
     pub(crate) async fn look_again(&self, cluster: &ClusterRef) -> Result<(), PlatformError> {
         for id in self.cache.in_the_way(&cluster.key) {
             let kind = kind(&id)?;
             let request = self.api(cluster, kind);
             let found = call(&format!("look for {id}"), request.get_opt(&id.name)).await?;
-            let there = found.is_some_and(|found| owner_uid(&found).is_none());
+            let there = found.is_some_and(|found| foreign(cluster, &found));
             self.cache.with(&cluster.key, |known| {
                 known.foreign.remove(&id);
             });
@@ -316,6 +346,15 @@ fn explained(kind: Kind, error: PlatformError) -> PlatformError {
         error.message
     );
     PlatformError { message, ..error }
+}
+
+/// Whether an object under one of our names is neither this cluster's nor a predecessor's of that name.
+fn foreign(cluster: &ClusterRef, found: &DynamicObject) -> bool {
+    match owner_uid(found) {
+        Some(uid) => uid != cluster.uid && cluster_of(found).as_ref() != Some(&cluster.key),
+        // Without an owner the mark counts: owners can be taken off by hand.
+        None => !marked(found),
+    }
 }
 
 fn kind(id: &ObjectId) -> Result<Kind, PlatformError> {

@@ -1,6 +1,8 @@
 //! What the API server told of the objects and pods of all clusters, as far as somebody asks for it: kept small, because there
 //! may be thousands. Filled by `watch` and by the answers to our own writes; read by `observe`. No I/O.
 
+mod read;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,12 +14,11 @@ use milvus_core::component::Component;
 use milvus_core::names::ClusterKey;
 use milvus_core::observed::{Difference, InstanceState};
 use milvus_core::outline::ObjectId;
-use serde_json::Value;
 
-use crate::{Kind, labels};
+use crate::Kind;
+pub(crate) use read::{cluster_of, marked, owner_uid};
+use read::{older, read_object, read_pod, version};
 
-/// Annotations that controllers of Kubernetes itself keep on our objects.
-const CONTROLLERS: [&str; 1] = ["deployment.kubernetes.io/revision"];
 /// How long an object of somebody else counts as being in the way until it is looked at again.
 const IN_THE_WAY: Duration = Duration::from_secs(10);
 
@@ -25,7 +26,7 @@ const IN_THE_WAY: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(crate) struct Object {
     pub(crate) uid: String,
-    version: Option<u64>,
+    pub(crate) version: Option<u64>,
     /// When it was last heard of.
     heard: Instant,
     /// uid of the resource that owns it.
@@ -94,6 +95,61 @@ impl Known {
     fn is_empty(&self) -> bool {
         self.objects.is_empty() && self.pods.is_empty() && self.foreign.is_empty()
     }
+
+    /// Takes an object in; tells whether there is something new in it.
+    fn put(&mut self, key: (Kind, String), object: Object) -> bool {
+        self.foreign
+            .remove(&ObjectId::new(key.0.name(), key.1.as_str()));
+        let Some(old) = self.objects.get_mut(&key) else {
+            self.objects.insert(key, object);
+            return true;
+        };
+        old.heard = object.heard;
+        if older(object.version, old.version) {
+            return false;
+        }
+        let same =
+            old.uid == object.uid && old.body == object.body && old.deleting == object.deleting;
+        let news = !same || old.state != object.state;
+        let judged = old.judged.take().filter(|_| same);
+        *old = Object { judged, ..object };
+        news
+    }
+
+    /// The same for a pod.
+    fn put_pod(&mut self, name: String, pod: Pod) -> bool {
+        let Some(old) = self.pods.get_mut(&name) else {
+            self.pods.insert(name, pod);
+            return true;
+        };
+        if older(pod.version, old.version) {
+            old.heard = pod.heard;
+            return false;
+        }
+        let before = std::mem::replace(old, pod);
+        let same = Pod {
+            version: before.version,
+            heard: before.heard,
+            ..old.clone()
+        } == before;
+        !same
+    }
+}
+
+/// Namespace, name and uid.
+fn identity(object: &DynamicObject) -> Option<(String, String, String)> {
+    let metadata = &object.metadata;
+    Some((
+        metadata.namespace.clone()?,
+        metadata.name.clone()?,
+        metadata.uid.clone()?,
+    ))
+}
+
+/// The clusters that may have an object of this name: their own names are what it begins with, up to a dash.
+fn namesakes<'a>(namespace: &'a str, name: &'a str) -> impl Iterator<Item = ClusterKey> + 'a {
+    let dashes = name.match_indices('-');
+    dashes.map(move |(at, _)| ClusterKey::new(namespace, &name[..at]))
 }
 
 /// All clusters.
@@ -116,86 +172,115 @@ impl Cache {
         result
     }
 
-    /// Takes an object in. Gives the cluster when there is something new in it.
-    pub(crate) fn put(&self, kind: Kind, object: DynamicObject) -> Option<ClusterKey> {
-        let (cluster, name, object) = read_object(kind, object)?;
-        let mut all = self.lock();
-        let known = all.entry(cluster.clone()).or_default();
-        known
-            .foreign
-            .remove(&ObjectId::new(kind.name(), name.as_str()));
-        let slot = known.objects.entry((kind, name));
-        match slot {
-            std::collections::btree_map::Entry::Vacant(slot) => {
-                slot.insert(object);
-                Some(cluster)
-            }
-            std::collections::btree_map::Entry::Occupied(mut slot) => {
-                let old = slot.get_mut();
-                old.heard = object.heard;
-                if older(object.version, old.version) {
-                    return None;
-                }
-                let same = old.uid == object.uid
-                    && old.body == object.body
-                    && old.deleting == object.deleting;
-                let news = !same || old.state != object.state;
-                let judged = old.judged.take().filter(|_| same);
-                *old = Object { judged, ..object };
-                news.then_some(cluster)
-            }
-        }
-    }
-
-    /// Forgets an object, unless a newer one has taken its place.
-    pub(crate) fn forget(&self, kind: Kind, object: &DynamicObject) -> Option<ClusterKey> {
-        let cluster = cluster_of(object)?;
-        let name = object.metadata.name.clone()?;
-        let uid = object.metadata.uid.as_deref();
-        let mut all = self.lock();
-        let known = all.get_mut(&cluster)?;
-        let found = known.objects.get(&(kind, name.clone()))?;
-        if Some(found.uid.as_str()) != uid {
-            return None;
-        }
-        known.objects.remove(&(kind, name));
-        Some(cluster)
-    }
-
-    /// Takes a pod in.
-    pub(crate) fn put_pod(&self, pod: DynamicObject) -> Option<ClusterKey> {
-        let cluster = cluster_of(&pod)?;
-        let (name, pod) = read_pod(pod)?;
-        let mut all = self.lock();
-        let known = all.entry(cluster.clone()).or_default();
-        let Some(old) = known.pods.get_mut(&name) else {
-            known.pods.insert(name, pod);
-            return Some(cluster);
+    /// Takes an object in. Gives the clusters for which there is something new in it. Whose it is says its owner; where that was
+    /// taken off, it stays with those who had it; else its label says it.
+    pub(crate) fn put(&self, kind: Kind, object: DynamicObject) -> Vec<ClusterKey> {
+        let stated = cluster_of(&object);
+        let owned = owner_uid(&object).is_some();
+        let Some((namespace, name, uid)) = identity(&object) else {
+            return Vec::new();
         };
-        if older(pod.version, old.version) {
-            old.heard = pod.heard;
-            return None;
+        let key = (kind, name);
+        let mut all = self.lock();
+        let known = |cluster: &ClusterKey| {
+            let known: Option<&Known> = all.get(cluster);
+            known.and_then(|k| k.objects.get(&key))
+        };
+        let at_home = stated.as_ref().is_some_and(|c| known(c).is_some());
+        let holder = (!at_home)
+            .then(|| namesakes(&namespace, &key.1).find(|c| known(c).is_some_and(|o| o.uid == uid)))
+            .flatten();
+        let cluster = match (&holder, stated) {
+            (Some(holder), _) if !owned => holder.clone(),
+            (_, Some(stated)) => stated,
+            (_, None) => return Vec::new(),
+        };
+        let mut news = Vec::new();
+        if let Some(holder) = holder.filter(|holder| *holder != cluster) {
+            all.get_mut(&holder).map(|k| k.objects.remove(&key));
+            news.push(holder);
         }
-        let before = std::mem::replace(old, pod);
-        let same = Pod {
-            version: before.version,
-            heard: before.heard,
-            ..old.clone()
-        } == before;
-        (!same).then_some(cluster)
+        let Some(object) = read_object(kind, object) else {
+            return news;
+        };
+        if all.entry(cluster.clone()).or_default().put(key, object) {
+            news.push(cluster);
+        }
+        news
+    }
+
+    /// Takes in an object that was found to be this cluster's, whatever it says itself.
+    pub(crate) fn adopt(&self, cluster: &ClusterKey, kind: Kind, object: DynamicObject) {
+        let Some((_, name, _)) = identity(&object) else {
+            return;
+        };
+        if let Some(object) = read_object(kind, object) {
+            self.with(cluster, |known| known.put((kind, name), object));
+        }
+    }
+
+    /// Forgets an object, unless a newer one has taken its place. Gives the cluster that had it.
+    pub(crate) fn forget(&self, kind: Kind, object: &DynamicObject) -> Option<ClusterKey> {
+        let (namespace, name, uid) = identity(object)?;
+        let key = (kind, name);
+        let version = version(object);
+        let mut all = self.lock();
+        let gone = |o: &Object| o.uid == uid && !older(version, o.version);
+        let holder = cluster_of(object)
+            .into_iter()
+            .chain(namesakes(&namespace, &key.1))
+            .find(|c| {
+                all.get(c)
+                    .and_then(|k| k.objects.get(&key))
+                    .is_some_and(gone)
+            })?;
+        all.get_mut(&holder)?.objects.remove(&key);
+        Some(holder)
+    }
+
+    /// Takes a pod in. One that has lost its labels is nobody's any more: what made it makes another.
+    pub(crate) fn put_pod(&self, pod: DynamicObject) -> Vec<ClusterKey> {
+        let stated = cluster_of(&pod);
+        let Some((namespace, name, _)) = identity(&pod) else {
+            return Vec::new();
+        };
+        let read = stated.as_ref().and_then(|_| read_pod(&pod));
+        let mut all = self.lock();
+        let mut news = Vec::new();
+        for holder in namesakes(&namespace, &name) {
+            let moved = stated.as_ref() != Some(&holder) || read.is_none();
+            if moved
+                && all
+                    .get_mut(&holder)
+                    .and_then(|k| k.pods.remove(&name))
+                    .is_some()
+            {
+                news.push(holder);
+            }
+        }
+        let (Some(cluster), Some(pod)) = (stated, read) else {
+            return news;
+        };
+        let known = all.entry(cluster.clone()).or_default();
+        if known.put_pod(name, pod) {
+            news.push(cluster);
+        }
+        news
     }
 
     /// Forgets a pod.
     pub(crate) fn forget_pod(&self, pod: &DynamicObject) -> Option<ClusterKey> {
-        let cluster = cluster_of(pod)?;
-        let name = pod.metadata.name.as_deref()?;
+        let (namespace, name, uid) = identity(pod)?;
         let mut all = self.lock();
-        let known = all.get_mut(&cluster)?;
-        if known.pods.get(name)?.uid != *pod.metadata.uid.as_ref()? {
-            return None;
-        }
-        known.pods.remove(name);
-        Some(cluster)
+        let holder = cluster_of(pod)
+            .into_iter()
+            .chain(namesakes(&namespace, &name))
+            .find(|c| {
+                let pod = all.get(c).and_then(|k| k.pods.get(&name));
+                pod.is_some_and(|p| p.uid == uid)
+            })?;
+        all.get_mut(&holder)?.pods.remove(&name);
+        Some(holder)
     }
 
     /// After a list of one kind (`None` for pods) in `namespace` (`None` for all) that began at `since`: what was not heard
@@ -241,319 +326,6 @@ impl Cache {
                 .filter(|(_, seen)| seen.elapsed() > IN_THE_WAY);
             old.map(|(id, _)| id.clone()).collect()
         })
-    }
-}
-
-/// Versions can be compared as numbers in every API server there is; where one cannot be read, the later event counts.
-fn older(new: Option<u64>, old: Option<u64>) -> bool {
-    matches!((new, old), (Some(new), Some(old)) if new < old)
-}
-
-fn version(object: &DynamicObject) -> Option<u64> {
-    object.metadata.resource_version.as_deref()?.parse().ok()
-}
-
-/// The resource that an object belongs to: its owner, else what its label says.
-pub(crate) fn cluster_of(object: &DynamicObject) -> Option<ClusterKey> {
-    let namespace = object.metadata.namespace.as_deref()?;
-    let owner = object
-        .metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .find(|o| is_ours(o));
-    let name = match owner {
-        Some(owner) => owner.name.as_str(),
-        None => object.metadata.labels.as_ref()?.get(labels::INSTANCE)?,
-    };
-    Some(ClusterKey::new(namespace, name))
-}
-
-fn is_ours(owner: &k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference) -> bool {
-    owner.kind == "MilvusCluster" && owner.api_version.starts_with("operator.milvus.io/")
-}
-
-/// uid of the resource that owns an object, as its owner reference says.
-pub(crate) fn owner_uid(object: &DynamicObject) -> Option<String> {
-    let owners = object.metadata.owner_references.iter().flatten();
-    owners.filter(|o| is_ours(o)).map(|o| o.uid.clone()).next()
-}
-
-fn read_object(kind: Kind, mut object: DynamicObject) -> Option<(ClusterKey, String, Object)> {
-    let cluster = cluster_of(&object)?;
-    let version = version(&object);
-    let owner = owner_uid(&object);
-    let metadata = &mut object.metadata;
-    let name = metadata.name.clone()?;
-    let annotation = |key: &str| {
-        metadata
-            .annotations
-            .as_ref()
-            .and_then(|a| a.get(key).cloned())
-    };
-    let (revision, applied) = (annotation(labels::REVISION), annotation(labels::APPLIED));
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|key, _| !CONTROLLERS.contains(&key.as_str()));
-    }
-    let component = metadata
-        .labels
-        .as_ref()
-        .and_then(|l| l.get(labels::COMPONENT))
-        .and_then(|name| Component::from_name(name));
-    let status = object
-        .data
-        .get_mut("status")
-        .map(Value::take)
-        .unwrap_or_default();
-    if let Some(data) = object.data.as_object_mut() {
-        data.remove("status");
-    }
-    let state = state(kind, metadata.generation, &object.data, &status);
-    let uses = uses(kind, &object.data);
-    let body = serde_json::json!({
-        "labels": metadata.labels, "annotations": metadata.annotations, "ownerReferences": metadata.owner_references,
-        "name": name, "namespace": metadata.namespace,
-    });
-    let mut whole = object.data.as_object().cloned().unwrap_or_default();
-    whole.insert("metadata".to_owned(), body);
-    whole.insert("kind".to_owned(), Value::from(kind.name()));
-    whole.insert("apiVersion".to_owned(), Value::from(kind.api_version()));
-    let read = Object {
-        uid: metadata.uid.clone()?,
-        version,
-        heard: Instant::now(),
-        owner,
-        component,
-        deleting: metadata.deletion_timestamp.is_some(),
-        revision,
-        applied,
-        body: serde_json::to_vec(&whole).ok()?.into_boxed_slice(),
-        state,
-        uses,
-        judged: None,
-    };
-    Some((cluster, name, read))
-}
-
-fn number(value: &Value, pointer: &str) -> Option<u32> {
-    value.pointer(pointer)?.as_u64()?.try_into().ok()
-}
-
-fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value.pointer(pointer)?.as_str()
-}
-
-fn state(kind: Kind, generation: Option<i64>, data: &Value, status: &Value) -> State {
-    let mut state = State::default();
-    match kind {
-        Kind::Deployment | Kind::StatefulSet => {
-            let wanted = number(data, "/spec/replicas").unwrap_or(1);
-            state.replicas = Some(wanted);
-            let seen = status.get("observedGeneration").and_then(Value::as_i64);
-            let updated = number(status, "/updatedReplicas").unwrap_or(0);
-            let there = number(status, "/replicas").unwrap_or(0);
-            // Revisions of a StatefulSet meet once the last pod is new; before the first pod there is nothing to update.
-            let revisions = kind == Kind::StatefulSet
-                && there > 0
-                && text(status, "/currentRevision") != text(status, "/updateRevision");
-            state.updating = seen < generation
-                || revisions
-                || (kind == Kind::Deployment && (updated < wanted || there > updated));
-            let conditions = status.get("conditions").and_then(Value::as_array);
-            state.stalled = conditions.into_iter().flatten().find_map(|c| {
-                let stuck = c.get("reason")? == "ProgressDeadlineExceeded";
-                stuck.then(|| {
-                    c.get("message")
-                        .and_then(Value::as_str)
-                        .unwrap_or("")
-                        .to_owned()
-                })
-            });
-        }
-        Kind::Service => {
-            state.cluster_ip = text(data, "/spec/clusterIP").and_then(|ip| ip.parse().ok());
-            state.node_port =
-                number(data, "/spec/ports/0/nodePort").and_then(|p| p.try_into().ok());
-            let ingress = status
-                .pointer("/loadBalancer/ingress")
-                .and_then(Value::as_array);
-            state.ingress = ingress
-                .into_iter()
-                .flatten()
-                .filter_map(|i| text(i, "/ip").or_else(|| text(i, "/hostname")))
-                .map(str::to_owned)
-                .collect();
-        }
-        Kind::ServiceAccount
-        | Kind::ConfigMap
-        | Kind::Secret
-        | Kind::Job
-        | Kind::PodDisruptionBudget
-        | Kind::Ingress
-        | Kind::PodMonitor => {}
-    }
-    state
-}
-
-/// What a workload or a pod refers to.
-fn uses(kind: Kind, data: &Value) -> BTreeSet<(Kind, String)> {
-    let pod = match kind {
-        Kind::Deployment | Kind::StatefulSet | Kind::Job => data.pointer("/spec/template/spec"),
-        _ => None,
-    };
-    let mut found = pod.map(pod_uses).unwrap_or_default();
-    if let Some(service) = text(data, "/spec/serviceName") {
-        found.insert((Kind::Service, service.to_owned()));
-    }
-    found
-}
-
-fn pod_uses(spec: &Value) -> BTreeSet<(Kind, String)> {
-    let mut found = BTreeSet::new();
-    let mut add = |kind, name: Option<&str>| {
-        if let Some(name) = name {
-            found.insert((kind, name.to_owned()));
-        }
-    };
-    add(Kind::ServiceAccount, text(spec, "/serviceAccountName"));
-    for volume in spec
-        .get("volumes")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        add(Kind::ConfigMap, text(volume, "/configMap/name"));
-        add(Kind::Secret, text(volume, "/secret/secretName"));
-        let sources = volume
-            .pointer("/projected/sources")
-            .and_then(Value::as_array);
-        for source in sources.into_iter().flatten() {
-            add(Kind::ConfigMap, text(source, "/configMap/name"));
-            add(Kind::Secret, text(source, "/secret/name"));
-        }
-    }
-    found
-}
-
-fn read_pod(pod: DynamicObject) -> Option<(String, Pod)> {
-    let metadata = &pod.metadata;
-    let labels = metadata.labels.as_ref()?;
-    let component = Component::from_name(labels.get(labels::COMPONENT)?)?;
-    let name = metadata.name.clone()?;
-    let spec = pod.data.get("spec").unwrap_or(&Value::Null);
-    let status = pod.data.get("status").unwrap_or(&Value::Null);
-    let container = |of: &Value, key: &str| {
-        let all = of
-            .get(key)
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        let own = all
-            .iter()
-            .find(|c| c.get("name").is_some_and(|n| n == component.name()));
-        own.or(all.first()).cloned().unwrap_or_default()
-    };
-    let running = container(status, "containerStatuses");
-    let condition = |kind: &str| {
-        let all = status.get("conditions").and_then(Value::as_array);
-        all.into_iter()
-            .flatten()
-            .find(|c| c.get("type").is_some_and(|t| t == kind))
-            .cloned()
-    };
-    let ready = condition("Ready").is_some_and(|c| c.get("status").is_some_and(|s| s == "True"));
-    let scheduled = condition("PodScheduled");
-    let since = text(&running, "/state/running/startedAt")
-        .or_else(|| text(&running, "/state/terminated/finishedAt"))
-        .or_else(|| text(status, "/startTime"));
-    let read = Pod {
-        uid: metadata.uid.clone()?,
-        version: version(&pod),
-        heard: Instant::now(),
-        component,
-        ordinal: labels
-            .get("apps.kubernetes.io/pod-index")
-            .and_then(|i| i.parse().ok()),
-        node: text(spec, "/nodeName").map(str::to_owned),
-        host: text(status, "/hostIP").and_then(|ip| ip.parse().ok()),
-        address: text(status, "/podIP").and_then(|ip| ip.parse().ok()),
-        state: pod_state(status, &running, scheduled.as_ref()),
-        ready,
-        deleting: metadata.deletion_timestamp.is_some(),
-        revision: labels.get(labels::REVISION).cloned(),
-        since: since.and_then(|t| t.parse().ok()),
-        created: metadata.creation_timestamp.as_ref().map(|t| t.0),
-        image: text(&container(spec, "containers"), "/image")
-            .unwrap_or("")
-            .to_owned(),
-        claims: spec
-            .get("volumes")
-            .and_then(Value::as_array)
-            .is_some_and(|all| all.iter().any(|v| v.get("persistentVolumeClaim").is_some())),
-        uses: pod_uses(spec),
-    };
-    Some((name, read))
-}
-
-/// What a pod is doing, in the words of its kubelet.
-fn pod_state(status: &Value, container: &Value, scheduled: Option<&Value>) -> InstanceState {
-    let said = |what: &Value| {
-        let reason = text(what, "/reason").unwrap_or("");
-        match text(what, "/message") {
-            Some(message) if !message.is_empty() => format!("{reason}: {message}"),
-            _ => reason.to_owned(),
-        }
-    };
-    let ended = |what: &Value| {
-        let code = what.get("exitCode").and_then(Value::as_i64).unwrap_or(-1);
-        format!("exit code {code} ({})", said(what))
-    };
-    match text(status, "/phase").unwrap_or("Pending") {
-        "Succeeded" => return InstanceState::Complete,
-        "Failed" => {
-            let message = match container.pointer("/state/terminated") {
-                Some(terminated) => ended(terminated),
-                None => said(status),
-            };
-            return InstanceState::Failed { message };
-        }
-        _ => {}
-    }
-    if let Some(refused) = scheduled.filter(|c| c.get("status").is_some_and(|s| s == "False")) {
-        let reason = text(refused, "/message").unwrap_or("").to_owned();
-        return InstanceState::Pending { reason };
-    }
-    if container.pointer("/state/running").is_some() {
-        let started = container
-            .get("started")
-            .and_then(Value::as_bool)
-            .unwrap_or(true);
-        return if started {
-            InstanceState::Running
-        } else {
-            InstanceState::Starting
-        };
-    }
-    if let Some(terminated) = container.pointer("/state/terminated") {
-        if terminated.get("exitCode").is_some_and(|code| code == 0) {
-            return InstanceState::Complete;
-        }
-        let message = ended(terminated);
-        return InstanceState::Failed { message };
-    }
-    match container.pointer("/state/waiting") {
-        Some(waiting) => match text(waiting, "/reason").unwrap_or("") {
-            "" | "ContainerCreating" | "PodInitializing" => InstanceState::Preparing,
-            "CrashLoopBackOff" => InstanceState::Failed {
-                message: container
-                    .pointer("/lastState/terminated")
-                    .map_or_else(|| said(waiting), ended),
-            },
-            _ => InstanceState::Rejected {
-                message: said(waiting),
-            },
-        },
-        None => InstanceState::Preparing,
     }
 }
 

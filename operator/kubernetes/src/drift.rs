@@ -4,13 +4,15 @@
 use milvus_core::observed::{Difference, DifferenceCause};
 use milvus_core::outline::ObjectOutline;
 use milvus_crds::Quantity;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::cache::Object;
 use crate::render::Native;
 
 /// Where processes are described in a workload: a change below restarts them.
 const TEMPLATE: &str = "spec.template";
+/// Our own bookkeeping in paths.
+const HASHES: &str = "[operator.milvus.io/";
 /// Differences that are named; the rest is counted.
 const NAMED: usize = 12;
 
@@ -32,7 +34,16 @@ pub(crate) fn difference(
         .as_deref()
         .is_some_and(|revision| revision != outline.revision.0);
     let restarts = fields.iter().any(|field| field.starts_with(TEMPLATE)) || other_revision;
-    fields.retain(|field| !field.contains("[operator.milvus.io/"));
+    let cause = if applied || object.applied.is_none() {
+        DifferenceCause::EditedByHand
+    } else {
+        DifferenceCause::Spec
+    };
+    // The hashes change with everything and say nothing to people, unless they alone were edited.
+    let hash = |field: &String| field.contains(HASHES);
+    if cause == DifferenceCause::Spec || !fields.iter().all(hash) {
+        fields.retain(|field| !hash(field));
+    }
     if fields.is_empty() {
         fields.push("a field that is not set any more".to_owned());
     }
@@ -42,14 +53,79 @@ pub(crate) fn difference(
         fields.push(format!("{more} more"));
     }
     Some(Difference {
-        cause: if applied {
-            DifferenceCause::EditedByHand
-        } else {
-            DifferenceCause::Spec
-        },
+        cause,
         fields,
         restarts,
     })
+}
+
+/// A JSON patch that turns elements of lists back into ours which somebody gave another key and left our name: the list is
+/// merged by key, so ours would be put beside them, and a name can be there only once. `None` when there are none.
+pub(crate) fn make_room(native: &Native, object: &Object) -> Option<Value> {
+    let live: Value = serde_json::from_slice(&object.body).unwrap_or_default();
+    let mut turned = Vec::new();
+    clashes(&native.object, &live, "", "", &mut turned);
+    if turned.is_empty() {
+        return None;
+    }
+    let mut patch = Vec::new();
+    if let Some(version) = object.version {
+        // Their places in the lists are those of this version.
+        patch.push(
+            json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version.to_string()}),
+        );
+    }
+    let replace = |(path, value)| json!({"op": "replace", "path": path, "value": value});
+    patch.extend(turned.into_iter().map(replace));
+    Some(Value::Array(patch))
+}
+
+/// Adds the place (as a JSON pointer) and the new content of every element that has one of our names under another key.
+fn clashes(
+    wanted: &Value,
+    live: &Value,
+    path: &str,
+    pointer: &str,
+    turned: &mut Vec<(String, Value)>,
+) {
+    match (wanted, live) {
+        (Value::Object(wanted), Value::Object(live)) => {
+            for (key, value) in wanted {
+                if let Some(live) = live.get(key) {
+                    let escaped = key.replace('~', "~0").replace('/', "~1");
+                    let pointer = format!("{pointer}/{escaped}");
+                    clashes(value, live, &join(path, key), &pointer, turned);
+                }
+            }
+        }
+        (Value::Array(wanted), Value::Array(live)) => {
+            let keys = merge_keys(path);
+            for element in wanted {
+                let found = keys.and_then(|keys| live.iter().position(|l| same(keys, element, l)));
+                if let Some(at) = found {
+                    let name = element.get("name").map_or_else(String::new, word);
+                    let (path, pointer) = (format!("{path}[{name}]"), format!("{pointer}/{at}"));
+                    clashes(element, &live[at], &path, &pointer, turned);
+                    continue;
+                }
+                let named = |l: &Value| {
+                    element
+                        .get("name")
+                        .is_some_and(|n| Some(n) == l.get("name"))
+                };
+                if keys.is_some()
+                    && let Some(at) = live.iter().position(named)
+                    && let (Value::Object(ours), Value::Object(theirs)) = (element, &live[at])
+                {
+                    // What they have beyond ours (the port on nodes) stays.
+                    let mut merged = theirs.clone();
+                    merged.extend(ours.clone());
+                    turned.push((format!("{pointer}/{at}"), Value::Object(merged)));
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Adds the path of everything in `wanted` that is not in `live`.
@@ -90,20 +166,22 @@ fn lists(wanted: &[Value], live: &[Value], path: &str, fields: &mut Vec<String>)
         }
         return;
     };
-    let same = |a: &Value, b: &Value| {
-        keys.iter().all(|key| {
-            let of = |value: &Value| value.get(key).cloned().or_else(|| default_of(key));
-            of(a) == of(b)
-        })
-    };
     for element in wanted {
         let name = element.get(keys[0]).map_or_else(String::new, word);
         let path = format!("{path}[{name}]");
-        match live.iter().find(|candidate| same(element, candidate)) {
+        match live.iter().find(|candidate| same(keys, element, candidate)) {
             Some(found) => compare(element, found, &path, fields),
             None => fields.push(path),
         }
     }
+}
+
+/// Whether two elements have the same key.
+fn same(keys: &[&str], a: &Value, b: &Value) -> bool {
+    keys.iter().all(|key| {
+        let of = |value: &Value| value.get(key).cloned().or_else(|| default_of(key));
+        of(a) == of(b)
+    })
 }
 
 /// The keys by which the API merges the elements of a list (`x-kubernetes-list-map-keys` of its schemas).
@@ -167,8 +245,6 @@ fn same_amount(wanted: &Value, live: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn fields(wanted: Value, live: Value) -> Vec<String> {
@@ -206,6 +282,44 @@ mod tests {
                 "spec.template.spec.containers[proxy].env[TZ].value",
             ]
         );
+    }
+
+    #[test]
+    fn an_element_with_our_name_and_another_key_is_turned_back() {
+        let turned = |wanted: Value, live: Value| {
+            let mut turned = Vec::new();
+            clashes(&wanted, &live, "", "", &mut turned);
+            turned
+        };
+        let service = |ports: Value| json!({"spec": {"ports": ports}});
+        let ours =
+            service(json!([{"name": "milvus", "port": 19530}, {"name": "metrics", "port": 9091}]));
+        let live = service(json!([
+            {"name": "metrics", "port": 9091, "protocol": "TCP"},
+            {"name": "milvus", "port": 1, "protocol": "TCP", "nodePort": 30001}]));
+        assert_eq!(
+            turned(ours.clone(), live),
+            [(
+                "/spec/ports/1".to_owned(),
+                json!({"name": "milvus", "port": 19530, "protocol": "TCP", "nodePort": 30001})
+            )]
+        );
+        // One that somebody added is theirs.
+        let live = service(json!([
+            {"name": "milvus", "port": 19530, "protocol": "TCP"}, {"name": "more", "port": 7},
+            {"name": "metrics", "port": 9091}]));
+        assert_eq!(turned(ours, live), []);
+        // In a container, behind an injected one.
+        let pod =
+            |containers: Value| json!({"spec": {"template": {"spec": {"containers": containers}}}});
+        let ours =
+            pod(json!([{"name": "proxy", "ports": [{"name": "milvus", "containerPort": 19530}]}]));
+        let live = pod(json!([
+            {"name": "mesh", "ports": [{"name": "milvus", "containerPort": 2}]},
+            {"name": "proxy", "ports": [{"name": "milvus", "containerPort": 1, "protocol": "TCP"}]}]));
+        let place = "/spec/template/spec/containers/1/ports/0".to_owned();
+        let port = json!({"name": "milvus", "containerPort": 19530, "protocol": "TCP"});
+        assert_eq!(turned(ours, live), [(place, port)]);
     }
 
     #[test]

@@ -29,6 +29,10 @@ pub(crate) fn observe(
         if object.deleting && !wanted {
             continue;
         }
+        // Somebody may give the resource an object of his own to take with it; only what we applied is ours to remove.
+        if object.applied.is_none() && !wanted {
+            continue;
+        }
         let in_use = used.contains(&(*kind, name.clone()));
         let seen = look(cluster, *kind, &id, object, rendered, in_use);
         objects.insert(id, seen);

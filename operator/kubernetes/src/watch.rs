@@ -163,9 +163,7 @@ impl One {
                 Ok(Event::InitApply(object) | Event::Apply(object)) => self.tell(self.put(object)),
                 Ok(Event::InitDone) => {
                     let namespace = self.namespace.as_deref();
-                    for lost in self.cache.retain(self.kind, namespace, began) {
-                        self.news.add(lost);
-                    }
+                    self.tell(self.cache.retain(self.kind, namespace, began));
                     if std::mem::take(&mut first) {
                         self.pending.fetch_sub(1, Ordering::SeqCst);
                         self.listed.notify_waiters();
@@ -182,15 +180,15 @@ impl One {
         }
     }
 
-    fn put(&self, object: DynamicObject) -> Option<ClusterKey> {
+    fn put(&self, object: DynamicObject) -> Vec<ClusterKey> {
         match self.kind {
             Some(kind) => self.cache.put(kind, object),
             None => self.cache.put_pod(object),
         }
     }
 
-    fn tell(&self, cluster: Option<ClusterKey>) {
-        if let Some(cluster) = cluster {
+    fn tell(&self, clusters: impl IntoIterator<Item = ClusterKey>) {
+        for cluster in clusters {
             self.news.add(cluster);
         }
     }

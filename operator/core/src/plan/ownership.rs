@@ -17,13 +17,10 @@ pub(super) fn foreign(view: &View<'_>, draft: &mut Draft) {
                 ),
                 field: Some("metadata.name".to_owned()),
             });
-            let component = view
-                .input
-                .outline
-                .get(id)
-                .and_then(|o| o.workload)
-                .map(|key| key.component);
-            if let Some(component) = component {
+            let workload = view.input.outline.get(id).and_then(|o| o.workload);
+            if let Some(key) = workload {
+                let component = key.component;
+                draft.changing.insert(key);
                 draft.wait(
                     component,
                     WaitingOn::Answer {

@@ -211,6 +211,47 @@ struct Cause {
     field: String,
 }
 
+/// What engines, kubelets and schedulers say of an image that they cannot get.
+const IMAGE: [&str; 12] = [
+    "no such image",
+    "pull access denied",
+    "manifest unknown",
+    "manifest for",
+    "repository does not exist",
+    "invalid reference format",
+    "errimagepull",
+    "imagepullbackoff",
+    "invalidimagename",
+    "errimageneverpull",
+    "imageinspecterror",
+    "registryunavailable",
+];
+/// ... of a place for data.
+const MOUNT: [&str; 6] = [
+    "invalid mount config",
+    "source path does not exist",
+    "invalid bind mount source",
+    "failed to mount local volume",
+    "error while mounting volume",
+    "failedmount",
+];
+/// ... of a claim that has no volume, or one where the process cannot be.
+const CLAIM: [&str; 4] = [
+    "persistentvolumeclaim",
+    "persistent volume",
+    "volume node affinity conflict",
+    "storageclass",
+];
+/// ... of a port of the node.
+const PORT: [&str; 4] = [
+    "port already in use",
+    "address already in use",
+    "port is already allocated",
+    "free ports for the requested pod ports",
+];
+/// ... of too little room, before and after the start.
+const ROOM: [&str; 3] = ["insufficient ", "oomkilled", "outof"];
+
 fn cause(workload: &Workload, instance: &Instance) -> Option<Cause> {
     let origin = &workload.origin;
     let (text, pending, rejected) = match &instance.state {
@@ -221,36 +262,23 @@ fn cause(workload: &Workload, instance: &Instance) -> Option<Cause> {
     };
     let lower = text.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| lower.contains(w));
-    let (reason, field) = if has(&[
-        "port already in use",
-        "address already in use",
-        "port is already allocated",
-    ]) {
+    let (reason, field) = if has(&PORT) {
         (Reason::PortTaken, port_field(workload.component))
     } else if pending {
-        let field = if has(&["insufficient resources"]) {
+        let field = if has(&CLAIM) {
+            origin.persistence.clone()
+        } else if has(&ROOM) {
             origin.resources.clone()
         } else {
             origin.placement.clone()
         };
         (Reason::Unschedulable, field)
-    } else if has(&[
-        "no such image",
-        "pull access denied",
-        "manifest unknown",
-        "manifest for",
-        "repository does not exist",
-        "invalid reference format",
-    ]) {
+    } else if has(&IMAGE) {
         (Reason::ImagePullFailed, origin.image.clone())
-    } else if has(&[
-        "invalid mount config",
-        "source path does not exist",
-        "invalid bind mount source",
-        "failed to mount local volume",
-        "error while mounting volume",
-    ]) {
+    } else if has(&MOUNT) {
         (Reason::MountFailed, origin.persistence.clone())
+    } else if has(&ROOM) {
+        (Reason::InstanceFailed, origin.resources.clone())
     } else if rejected {
         (Reason::InstanceFailed, origin.block.clone())
     } else {

@@ -147,11 +147,13 @@ fn ready(facts: &Facts<'_>) -> Verdict {
         };
     }
     if facts.lacking.is_empty() {
-        return verdict(
-            "True",
-            Reason::AllReady,
-            "every role and the endpoint answer",
-        );
+        let asked = facts.input.desired.is_none_or(|d| d.endpoint.asked);
+        let message = if asked {
+            "every role and the endpoint answer"
+        } else {
+            "every role passes the platform's own checks"
+        };
+        return verdict("True", Reason::AllReady, message);
     }
     let reason = if facts.was_ready {
         Reason::NotReady

@@ -301,12 +301,15 @@ fn readiness(facts: &Facts<'_>, status: &MilvusClusterStatus, events: &mut Vec<E
         (was, "True") if was != "True" => {
             let at = status.endpoint.as_deref().unwrap_or("its endpoint");
             let created = facts.input.resource.metadata.creation_timestamp.as_ref();
+            // Where clients' way is not gone, it is not said to have been.
+            let asked = facts.input.desired.is_none_or(|d| d.endpoint.asked);
+            let is = if asked { "answers" } else { "is ready" };
             let message = match created.filter(|_| !facts.was_ready) {
                 Some(created) => format!(
-                    "the cluster answers at {at}, {} s after it was asked for",
+                    "the cluster {is} at {at}, {} s after it was asked for",
                     facts.input.now.duration_since(created.0).as_secs()
                 ),
-                None => format!("the cluster answers at {at}"),
+                None => format!("the cluster {is} at {at}"),
             };
             events.push(event(Reason::Ready, "Reconcile", message));
         }

@@ -1,5 +1,8 @@
 use serde_json::json;
 
+use serde_json::Value;
+
+use super::read::pod_state;
 use super::*;
 
 fn object(value: Value) -> DynamicObject {
@@ -30,16 +33,16 @@ fn only_news_is_told() {
     let cache = Cache::default();
     assert_eq!(
         cache.put(Kind::Deployment, deployment("5", 1, "a")),
-        Some(key())
+        [key()]
     );
     // The controller's own annotation and a new version are no news.
-    assert_eq!(cache.put(Kind::Deployment, deployment("6", 1, "a")), None);
+    assert_eq!(cache.put(Kind::Deployment, deployment("6", 1, "a")), []);
     assert_eq!(
         cache.put(Kind::Deployment, deployment("7", 1, "b")),
-        Some(key())
+        [key()]
     );
     // An event that is older than the answer to our own write changes nothing.
-    assert_eq!(cache.put(Kind::Deployment, deployment("6", 9, "c")), None);
+    assert_eq!(cache.put(Kind::Deployment, deployment("6", 9, "c")), []);
     cache.with(&key(), |known| {
         let object = &known.objects[&(Kind::Deployment, "demo-proxy".to_owned())];
         assert_eq!(object.owner.as_deref(), Some("c1"));
@@ -81,6 +84,78 @@ fn a_deletion_of_an_older_object_leaves_the_newer_one() {
         cache.forget(Kind::Deployment, &deployment("6", 1, "a")),
         Some(key())
     );
+}
+
+/// Without labels and owner an object stays with those who had it, as long as the watch shows it at all; so does its end.
+#[test]
+fn what_was_stripped_is_not_lost_from_sight() {
+    let cache = Cache::default();
+    cache.put(Kind::Deployment, deployment("5", 1, "a"));
+    let mut stripped = deployment("6", 1, "a");
+    stripped.metadata.labels = None;
+    stripped.metadata.owner_references = None;
+    assert_eq!(cache.put(Kind::Deployment, stripped.clone()), [key()]);
+    cache.with(&key(), |known| {
+        let object = &known.objects[&(Kind::Deployment, "demo-proxy".to_owned())];
+        assert_eq!(object.owner, None);
+    });
+    stripped.metadata.resource_version = Some("7".to_owned());
+    assert_eq!(cache.forget(Kind::Deployment, &stripped), Some(key()));
+
+    // Somebody else's label does not take it away either; an owner does.
+    cache.put(Kind::Deployment, deployment("8", 1, "a"));
+    let mut moved = deployment("9", 1, "a");
+    let label = [("app.kubernetes.io/instance".to_owned(), "other".to_owned())];
+    moved.metadata.labels = Some(label.into());
+    moved.metadata.owner_references = None;
+    assert_eq!(cache.put(Kind::Deployment, moved), [key()]);
+    let mut taken = deployment("10", 1, "a");
+    if let Some(owners) = &mut taken.metadata.owner_references {
+        owners[0].name = "other".to_owned();
+    }
+    let other = ClusterKey::new("team", "other");
+    assert_eq!(cache.put(Kind::Deployment, taken), [key(), other]);
+
+    // What never was ours stays nobody's.
+    let mut nobody = deployment("5", 1, "a");
+    nobody.metadata.name = Some("demo-else".to_owned());
+    nobody.metadata.labels = None;
+    nobody.metadata.owner_references = None;
+    assert_eq!(cache.put(Kind::Deployment, nobody), []);
+}
+
+/// The end of an object as the watch tells it when only a label was taken off comes after our own write that put it back.
+#[test]
+fn an_end_older_than_our_write_is_none() {
+    let cache = Cache::default();
+    cache.put(Kind::Deployment, deployment("7", 1, "a"));
+    assert_eq!(
+        cache.forget(Kind::Deployment, &deployment("6", 1, "a")),
+        None
+    );
+}
+
+#[test]
+fn a_pod_without_its_labels_is_nobodys() {
+    let cache = Cache::default();
+    let pod = |labels: Value| {
+        object(
+            json!({"metadata": {"name": "demo-proxy-x", "namespace": "team", "uid": "p", "labels": labels}}),
+        )
+    };
+    let labels =
+        json!({"app.kubernetes.io/component": "proxy", "app.kubernetes.io/instance": "demo"});
+    assert_eq!(cache.put_pod(pod(labels.clone())), [key()]);
+    assert_eq!(
+        cache.put_pod(pod(json!({"app.kubernetes.io/component": "proxy"}))),
+        [key()]
+    );
+    cache.put_pod(pod(labels));
+    assert_eq!(
+        cache.put_pod(pod(json!({"app.kubernetes.io/instance": "demo"}))),
+        [key()]
+    );
+    assert!(cache.lock().values().all(|known| known.pods.is_empty()));
 }
 
 #[test]

@@ -12,6 +12,7 @@ fn put(cache: &Cache, kind: Kind, name: &str, owner: Option<&str>, uses: &str) {
         .collect();
     let object: DynamicObject = serde_json::from_value(json!({
         "metadata": {"name": name, "namespace": "team", "uid": format!("uid-{name}"), "ownerReferences": owners,
+            "annotations": owner.map(|_| json!({"operator.milvus.io/applied": "hash"})),
             "labels": {"app.kubernetes.io/component": "proxy", "app.kubernetes.io/instance": "demo"}},
         "spec": {"template": {"spec": {"volumes": [{"name": "a", "configMap": {"name": uses}}]}}}
     }))
@@ -25,6 +26,7 @@ fn owners_and_references() {
     put(&cache, Kind::Deployment, "demo-proxy", Some("c2"), "new");
     put(&cache, Kind::ConfigMap, "new", Some("c2"), "");
     put(&cache, Kind::ConfigMap, "old", Some("c1"), "");
+    // Neither was ever applied by us, whoever it is given to.
     put(&cache, Kind::ConfigMap, "theirs", None, "");
     let cluster = ClusterRef {
         key: ClusterKey::new("team", "demo"),
@@ -44,7 +46,8 @@ fn owners_and_references() {
         of(Kind::ConfigMap, "old"),
         (Owner::Predecessor { uid }, false)
     );
-    assert_eq!(of(Kind::ConfigMap, "theirs"), (Owner::Foreign, false));
+    let theirs = ObjectId::new(Kind::ConfigMap.name(), "theirs");
+    assert!(!observed.objects.contains_key(&theirs));
     let workload = &observed.objects[&ObjectId::new("Deployment", "demo-proxy")];
     assert_eq!(
         workload.workload,

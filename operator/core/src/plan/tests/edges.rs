@@ -98,6 +98,115 @@ fn trouble_names_its_cause_and_the_field() {
             "",
         ),
     ];
+    each_is_explained(cases);
+}
+
+/// The words of kubelets and of the scheduler.
+#[test]
+fn trouble_on_kubernetes_names_its_cause_and_the_field() {
+    let rejected = |message: &str| InstanceState::Rejected {
+        message: message.to_owned(),
+    };
+    let pending = |reason: &str| InstanceState::Pending {
+        reason: reason.to_owned(),
+    };
+    let failed = |message: &str| InstanceState::Failed {
+        message: message.to_owned(),
+    };
+    let image = Reason::ImagePullFailed;
+    each_is_explained([
+        (
+            rejected("ErrImagePull: failed to pull and unpack image \"m:v1\": not found"),
+            "querynode",
+            image,
+            "spec.components",
+        ),
+        (
+            rejected("ImagePullBackOff: Back-off pulling image \"m:v1\""),
+            "querynode",
+            image,
+            "spec.components",
+        ),
+        (
+            rejected("InvalidImageName: couldn't parse image name \"m::\""),
+            "etcd-0",
+            image,
+            "image",
+        ),
+        (
+            rejected(
+                "ErrImageNeverPull: Container image \"m\" is not present with pull policy of Never",
+            ),
+            "querynode",
+            image,
+            "spec.components",
+        ),
+        (
+            rejected("CreateContainerConfigError: secret \"login\" not found"),
+            "querynode",
+            Reason::InstanceFailed,
+            "spec.components.queryNode",
+        ),
+        (
+            pending(
+                "0/3 nodes are available: 3 Insufficient memory. preemption: 0/3 nodes are available",
+            ),
+            "datanode",
+            Reason::Unschedulable,
+            "resources",
+        ),
+        (
+            pending(
+                "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector.",
+            ),
+            "datanode",
+            Reason::Unschedulable,
+            "nodeSelector",
+        ),
+        (
+            pending(
+                "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind.",
+            ),
+            "etcd-0",
+            Reason::Unschedulable,
+            "persistence",
+        ),
+        (
+            pending("0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims."),
+            "etcd-0",
+            Reason::Unschedulable,
+            "persistence",
+        ),
+        (
+            pending("0/2 nodes are available: 2 node(s) had volume node affinity conflict."),
+            "etcd-0",
+            Reason::Unschedulable,
+            "persistence",
+        ),
+        (
+            pending(
+                "0/2 nodes are available: 2 node(s) didn't have free ports for the requested pod ports.",
+            ),
+            "querynode",
+            Reason::PortTaken,
+            "",
+        ),
+        (
+            failed("exit code 137 (OOMKilled)"),
+            "querynode",
+            Reason::InstanceFailed,
+            "resources",
+        ),
+        (
+            failed("Evicted: The node was low on resource: ephemeral-storage."),
+            "querynode",
+            Reason::InstanceFailed,
+            "",
+        ),
+    ]);
+}
+
+fn each_is_explained<const N: usize>(cases: [(InstanceState, &str, Reason, &str); N]) {
     for (state, name, reason, field) in cases {
         let mut scene = Scene::up();
         scene.state(name, state.clone());

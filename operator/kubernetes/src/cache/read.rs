@@ -1,0 +1,337 @@
+//! From objects and pods as the API server tells them to what is kept of them. Pure.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use kube::core::DynamicObject;
+use milvus_core::component::Component;
+use milvus_core::names::ClusterKey;
+use milvus_core::observed::InstanceState;
+use serde_json::Value;
+
+use super::{Object, Pod, State};
+use crate::{Kind, labels};
+
+/// Annotations that controllers of Kubernetes itself keep on our objects.
+const CONTROLLERS: [&str; 1] = ["deployment.kubernetes.io/revision"];
+
+/// Versions can be compared as numbers in every API server there is; where one cannot be read, the later event counts.
+pub(super) fn older(new: Option<u64>, old: Option<u64>) -> bool {
+    matches!((new, old), (Some(new), Some(old)) if new < old)
+}
+
+pub(super) fn version(object: &DynamicObject) -> Option<u64> {
+    object.metadata.resource_version.as_deref()?.parse().ok()
+}
+
+/// The resource that an object belongs to: its owner, else what its label says.
+pub(crate) fn cluster_of(object: &DynamicObject) -> Option<ClusterKey> {
+    let namespace = object.metadata.namespace.as_deref()?;
+    let owner = object
+        .metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|o| is_ours(o));
+    let name = match owner {
+        Some(owner) => owner.name.as_str(),
+        None => object.metadata.labels.as_ref()?.get(labels::INSTANCE)?,
+    };
+    Some(ClusterKey::new(namespace, name))
+}
+
+fn is_ours(owner: &k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference) -> bool {
+    owner.kind == "MilvusCluster" && owner.api_version.starts_with("operator.milvus.io/")
+}
+
+/// uid of the resource that owns an object, as its owner reference says.
+pub(crate) fn owner_uid(object: &DynamicObject) -> Option<String> {
+    let owners = object.metadata.owner_references.iter().flatten();
+    owners.filter(|o| is_ours(o)).map(|o| o.uid.clone()).next()
+}
+
+/// Whether an object carries the mark of what was applied last: it was made by an operator, whatever was taken off it since.
+pub(crate) fn marked(object: &DynamicObject) -> bool {
+    let annotations = object.metadata.annotations.as_ref();
+    annotations.is_some_and(|a| a.contains_key(labels::APPLIED))
+}
+
+pub(super) fn read_object(kind: Kind, mut object: DynamicObject) -> Option<Object> {
+    let version = version(&object);
+    let owner = owner_uid(&object);
+    let metadata = &mut object.metadata;
+    let name = metadata.name.clone()?;
+    let annotation = |key: &str| {
+        metadata
+            .annotations
+            .as_ref()
+            .and_then(|a| a.get(key).cloned())
+    };
+    let (revision, applied) = (annotation(labels::REVISION), annotation(labels::APPLIED));
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|key, _| !CONTROLLERS.contains(&key.as_str()));
+    }
+    let component = metadata
+        .labels
+        .as_ref()
+        .and_then(|l| l.get(labels::COMPONENT))
+        .and_then(|name| Component::from_name(name));
+    let status = object
+        .data
+        .get_mut("status")
+        .map(Value::take)
+        .unwrap_or_default();
+    if let Some(data) = object.data.as_object_mut() {
+        data.remove("status");
+    }
+    let state = state(kind, metadata.generation, &object.data, &status);
+    let uses = uses(kind, &object.data);
+    let body = serde_json::json!({
+        "labels": metadata.labels, "annotations": metadata.annotations, "ownerReferences": metadata.owner_references,
+        "name": name, "namespace": metadata.namespace,
+    });
+    let mut whole = object.data.as_object().cloned().unwrap_or_default();
+    whole.insert("metadata".to_owned(), body);
+    whole.insert("kind".to_owned(), Value::from(kind.name()));
+    whole.insert("apiVersion".to_owned(), Value::from(kind.api_version()));
+    let read = Object {
+        uid: metadata.uid.clone()?,
+        version,
+        heard: Instant::now(),
+        owner,
+        component,
+        deleting: metadata.deletion_timestamp.is_some(),
+        revision,
+        applied,
+        body: serde_json::to_vec(&whole).ok()?.into_boxed_slice(),
+        state,
+        uses,
+        judged: None,
+    };
+    Some(read)
+}
+
+fn number(value: &Value, pointer: &str) -> Option<u32> {
+    value.pointer(pointer)?.as_u64()?.try_into().ok()
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer)?.as_str()
+}
+
+fn state(kind: Kind, generation: Option<i64>, data: &Value, status: &Value) -> State {
+    let mut state = State::default();
+    match kind {
+        Kind::Deployment | Kind::StatefulSet => {
+            let wanted = number(data, "/spec/replicas").unwrap_or(1);
+            state.replicas = Some(wanted);
+            let seen = status.get("observedGeneration").and_then(Value::as_i64);
+            let updated = number(status, "/updatedReplicas").unwrap_or(0);
+            let there = number(status, "/replicas").unwrap_or(0);
+            // Revisions of a StatefulSet meet once the last pod is new; before the first pod there is nothing to update.
+            let revisions = kind == Kind::StatefulSet
+                && there > 0
+                && text(status, "/currentRevision") != text(status, "/updateRevision");
+            state.updating = seen < generation
+                || revisions
+                || (kind == Kind::Deployment && (updated < wanted || there > updated));
+            let conditions = status.get("conditions").and_then(Value::as_array);
+            state.stalled = conditions.into_iter().flatten().find_map(|c| {
+                let stuck = c.get("reason")? == "ProgressDeadlineExceeded";
+                stuck.then(|| {
+                    c.get("message")
+                        .and_then(Value::as_str)
+                        .unwrap_or("")
+                        .to_owned()
+                })
+            });
+        }
+        Kind::Service => {
+            state.cluster_ip = text(data, "/spec/clusterIP").and_then(|ip| ip.parse().ok());
+            state.node_port =
+                number(data, "/spec/ports/0/nodePort").and_then(|p| p.try_into().ok());
+            let ingress = status
+                .pointer("/loadBalancer/ingress")
+                .and_then(Value::as_array);
+            state.ingress = ingress
+                .into_iter()
+                .flatten()
+                .filter_map(|i| text(i, "/ip").or_else(|| text(i, "/hostname")))
+                .map(str::to_owned)
+                .collect();
+        }
+        Kind::ServiceAccount
+        | Kind::ConfigMap
+        | Kind::Secret
+        | Kind::Job
+        | Kind::PodDisruptionBudget
+        | Kind::Ingress
+        | Kind::PodMonitor => {}
+    }
+    state
+}
+
+/// What a workload or a pod refers to.
+fn uses(kind: Kind, data: &Value) -> BTreeSet<(Kind, String)> {
+    let pod = match kind {
+        Kind::Deployment | Kind::StatefulSet | Kind::Job => data.pointer("/spec/template/spec"),
+        _ => None,
+    };
+    let mut found = pod.map(pod_uses).unwrap_or_default();
+    if let Some(service) = text(data, "/spec/serviceName") {
+        found.insert((Kind::Service, service.to_owned()));
+    }
+    found
+}
+
+fn pod_uses(spec: &Value) -> BTreeSet<(Kind, String)> {
+    let mut found = BTreeSet::new();
+    let mut add = |kind, name: Option<&str>| {
+        if let Some(name) = name {
+            found.insert((kind, name.to_owned()));
+        }
+    };
+    add(Kind::ServiceAccount, text(spec, "/serviceAccountName"));
+    for volume in spec
+        .get("volumes")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        add(Kind::ConfigMap, text(volume, "/configMap/name"));
+        add(Kind::Secret, text(volume, "/secret/secretName"));
+        let sources = volume
+            .pointer("/projected/sources")
+            .and_then(Value::as_array);
+        for source in sources.into_iter().flatten() {
+            add(Kind::ConfigMap, text(source, "/configMap/name"));
+            add(Kind::Secret, text(source, "/secret/name"));
+        }
+    }
+    found
+}
+
+pub(super) fn read_pod(pod: &DynamicObject) -> Option<Pod> {
+    let metadata = &pod.metadata;
+    let labels = metadata.labels.as_ref()?;
+    let component = Component::from_name(labels.get(labels::COMPONENT)?)?;
+    let spec = pod.data.get("spec").unwrap_or(&Value::Null);
+    let status = pod.data.get("status").unwrap_or(&Value::Null);
+    let container = |of: &Value, key: &str| {
+        let all = of
+            .get(key)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        let own = all
+            .iter()
+            .find(|c| c.get("name").is_some_and(|n| n == component.name()));
+        own.or(all.first()).cloned().unwrap_or_default()
+    };
+    let running = container(status, "containerStatuses");
+    let condition = |kind: &str| {
+        let all = status.get("conditions").and_then(Value::as_array);
+        all.into_iter()
+            .flatten()
+            .find(|c| c.get("type").is_some_and(|t| t == kind))
+            .cloned()
+    };
+    let ready = condition("Ready").is_some_and(|c| c.get("status").is_some_and(|s| s == "True"));
+    let scheduled = condition("PodScheduled");
+    let since = text(&running, "/state/running/startedAt")
+        .or_else(|| text(&running, "/state/terminated/finishedAt"))
+        .or_else(|| text(status, "/startTime"));
+    let read = Pod {
+        uid: metadata.uid.clone()?,
+        version: version(pod),
+        heard: Instant::now(),
+        component,
+        ordinal: labels
+            .get("apps.kubernetes.io/pod-index")
+            .and_then(|i| i.parse().ok()),
+        node: text(spec, "/nodeName").map(str::to_owned),
+        host: text(status, "/hostIP").and_then(|ip| ip.parse().ok()),
+        address: text(status, "/podIP").and_then(|ip| ip.parse().ok()),
+        state: pod_state(status, &running, scheduled.as_ref()),
+        ready,
+        deleting: metadata.deletion_timestamp.is_some(),
+        revision: labels.get(labels::REVISION).cloned(),
+        since: since.and_then(|t| t.parse().ok()),
+        created: metadata.creation_timestamp.as_ref().map(|t| t.0),
+        image: text(&container(spec, "containers"), "/image")
+            .unwrap_or("")
+            .to_owned(),
+        claims: spec
+            .get("volumes")
+            .and_then(Value::as_array)
+            .is_some_and(|all| all.iter().any(|v| v.get("persistentVolumeClaim").is_some())),
+        uses: pod_uses(spec),
+    };
+    Some(read)
+}
+
+/// What a pod is doing, in the words of its kubelet.
+pub(super) fn pod_state(
+    status: &Value,
+    container: &Value,
+    scheduled: Option<&Value>,
+) -> InstanceState {
+    let said = |what: &Value| {
+        let reason = text(what, "/reason").unwrap_or("");
+        match text(what, "/message") {
+            Some(message) if !message.is_empty() => format!("{reason}: {message}"),
+            _ => reason.to_owned(),
+        }
+    };
+    let ended = |what: &Value| {
+        let code = what.get("exitCode").and_then(Value::as_i64).unwrap_or(-1);
+        format!("exit code {code} ({})", said(what))
+    };
+    match text(status, "/phase").unwrap_or("Pending") {
+        "Succeeded" => return InstanceState::Complete,
+        "Failed" => {
+            let message = match container.pointer("/state/terminated") {
+                Some(terminated) => ended(terminated),
+                None => said(status),
+            };
+            return InstanceState::Failed { message };
+        }
+        _ => {}
+    }
+    if let Some(refused) = scheduled.filter(|c| c.get("status").is_some_and(|s| s == "False")) {
+        let reason = text(refused, "/message").unwrap_or("").to_owned();
+        return InstanceState::Pending { reason };
+    }
+    if container.pointer("/state/running").is_some() {
+        let started = container
+            .get("started")
+            .and_then(Value::as_bool)
+            .unwrap_or(true);
+        return if started {
+            InstanceState::Running
+        } else {
+            InstanceState::Starting
+        };
+    }
+    if let Some(terminated) = container.pointer("/state/terminated") {
+        if terminated.get("exitCode").is_some_and(|code| code == 0) {
+            return InstanceState::Complete;
+        }
+        let message = ended(terminated);
+        return InstanceState::Failed { message };
+    }
+    match container.pointer("/state/waiting") {
+        Some(waiting) => match text(waiting, "/reason").unwrap_or("") {
+            "" | "ContainerCreating" | "PodInitializing" => InstanceState::Preparing,
+            "CrashLoopBackOff" => InstanceState::Failed {
+                message: container
+                    .pointer("/lastState/terminated")
+                    .map_or_else(|| said(waiting), ended),
+            },
+            _ => InstanceState::Rejected {
+                message: said(waiting),
+            },
+        },
+        None => InstanceState::Preparing,
+    }
+}
