@@ -9,13 +9,10 @@ use kube::{Api, Resource, ResourceExt};
 use milvus_core::names::ClusterKey;
 use milvus_crds::MilvusCluster;
 use milvus_platform::Backend;
-use tokio::sync::Semaphore;
 
 use crate::ledger_store::Ledgers;
 use crate::metrics::Metrics;
-
-/// Passes that may run at once. Each waits mostly for answers; the bound keeps memory and the platform's queue flat.
-pub(crate) const CONCURRENT_PASSES: usize = 16;
+use crate::turns::Turns;
 
 /// Shared by all workers.
 pub(crate) struct Context<B: Backend> {
@@ -27,7 +24,7 @@ pub(crate) struct Context<B: Backend> {
     pub ledgers: Ledgers,
     pub namespaces: Namespaces,
     pub gateway_image: String,
-    pub passes: Arc<Semaphore>,
+    pub turns: Turns,
 }
 
 /// Where the operator looks.

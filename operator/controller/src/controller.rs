@@ -90,7 +90,7 @@ pub(crate) async fn run<B: Backend>(
                 }
                 Ok(Event::Apply(resource)) => applied(&context, &mut workers, key_of(&resource), resource, &shutdown),
                 Ok(Event::Delete(resource)) => deleted(&context, &mut workers, &key_of(&resource)),
-                Err(error) => tracing::warn!(%error, "the watch of resources broke; it is opened again"),
+                Err(error) => tracing::warn!(error = %crate::telemetry::chain(&error), "the watch of resources broke; it is opened again"),
             },
             () = tokio::time::sleep_until(count_at) => {
                 count(&context);
@@ -117,7 +117,7 @@ pub(crate) async fn run<B: Backend>(
                     context.secrets.remove(&secret);
                     concerned(&context, &workers, &secret);
                 }
-                Err(error) => tracing::warn!(%error, "the watch of secrets broke; it is opened again"),
+                Err(error) => tracing::warn!(error = %crate::telemetry::chain(&error), "the watch of secrets broke; it is opened again"),
             },
             Some(change) = changes.next() => match change {
                 Change::Cluster(cluster) => wake(&workers, |key| *key == cluster),
@@ -245,13 +245,13 @@ async fn work<B: Backend>(
     let mut failures = 0_u32;
     while let Some(resource) = context.resources.get(&key) {
         let started = Instant::now();
-        let permit = context.passes.acquire().await;
+        let mut turn = context.turns.pass().await;
         let pass = tokio::time::timeout(
             PASS_TIMEOUT,
-            reconcile::pass(&context, &key, resource, &mut memory),
+            reconcile::pass(&context, &key, resource, &mut memory, &mut turn),
         )
         .await;
-        drop(permit);
+        drop(turn);
         let (outcome, pause) = match pass {
             Ok(Ok(next)) => {
                 failures = 0;

@@ -10,6 +10,7 @@ use milvus_crds::MilvusCluster;
 use milvus_platform::{Backend, Class, PlatformError, Rendered};
 
 use crate::context::Context;
+use crate::ledger_store::LedgerError;
 use crate::report;
 
 /// For one action. Jobs on nodes wait for their end inside it.
@@ -55,7 +56,7 @@ pub(crate) async fn execute<B: Backend>(
             Ok(outcome) => {
                 match action {
                     Action::RecordLedger(ledger) => {
-                        executed.ledger = Some(Some((**ledger).clone()))
+                        executed.ledger = Some(outcome.wrote.then(|| (**ledger).clone()))
                     }
                     Action::ForgetLedger => executed.ledger = Some(None),
                     _ => {}
@@ -83,27 +84,30 @@ async fn one<B: Backend>(
         wrote: true,
         remark: None,
     };
-    let api = |operation: &str, error: &(dyn std::error::Error + 'static)| {
-        PlatformError::new(Class::Transient, operation, crate::telemetry::chain(error))
-    };
+    let deleting = resource.metadata.deletion_timestamp.is_some();
     let work = async {
         match action {
-            Action::RecordLedger(ledger) => context
-                .ledgers
-                .write(&cluster.key, ledger)
-                .await
-                .map(|()| wrote())
-                .map_err(|e| api("record the ledger", &e)),
+            Action::RecordLedger(ledger) => {
+                match context.ledgers.write(&cluster.key, ledger).await {
+                    Ok(()) => Ok(wrote()),
+                    // What it would tell of goes with the namespace: nothing is left to be remembered.
+                    Err(LedgerError::NamespaceGoes { .. }) if deleting => Ok(Outcome {
+                        wrote: false,
+                        ..wrote()
+                    }),
+                    Err(error) => Err(failure("record the ledger", &error)),
+                }
+            }
             Action::ForgetLedger => context
                 .ledgers
                 .forget(&cluster.key)
                 .await
                 .map(|()| wrote())
-                .map_err(|e| api("forget the ledger", &e)),
+                .map_err(|e| failure("forget the ledger", &e)),
             Action::DropFinalizer => report::drop_finalizer(&context.client, resource)
                 .await
                 .map(|()| wrote())
-                .map_err(|e| api("drop the finalizer", &e)),
+                .map_err(|e| failure("drop the finalizer", &e)),
             other => context.backend.apply(cluster, other, rendered).await,
         }
     };
@@ -118,6 +122,19 @@ async fn one<B: Backend>(
             ),
         )),
     }
+}
+
+/// What an error of a call to the resources' own API means.
+pub(crate) fn failure(operation: &str, error: &(dyn std::error::Error + 'static)) -> PlatformError {
+    let causes = std::iter::successors(Some(error), |e| e.source());
+    let class = causes
+        .filter_map(|e| e.downcast_ref::<kube::Error>())
+        .find_map(|e| match e {
+            kube::Error::Api(status) => Some(milvus_kubernetes::class_of_status(status.code)),
+            _ => None,
+        });
+    let message = crate::telemetry::chain(error);
+    PlatformError::new(class.unwrap_or(Class::Transient), operation, message)
 }
 
 /// Metric label of an action.

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ObjectMeta, PostParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{Api, DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Client, Resource};
 use milvus_core::capabilities::Capabilities;
 use milvus_core::desired::Placement;
@@ -46,6 +47,13 @@ pub(crate) enum GatherError {
         #[source]
         source: kube::Error,
     },
+    #[error("remove Secret {namespace}/{name} of an earlier resource")]
+    RemoveSecret {
+        namespace: String,
+        name: String,
+        #[source]
+        source: kube::Error,
+    },
     #[error("make certificates for the gateway")]
     Certificates(#[source] milvus_gateway::pki::PkiError),
     #[error(transparent)]
@@ -59,6 +67,8 @@ pub(crate) enum GatherError {
 pub(crate) struct SecretRead {
     version: SecretVersion,
     data: Option<SecretData>,
+    /// uid of its owner, where it has one.
+    owner: Option<String>,
 }
 
 /// Names of all Secrets that a resource needs: referred to, or made for it.
@@ -86,9 +96,17 @@ pub(crate) async fn facts<B: Backend>(
     let names = secret_names(resource, capabilities);
     let generated: Vec<String> = needed.iter().map(|g| g.name.clone()).collect();
     memory.secrets.retain(|name, _| names.contains(name));
+    let uid = resource.meta().uid.as_deref().unwrap_or_default();
     let mut secrets = BTreeMap::new();
     for name in names {
-        let read = secret(context, &key.namespace, &name, memory.secrets.get(&name)).await?;
+        let mut read = secret(context, &key.namespace, &name, memory.secrets.get(&name)).await?;
+        if generated.contains(&name)
+            && let Some(owner) = read.owner.take_if(|owner| owner != uid)
+        {
+            // It is on its way out with an earlier resource of this name.
+            remove_secret(&context.client, &key.namespace, &name, owner).await?;
+            read.data = None;
+        }
         if let Some(data) = &read.data {
             secrets.insert(name.clone(), data.clone());
         }
@@ -97,11 +115,20 @@ pub(crate) async fn facts<B: Backend>(
     for generated in needed {
         if let Entry::Vacant(missing) = secrets.entry(generated.name.clone()) {
             let data = generate(key, &generated.kind)?;
-            let data = make_secret(&context.client, &key.namespace, &generated.name, data).await?;
+            let owner = owner(&generated.kind, resource);
+            let owner_uid = owner.as_ref().map(|o| o.uid.clone());
+            let made = NewSecret {
+                namespace: &key.namespace,
+                name: &generated.name,
+                data,
+                owner,
+            };
+            let data = make_secret(&context.client, made).await?;
             // Until the watch shows it, it is not looked for again.
             let read = SecretRead {
                 version: context.secrets.of(&key.namespace, &generated.name),
                 data: Some(data.clone()),
+                owner: owner_uid,
             };
             memory.secrets.insert(generated.name, read);
             missing.insert(data);
@@ -151,13 +178,35 @@ async fn secret<B: Backend>(
     {
         return Ok(last.clone());
     }
-    let data = match version {
+    let found = match version {
         SecretVersion::Absent => None,
         SecretVersion::Unknown | SecretVersion::At(_) => {
             read_secret(&context.client, namespace, name).await?
         }
     };
-    Ok(SecretRead { version, data })
+    let owner = found.as_ref().and_then(owner_uid);
+    Ok(SecretRead {
+        version,
+        data: found.map(data_of),
+        owner,
+    })
+}
+
+/// uid of the resource that a Secret goes with.
+fn owner_uid(secret: &Secret) -> Option<String> {
+    let owners = secret.metadata.owner_references.iter().flatten();
+    owners
+        .filter(|o| o.kind == MilvusCluster::kind(&()))
+        .map(|o| o.uid.clone())
+        .next()
+}
+
+/// The owner of a generated Secret. Credentials of data have none on purpose: they outlive the resource as its data does.
+fn owner(kind: &GeneratedSecretKind, resource: &MilvusCluster) -> Option<OwnerReference> {
+    match kind {
+        GeneratedSecretKind::FingerprintKey => resource.owner_ref(&()),
+        GeneratedSecretKind::MinioCredentials | GeneratedSecretKind::GatewayPki => None,
+    }
 }
 
 /// The other clusters, as far as they can stand in the way.
@@ -204,17 +253,47 @@ async fn read_secret(
     client: &Client,
     namespace: &str,
     name: &str,
-) -> Result<Option<SecretData>, GatherError> {
+) -> Result<Option<Secret>, GatherError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let secret = api
-        .get_opt(name)
+    api.get_opt(name)
         .await
         .map_err(|source| GatherError::ReadSecret {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             source,
-        })?;
-    Ok(secret.map(data_of))
+        })
+}
+
+/// Removes a Secret of an earlier resource, if it still is that one's.
+async fn remove_secret(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    owner: String,
+) -> Result<(), GatherError> {
+    let failed = |source| GatherError::RemoveSecret {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        source,
+    };
+    let Some(secret) = read_secret(client, namespace, name).await? else {
+        return Ok(());
+    };
+    if owner_uid(&secret) != Some(owner) {
+        return Ok(());
+    }
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: secret.metadata.uid,
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    match api.delete(name, &params).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map(|_| ()).map_err(failed),
+    }
 }
 
 fn data_of(secret: Secret) -> SecretData {
@@ -228,17 +307,27 @@ fn data_of(secret: Secret) -> SecretData {
     )
 }
 
-/// Stores generated credentials. They have no owner reference on purpose: they outlive the resource as its data does.
-async fn make_secret(
-    client: &Client,
-    namespace: &str,
-    name: &str,
+/// A Secret to be made.
+struct NewSecret<'a> {
+    namespace: &'a str,
+    name: &'a str,
     data: BTreeMap<String, Vec<u8>>,
-) -> Result<SecretData, GatherError> {
+    owner: Option<OwnerReference>,
+}
+
+/// Stores what was generated.
+async fn make_secret(client: &Client, new: NewSecret<'_>) -> Result<SecretData, GatherError> {
+    let NewSecret {
+        namespace,
+        name,
+        data,
+        owner,
+    } = new;
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
+            owner_references: owner.map(|owner| vec![owner]),
             labels: Some(
                 [(
                     "app.kubernetes.io/managed-by".to_owned(),

@@ -34,6 +34,8 @@ pub(crate) enum LedgerError {
         #[source]
         source: kube::Error,
     },
+    #[error("write the ledger of {cluster}: its namespace is being deleted")]
+    NamespaceGoes { cluster: ClusterKey },
     #[error("make namespace {NAMESPACE} for ledgers")]
     Namespace(#[source] kube::Error),
 }
@@ -132,9 +134,12 @@ impl Ledgers {
         cluster: &ClusterKey,
         ledger: &Ledger,
     ) -> Result<(), LedgerError> {
-        let failed = |source| LedgerError::Write {
-            cluster: cluster.clone(),
-            source,
+        let failed = |source| {
+            let cluster = cluster.clone();
+            match namespace_goes(&source) {
+                true => LedgerError::NamespaceGoes { cluster },
+                false => LedgerError::Write { cluster, source },
+            }
         };
         let (namespace, name) = self.place(cluster);
         let api = self.api(&namespace);
@@ -190,5 +195,35 @@ impl Ledgers {
                 source,
             }),
         }
+    }
+}
+
+/// Whether a write was refused because nothing can be made in a namespace that is being deleted.
+fn namespace_goes(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 403
+        && causes
+            .into_iter()
+            .any(|c| c.reason == "NamespaceTerminating")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_goes_is_told_from_other_refusals() {
+        let answer = |reason: &str| -> kube::Error {
+            let status = serde_json::json!({
+                "status": "Failure", "message": "forbidden", "reason": "Forbidden", "code": 403,
+                "details": {"name": "demo-ledger", "kind": "configmaps", "causes": [
+                    {"reason": reason, "message": "namespace d is being terminated", "field": "metadata.namespace"}]}});
+            kube::Error::Api(Box::new(serde_json::from_value(status).expect("a status")))
+        };
+        assert!(namespace_goes(&answer("NamespaceTerminating")));
+        assert!(!namespace_goes(&answer("SomethingElse")));
     }
 }

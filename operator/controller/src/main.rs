@@ -16,6 +16,7 @@ mod reconcile;
 mod report;
 mod server;
 mod telemetry;
+mod turns;
 
 use clap::Parser;
 

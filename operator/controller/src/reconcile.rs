@@ -1,13 +1,15 @@
 //! One pass over one cluster: gather, validate, place, desire, render, observe, probe, plan, execute, report. Each step is
 //! either pure (in core) or effectful (here), never both.
 
+mod tell;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Resource;
-use milvus_core::action::{Action, Notice, Outcome, Plan, Waiting};
+use milvus_core::action::{Action, Notice, Plan, Waiting};
 use milvus_core::capabilities::Capabilities;
 use milvus_core::component::WorkloadKey;
 use milvus_core::desired::Desired;
@@ -16,8 +18,9 @@ use milvus_core::ledger::Ledger;
 use milvus_core::names::{ClusterKey, ClusterRef};
 use milvus_core::observed::Observed;
 use milvus_core::plan::{self, DeletionInput, DeletionPolicies, PlanInput};
+use milvus_core::probe::{ProbeId, ProbeResult};
 use milvus_core::reasons::Reason;
-use milvus_core::status::{self, Failure, StatusInput};
+use milvus_core::status::Failure;
 use milvus_core::validate::{ValidatedCluster, Violation};
 use milvus_core::{desire, place, validate};
 use milvus_crds::{MilvusCluster, MilvusClusterSpec, MilvusClusterStatus};
@@ -29,11 +32,11 @@ use crate::execute::{self, Executed};
 use crate::gather::{self, GatherError, SecretRead};
 use crate::outside::Outside;
 use crate::report::{self, ReportError};
+use crate::turns::Turn;
+use tell::{Told, reason, tell, unseen};
 
 /// Gives up a node that holds data of a deleted cluster: its id, several separated by commas.
 const ABANDON_NODE: &str = "operator.milvus.io/abandon-node";
-/// Status is written at most this often while it keeps changing; every write is an entry in the Swarm's raft.
-const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What one worker remembers between passes. Losing it costs a read or a delay, never a wrong decision.
 pub(crate) struct Memory<N> {
@@ -45,6 +48,8 @@ pub(crate) struct Memory<N> {
     pub plan: plan::Memory,
     /// What the probes learnt before.
     pub probes: ProbeMemory,
+    /// Whether the processes did not all answer in time at the last time.
+    slow: bool,
     /// The status as last written, and when: the watch may lag behind.
     status: Option<(MilvusClusterStatus, tokio::time::Instant)>,
     /// The last spec that could be honoured: a refused edit leaves the cluster looked after as it was.
@@ -64,6 +69,7 @@ impl<N> Memory<N> {
             secrets: BTreeMap::new(),
             plan: plan::Memory::default(),
             probes: ProbeMemory::default(),
+            slow: false,
             status: None,
             good: None,
             told: report::Told::default(),
@@ -94,17 +100,28 @@ pub(crate) enum PassError {
     Gather(#[from] GatherError),
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// Told already.
+    #[error(transparent)]
+    Action(PlatformError),
     #[error(transparent)]
     Platform(#[from] PlatformError),
 }
 
 impl PassError {
+    /// The error of the platform or of an action, if it is one.
+    fn platform(&self) -> Option<&PlatformError> {
+        match self {
+            PassError::Action(error) | PassError::Platform(error) => Some(error),
+            PassError::Gather(_) | PassError::Report(_) => None,
+        }
+    }
+
     /// Metric label.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
             PassError::Gather(_) => "gather_failed",
             PassError::Report(_) => "report_failed",
-            PassError::Platform(error) => match error.class {
+            PassError::Action(error) | PassError::Platform(error) => match error.class {
                 Class::Invalid => "invalid",
                 Class::Conflict => "conflict",
                 Class::Transient => "platform_unreachable",
@@ -116,20 +133,10 @@ impl PassError {
 
     /// How long to wait before the next try, after `failures` in a row.
     pub(crate) fn pause(&self, failures: u32) -> Duration {
-        if let PassError::Platform(PlatformError {
-            retry_after: Some(after),
-            ..
-        }) = self
-        {
-            return *after;
+        if let Some(after) = self.platform().and_then(|e| e.retry_after) {
+            return after;
         }
-        let conflict = matches!(
-            self,
-            PassError::Platform(PlatformError {
-                class: Class::Conflict,
-                ..
-            })
-        );
+        let conflict = self.platform().is_some_and(|e| e.class == Class::Conflict);
         if conflict && failures <= 3 {
             return Duration::from_millis(100);
         }
@@ -144,6 +151,7 @@ pub(crate) async fn pass<B: Backend>(
     key: &ClusterKey,
     resource: Arc<MilvusCluster>,
     memory: &mut Memory<B::Native>,
+    turn: &mut Turn,
 ) -> Result<Duration, PassError> {
     let cluster = validate::identity(&resource);
     debug_assert_eq!(cluster.key, *key);
@@ -157,7 +165,7 @@ pub(crate) async fn pass<B: Backend>(
     }
     let result = match resource.meta().deletion_timestamp {
         Some(_) => delete(context, &cluster, &resource, memory).await,
-        None => keep(context, &cluster, &resource, memory).await,
+        None => keep(context, &cluster, &resource, memory, turn).await,
     };
     if let Err(error) = &result {
         unseen(context, &resource, memory, error).await;
@@ -171,6 +179,7 @@ async fn keep<B: Backend>(
     cluster: &ClusterRef,
     resource: &MilvusCluster,
     memory: &mut Memory<B::Native>,
+    turn: &mut Turn,
 ) -> Result<Duration, PassError> {
     if !resource
         .meta()
@@ -200,14 +209,14 @@ async fn keep<B: Backend>(
     let rendered = &wanted.rendered;
     let mut observed = context.backend.observe(cluster, Some(rendered)).await?;
     let addresses = context.backend.endpoints(&wanted.desired, &observed);
-    ask(
+    observed.probes = ask(
         context,
         cluster,
         &wanted.desired,
-        &mut observed,
+        &observed,
         &addresses,
         &facts,
-        memory,
+        Asking { memory, turn },
     )
     .await;
     let now = Timestamp::now();
@@ -350,7 +359,7 @@ async fn delete<B: Backend>(
         .map(|nodes| nodes.split(',').map(|n| n.trim().to_owned()).collect())
         .unwrap_or_default();
     let ledger = memory.ledger.clone().flatten();
-    let plan = plan::plan_deletion(&DeletionInput {
+    let mut plan = plan::plan_deletion(&DeletionInput {
         cluster,
         observed: &observed,
         ledger: ledger.as_ref(),
@@ -361,6 +370,11 @@ async fn delete<B: Backend>(
         memory: &memory.plan,
     });
     let executed = execute::execute(context, cluster, resource, &plan, None).await;
+    if matches!(executed.ledger, Some(None)) {
+        // Not even the ledger is kept: the namespace goes with all there is.
+        plan.notices
+            .retain(|notice| notice.reason != Reason::VolumesRetained);
+    }
     finish(
         context,
         resource,
@@ -377,16 +391,22 @@ async fn delete<B: Backend>(
     .await
 }
 
-/// Asks the wire checks and puts the answers into `observed`.
+/// What asking changes.
+struct Asking<'a, N> {
+    memory: &'a mut Memory<N>,
+    turn: &'a mut Turn,
+}
+
+/// The answers of the wire checks.
 async fn ask<B: Backend>(
     context: &Context<B>,
     cluster: &ClusterRef,
     desired: &Desired,
-    observed: &mut Observed,
+    observed: &Observed,
     endpoints: &[String],
     facts: &Facts,
-    memory: &mut Memory<B::Native>,
-) {
+    asking: Asking<'_, B::Native>,
+) -> BTreeMap<ProbeId, ProbeResult> {
     let credentials = gather::tunnel_credentials(facts, &cluster.key);
     let inside = context.backend.dial(cluster, observed, &credentials);
     let capabilities = context.backend.capabilities();
@@ -401,8 +421,9 @@ async fn ask<B: Backend>(
         addressing: capabilities.addressing,
         processes: capabilities.wire_checks,
     };
-    observed.probes =
-        milvus_probes::probe(&ways, desired, observed, endpoints, &mut memory.probes).await;
+    let Asking { memory, turn } = asking;
+    let questions = milvus_probes::probe(&ways, desired, observed, endpoints, &mut memory.probes);
+    turn.ask(&mut memory.slow, questions).await
 }
 
 /// What one pass saw and decided.
@@ -442,10 +463,7 @@ async fn finish<B: Backend>(
     seen.plan.notices.extend(trouble);
     let failed = failed.map(|(_, error)| error);
     let failure = failed.as_ref().map(|error| Failure {
-        reason: match error.class {
-            Class::Transient => Reason::PlatformUnreachable,
-            Class::Invalid | Class::Conflict | Class::Denied | Class::Bug => Reason::ActionFailed,
-        },
+        reason: reason(error.class),
         message: error.to_string(),
     });
     // A lost race is looked at again at once; nobody needs to hear of it.
@@ -473,7 +491,7 @@ async fn finish<B: Backend>(
     };
     let pause = tell(context, resource, memory, told).await?;
     if let Some(error) = failed {
-        return Err(error.into());
+        return Err(PassError::Action(error));
     }
     Ok(if acted {
         Duration::ZERO
@@ -516,106 +534,5 @@ fn patience(memory: &plan::Memory, now: Timestamp) -> Duration {
         None | Some(..60) => Duration::ZERO,
         Some(60..600) => Duration::from_secs(1),
         Some(_) => Duration::from_secs(5),
-    }
-}
-
-/// What people are told from.
-#[derive(Default)]
-struct Told<'a> {
-    refusals: &'a [Notice],
-    unplaced: &'a [Waiting],
-    desired: Option<&'a Desired>,
-    addresses: &'a [String],
-    observed: Option<&'a Observed>,
-    plan: Option<&'a Plan>,
-    done: &'a [(Action, Outcome)],
-    failure: Option<&'a Failure>,
-    /// The finalizer is off: there may be no resource left to write to.
-    gone: bool,
-}
-
-/// Posts the events of a pass and writes the status if it differs, at most once per [`STATUS_INTERVAL`]. Gives the time
-/// until there is something to tell that could not be told now.
-async fn tell<B: Backend>(
-    context: &Context<B>,
-    resource: &MilvusCluster,
-    memory: &mut Memory<B::Native>,
-    told: Told<'_>,
-) -> Result<Duration, PassError> {
-    let ledger = memory.ledger.clone().flatten();
-    let (status, notes) = status::status(StatusInput {
-        resource,
-        refusals: told.refusals,
-        desired: told.desired,
-        addresses: told.addresses,
-        observed: told.observed,
-        ledger: ledger.as_ref(),
-        plan: told.plan,
-        unplaced: told.unplaced,
-        done: told.done,
-        failure: told.failure,
-        memory: &memory.plan,
-        now: Timestamp::now(),
-    });
-    let old = resource.status.as_ref();
-    if told.gone || old == Some(&status) {
-        report::events(&context.client, resource, &notes, &mut memory.told).await;
-        return Ok(Duration::MAX);
-    }
-    let urgent = old.is_none_or(|old| {
-        old.phase != status.phase || old.observed_generation != status.observed_generation
-    });
-    if let Some((_, at)) = &memory.status
-        && !urgent
-        && at.elapsed() < STATUS_INTERVAL
-        && told.done.is_empty()
-        && told.failure.is_none()
-    {
-        // Events are derived from the difference to the status that stands, so they come with the write.
-        return Ok(STATUS_INTERVAL - at.elapsed());
-    }
-    report::events(&context.client, resource, &notes, &mut memory.told).await;
-    if report::status(&context.client, resource, &status).await? {
-        context
-            .metrics
-            .status_writes
-            .with_label_values(&["written"])
-            .inc();
-    }
-    memory.status = Some((status, tokio::time::Instant::now()));
-    Ok(Duration::MAX)
-}
-
-/// The platform cannot be seen: say so, as far as that can be said, and change nothing.
-async fn unseen<B: Backend>(
-    context: &Context<B>,
-    resource: &MilvusCluster,
-    memory: &mut Memory<B::Native>,
-    error: &PassError,
-) {
-    let message = match error {
-        PassError::Platform(error) | PassError::Gather(GatherError::Topology(error))
-            if error.class == Class::Transient =>
-        {
-            error.to_string()
-        }
-        PassError::Gather(_) | PassError::Report(_) | PassError::Platform(_) => return,
-    };
-    let failure = Failure {
-        reason: Reason::PlatformUnreachable,
-        message,
-    };
-    if let Err(error) = tell(
-        context,
-        resource,
-        memory,
-        Told {
-            failure: Some(&failure),
-            ..Told::default()
-        },
-    )
-    .await
-    {
-        tracing::debug!(error = %crate::telemetry::chain(&error), "that the platform cannot be seen could not be written either");
     }
 }

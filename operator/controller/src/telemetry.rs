@@ -33,15 +33,46 @@ pub(crate) fn start(filter: &str, format: LogFormat) {
 
 /// An error and its causes on one line, without repeating what a cause has said already.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let message = inner.to_string();
-        if !text.contains(&message) {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(inner) = next {
+        let (message, cause) = match inner.downcast_ref::<kube::Error>() {
+            // The client shows an API's answer with its structure, and names it as the cause once more.
+            Some(kube::Error::Api(status)) if !status.message.is_empty() => {
+                (status.message.clone(), None)
+            }
+            _ => (inner.to_string(), inner.source()),
+        };
+        if text.is_empty() {
+            text = message;
+        } else if !text.contains(&message) {
             text.push_str(": ");
             text.push_str(&message);
         }
-        cause = inner.source();
+        next = cause;
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("read the ledger")]
+    struct Outer(#[source] kube::Error);
+
+    #[test]
+    fn an_answer_of_the_api_is_told_once_and_in_words() {
+        let status = kube::core::Status {
+            code: 403,
+            message: "configmaps \"x\" is forbidden".to_owned(),
+            ..kube::core::Status::default()
+        };
+        let error = Outer(kube::Error::Api(Box::new(status)));
+        assert_eq!(
+            chain(&error),
+            "read the ledger: configmaps \"x\" is forbidden"
+        );
+    }
 }

@@ -33,6 +33,7 @@ use crate::ledger::Ledger;
 use crate::observed::{Observed, ObservedObject, Owner};
 use crate::outline::{ObjectClass, ObjectId, ObjectOutline, Outline};
 use crate::place;
+use crate::reasons::Reason;
 
 /// What one pass decides from.
 #[derive(Clone, Copy, Debug)]
@@ -88,21 +89,25 @@ fn next_check(draft: &Draft, rhythm: Rhythm) -> Duration {
     if !draft.actions.is_empty() {
         return rhythm.soon;
     }
-    draft
-        .waiting
+    // Nobody tells when somebody else's object is out of the way.
+    let foreign = draft
+        .notices
         .iter()
-        .map(|w| match &w.on {
-            WaitingOn::Dependencies(_)
-            | WaitingOn::Instances { .. }
-            | WaitingOn::Answer { .. }
-            | WaitingOn::MemberStop { .. }
-            | WaitingOn::Turn { .. }
-            | WaitingOn::Stopping { .. }
-            | WaitingOn::Volumes { .. } => rhythm.soon,
-            WaitingOn::Image { .. } | WaitingOn::Placement { .. } | WaitingOn::Node { .. } => {
-                rhythm.patient
-            }
-        })
+        .any(|notice| notice.reason == Reason::ForeignObject);
+    let waits = draft.waiting.iter().map(|w| match &w.on {
+        WaitingOn::Dependencies(_)
+        | WaitingOn::Instances { .. }
+        | WaitingOn::Answer { .. }
+        | WaitingOn::MemberStop { .. }
+        | WaitingOn::Turn { .. }
+        | WaitingOn::Stopping { .. }
+        | WaitingOn::Volumes { .. } => rhythm.soon,
+        WaitingOn::Image { .. } | WaitingOn::Placement { .. } | WaitingOn::Node { .. } => {
+            rhythm.patient
+        }
+    });
+    waits
+        .chain(foreign.then_some(rhythm.patient))
         .min()
         .unwrap_or(rhythm.rest)
 }

@@ -151,6 +151,9 @@ fn lacking(input: &StatusInput<'_>) -> (Vec<String>, bool) {
     if lacking.is_empty() {
         lacking.extend(readiness::sessions_lacking(desired, observed));
         lacking.extend(readiness::endpoint_lacking(desired, observed));
+        if !desired.endpoint.asked && input.addresses.is_empty() {
+            lacking.push("client endpoint: there is no address yet".to_owned());
+        }
     }
     (lacking, true)
 }

@@ -4,6 +4,18 @@ use std::time::Duration;
 
 use milvus_platform::{Class, PlatformError};
 
+/// What a status code of a Kubernetes API means.
+pub fn class(code: u16) -> Class {
+    match code {
+        // A webhook that cannot be reached, quotas and admission that may change their mind come as these, too.
+        400 | 422 => Class::Invalid,
+        401 | 403 => Class::Denied,
+        409 => Class::Conflict,
+        404 | 405 | 410 | 429 | 500.. => Class::Transient,
+        _ => Class::Invalid,
+    }
+}
+
 /// What an error of the client means for `operation`.
 pub(crate) fn platform(operation: impl Into<String>, error: kube::Error) -> PlatformError {
     let operation = operation.into();
@@ -17,14 +29,7 @@ pub(crate) fn platform(operation: impl Into<String>, error: kube::Error) -> Plat
             source: Some(Box::new(error)),
         };
     };
-    let class = match status.code {
-        // A webhook that cannot be reached, quotas and admission that may change their mind come as these, too.
-        400 | 422 => Class::Invalid,
-        401 | 403 => Class::Denied,
-        409 => Class::Conflict,
-        404 | 405 | 410 | 429 | 500.. => Class::Transient,
-        _ => Class::Invalid,
-    };
+    let class = class(status.code);
     let seconds = status.details.as_ref().map_or(0, |d| d.retry_after_seconds);
     PlatformError {
         operation,

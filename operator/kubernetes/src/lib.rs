@@ -36,6 +36,7 @@ use cache::Cache;
 use dial::Names;
 use watch::Watches;
 
+pub use error::class as class_of_status;
 pub use kind::Kind;
 pub use render::{Native, Settings};
 

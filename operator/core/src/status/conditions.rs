@@ -92,11 +92,14 @@ fn unreachable(facts: &Facts<'_>) -> Option<Verdict> {
     if facts.input.observed.is_some() || !facts.input.refusals.is_empty() {
         return None;
     }
-    let message = facts
-        .input
-        .failure
-        .map_or("the platform was not asked yet", |f| f.message.as_str());
-    Some(verdict("Unknown", Reason::PlatformUnreachable, message))
+    let (reason, message) = facts.input.failure.map_or(
+        (
+            Reason::PlatformUnreachable,
+            "the platform was not asked yet",
+        ),
+        |failure| (failure.reason, failure.message.as_str()),
+    );
+    Some(verdict("Unknown", reason, message))
 }
 
 fn dependencies(facts: &Facts<'_>) -> Option<Verdict> {

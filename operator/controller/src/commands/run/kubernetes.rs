@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Client, Config, Resource};
+use milvus_crds::MilvusCluster;
 use milvus_kubernetes::{KubernetesBackend, Scope};
 use milvus_platform::Class;
 use tower::timeout::TimeoutLayer;
 
 use super::{Process, RunError, pause};
 use crate::cli::{KubernetesArgs, RunArgs, WireChecks};
-use crate::context::{CONCURRENT_PASSES, Context, Namespaces, Resources, SecretVersions};
+use crate::context::{Context, Namespaces, Resources, SecretVersions};
 use crate::leader::Leader;
 use crate::ledger_store::{Home, Ledgers};
+use crate::turns::Turns;
 use crate::{controller, telemetry};
 
 /// For a connection to the API server.
@@ -47,7 +49,30 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
         namespaces: options.watch_namespaces.clone(),
         wire_checks: options.wire_checks == WireChecks::Full,
     };
+    let mut told = false;
     let backend = loop {
+        match defined(&client).await {
+            Ok(true) => {}
+            Ok(false) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(
+                        %server,
+                        "the API server knows no {}.{}: give it the definition (milvus-operator crd | kubectl apply -f -); waiting for it",
+                        MilvusCluster::plural(&()),
+                        milvus_crds::GROUP
+                    );
+                }
+                if pause(&shutdown).await {
+                    process.end(async {}).await;
+                    return Ok(());
+                }
+                continue;
+            }
+            // The next call fails the same way and says so.
+            Err(error) => {
+                tracing::debug!(error = %telemetry::chain(&error), "the definition was not looked for")
+            }
+        }
         match KubernetesBackend::start(client.clone(), &scope).await {
             Ok(backend) => break backend,
             Err(error) if error.class == Class::Transient => {
@@ -69,7 +94,7 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
         secrets: SecretVersions::default(),
         namespaces: Namespaces(scope.namespaces),
         gateway_image: String::new(),
-        passes: Arc::new(tokio::sync::Semaphore::new(CONCURRENT_PASSES)),
+        turns: Turns::default(),
     });
     tracing::info!(%server, metrics = %args.metrics_listen, "milvus-operator runs");
     controller::run(context, process.readiness.clone(), shutdown).await;
@@ -85,6 +110,19 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
     match lost {
         Some(error) => Err(error.into()),
         None => Ok(()),
+    }
+}
+
+/// Whether the API server knows the resource.
+async fn defined(client: &Client) -> Result<bool, kube::Error> {
+    let version = MilvusCluster::api_version(&());
+    match client.list_api_group_resources(&version).await {
+        Ok(list) => {
+            let plural = MilvusCluster::plural(&());
+            Ok(list.resources.iter().any(|r| r.name == plural))
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -17,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Process, RunError, bind, pause};
 use crate::cli::{RunArgs, StoreKind};
-use crate::context::{CONCURRENT_PASSES, Context, Namespaces, Resources, SecretVersions};
+use crate::context::{Context, Namespaces, Resources, SecretVersions};
 use crate::keys::{self, Keys};
 use crate::ledger_store::{Home, Ledgers};
+use crate::turns::Turns;
 use crate::{controller, telemetry};
 
 /// Who we are in the API.
@@ -69,7 +70,7 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
         ledgers,
         namespaces: Namespaces::default(),
         gateway_image: args.gateway_image.clone(),
-        passes: Arc::new(tokio::sync::Semaphore::new(CONCURRENT_PASSES)),
+        turns: Turns::default(),
     });
     tracing::info!(api = %args.api_listen, metrics = %args.metrics_listen, docker = %args.docker_host, "milvus-operator runs");
     controller::run(context, process.readiness.clone(), shutdown).await;
