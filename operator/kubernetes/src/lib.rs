@@ -143,7 +143,7 @@ impl Backend for KubernetesBackend {
         cluster: &ClusterRef,
         rendered: Option<&Rendered<Native>>,
     ) -> Result<Observed, PlatformError> {
-        if !self.watches.complete().await {
+        if !self.watches.complete(&cluster.key.namespace).await {
             return Err(PlatformError::new(
                 Class::Transient,
                 format!("look at {}", cluster.key),

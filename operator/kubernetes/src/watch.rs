@@ -1,10 +1,9 @@
 //! Listening: one watch for each kind (and namespace, where the operator does not look at all of them), into the cache. Gives
 //! hints which clusters changed; a burst of changes of one cluster is one hint.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt, stream};
@@ -58,12 +57,55 @@ impl News {
     }
 }
 
+/// First lists that are not there yet.
+#[derive(Debug, Default)]
+struct Pending {
+    /// How many, by namespace; `None` stands for all of them. A namespace that cannot be listed (it is gone, and the role in it)
+    /// holds up nothing in the others.
+    lists: Mutex<BTreeMap<Option<String>, usize>>,
+    fewer: Notify,
+}
+
+impl Pending {
+    fn lists(&self) -> MutexGuard<'_, BTreeMap<Option<String>, usize>> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, scope: &Option<String>) {
+        *self.lists().entry(scope.clone()).or_default() += 1;
+    }
+
+    fn done(&self, scope: &Option<String>) {
+        if let Some(left) = self.lists().get_mut(scope) {
+            *left = left.saturating_sub(1);
+        }
+        self.fewer.notify_waiters();
+    }
+
+    fn none_in(&self, namespace: &str) -> bool {
+        let lists = self.lists();
+        let mut concerned = lists
+            .iter()
+            .filter(|(scope, _)| scope.as_deref().is_none_or(|scope| scope == namespace));
+        concerned.all(|(_, left)| *left == 0)
+    }
+
+    /// Waits until a namespace was listed in full.
+    async fn listed(&self, namespace: &str) {
+        loop {
+            let fewer = self.fewer.notified();
+            if self.none_in(namespace) {
+                return;
+            }
+            fewer.await;
+        }
+    }
+}
+
 /// Every watch of the platform. Dropping it ends them.
 pub(crate) struct Watches {
     news: Arc<News>,
-    /// Watches whose first list is not there yet.
-    pending: Arc<AtomicUsize>,
-    listed: Arc<Notify>,
+    pending: Arc<Pending>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -81,11 +123,11 @@ impl Watches {
             namespaces.iter().cloned().map(Some).collect()
         };
         let news = Arc::new(News::default());
-        let (pending, listed) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let pending = Arc::new(Pending::default());
         let mut tasks = Vec::new();
         for scope in scopes {
             for kind in kinds.iter().copied().map(Some).chain([None]) {
-                pending.fetch_add(1, Ordering::SeqCst);
+                pending.add(&scope);
                 let one = One {
                     client: client.clone(),
                     kind,
@@ -93,7 +135,6 @@ impl Watches {
                     cache: cache.clone(),
                     news: news.clone(),
                     pending: pending.clone(),
-                    listed: listed.clone(),
                 };
                 tasks.push(AbortOnDropHandle::new(tokio::spawn(one.run())));
             }
@@ -101,24 +142,16 @@ impl Watches {
         Self {
             news,
             pending,
-            listed,
             _tasks: tasks,
         }
     }
 
-    /// Waits until every kind was listed once; false when that takes too long.
-    pub(crate) async fn complete(&self) -> bool {
-        let all = async {
-            loop {
-                let listed = self.listed.notified();
-                if self.pending.load(Ordering::SeqCst) == 0 {
-                    return;
-                }
-                listed.await;
-            }
-        };
-        self.pending.load(Ordering::SeqCst) == 0
-            || tokio::time::timeout(FIRST_LISTS, all).await.is_ok()
+    /// Waits until every kind was listed once in a namespace; false when that takes too long.
+    pub(crate) async fn complete(&self, namespace: &str) -> bool {
+        self.pending.none_in(namespace)
+            || tokio::time::timeout(FIRST_LISTS, self.pending.listed(namespace))
+                .await
+                .is_ok()
     }
 
     /// Hints, for one listener.
@@ -137,8 +170,7 @@ struct One {
     namespace: Option<String>,
     cache: Arc<Cache>,
     news: Arc<News>,
-    pending: Arc<AtomicUsize>,
-    listed: Arc<Notify>,
+    pending: Arc<Pending>,
 }
 
 impl One {
@@ -156,8 +188,10 @@ impl One {
             .page_size(PAGE);
         let mut events = pin!(watcher(api, config).default_backoff());
         let mut first = true;
+        let mut broken = false;
         let mut began = Instant::now();
         while let Some(event) = events.next().await {
+            let was_broken = std::mem::replace(&mut broken, event.is_err());
             match event {
                 Ok(Event::Init) => began = Instant::now(),
                 Ok(Event::InitApply(object) | Event::Apply(object)) => self.tell(self.put(object)),
@@ -165,14 +199,16 @@ impl One {
                     let namespace = self.namespace.as_deref();
                     self.tell(self.cache.retain(self.kind, namespace, began));
                     if std::mem::take(&mut first) {
-                        self.pending.fetch_sub(1, Ordering::SeqCst);
-                        self.listed.notify_waiters();
+                        self.pending.done(&self.namespace);
                     }
                 }
                 Ok(Event::Delete(object)) => self.tell(match self.kind {
                     Some(kind) => self.cache.forget(kind, &object),
                     None => self.cache.forget_pod(&object),
                 }),
+                Err(error) if was_broken => {
+                    tracing::debug!(kind = %resource.kind, %error, "a watch is still broken");
+                }
                 Err(error) => {
                     tracing::warn!(kind = %resource.kind, %error, "a watch broke; it is opened again");
                 }
@@ -191,5 +227,32 @@ impl One {
         for cluster in clusters {
             self.news.add(cluster);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_cannot_be_listed_holds_up_no_other() {
+        let scope = |name: &str| Some(name.to_owned());
+        let pending = Pending::default();
+        for name in ["a", "b", "b"] {
+            pending.add(&scope(name));
+        }
+        assert!(!pending.none_in("a") && !pending.none_in("b"));
+        pending.done(&scope("a"));
+        assert!(pending.none_in("a") && !pending.none_in("b"));
+        pending.done(&scope("b"));
+        assert!(!pending.none_in("b"));
+        pending.done(&scope("b"));
+        assert!(pending.none_in("b"));
+
+        let everywhere = Pending::default();
+        everywhere.add(&None);
+        assert!(!everywhere.none_in("a"));
+        everywhere.done(&None);
+        assert!(everywhere.none_in("a"));
     }
 }

@@ -28,7 +28,10 @@ pub fn story(bed: &Bed) {
         kubectl.run(&["create", "namespace", team]);
     }
 
-    println!("installed with no right outside of its namespaces");
+    println!(
+        "installed with no right outside of its namespaces; the definition is the administrator's"
+    );
+    kubectl.run(&["apply", "-f", &format!("{}/crds", chart())]);
     let lead = bed.cluster.kubeconfig("user:lead");
     for namespace in [HOME, "team-b", "team-c", "team-d"] {
         let names = [
@@ -100,6 +103,24 @@ pub fn story(bed: &Bed) {
         let asked: BTreeSet<&str> = requests.keys().map(|r| r.namespace.as_str()).collect();
         assert_eq!(asked, BTreeSet::from_iter(places.iter().copied()));
     }
+
+    println!(
+        "a namespace goes, and the roles in it: the others are looked after by the next operator too"
+    );
+    operator.stop();
+    kubectl.run(&["delete", "namespace", "team-c", "--timeout=25s"]);
+    let operator = bed.operator(HOME, "milvus-milvus-operator");
+    kubectl.apply(&minimal("team-b"));
+    bed.ready("team-b", "minimal");
+    bed.gone("team-b", "minimal");
+    let only = "--set=watchNamespaces={team-b}";
+    let chart = chart();
+    let args = ["upgrade", "milvus", &chart, "--namespace", HOME, only];
+    helm(
+        Some(&lead),
+        &[&args[..], &["--reuse-values", "--wait"]].concat(),
+    )
+    .expect();
 
     println!("uninstalled");
     operator.stop();
