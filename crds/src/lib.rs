@@ -6,7 +6,11 @@ pub mod quantity;
 mod schema;
 pub mod v1beta1;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use std::collections::BTreeMap;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps,
+};
 use kube::CustomResourceExt as _;
 use serde_json::Value;
 
@@ -29,7 +33,27 @@ pub const CRD_JSON: &str = include_str!("../generated/milvusclusters.operator.mi
 
 /// The custom resource definition of [`MilvusCluster`], made of the types.
 pub fn crd() -> CustomResourceDefinition {
-    MilvusCluster::crd()
+    let mut crd = MilvusCluster::crd();
+    for version in &mut crd.spec.versions {
+        let schema = version.schema.as_mut();
+        if let Some(schema) = schema.and_then(|s| s.open_api_v3_schema.as_mut()) {
+            let properties = schema.properties.get_or_insert_default();
+            properties.insert("metadata".to_owned(), named());
+        }
+    }
+    crd
+}
+
+/// Of the metadata a definition may say something about the name alone, and must where a rule points at it.
+fn named() -> JSONSchemaProps {
+    let typed = |type_: &str| JSONSchemaProps {
+        type_: Some(type_.to_owned()),
+        ..JSONSchemaProps::default()
+    };
+    JSONSchemaProps {
+        properties: Some(BTreeMap::from([("name".to_owned(), typed("string"))])),
+        ..typed("object")
+    }
 }
 
 /// The definition made of the types as JSON; [`CRD_JSON`] is exactly this text.

@@ -101,6 +101,16 @@ fn about(field: &str, rule: String, message: String, reason: Reason) -> Rule {
         .reason(reason)
 }
 
+/// The longest name of a resource: the stack, its services and volumes are named after it.
+pub(crate) fn bounded_name() -> Rule {
+    about(
+        "metadata.name",
+        "self.metadata.name.size() <= 50".to_owned(),
+        "must be at most 50 characters long: names of services are made from it".to_owned(),
+        Reason::FieldValueInvalid,
+    )
+}
+
 /// A rule that forbids what `field` says where something else says otherwise.
 pub(crate) fn forbids(field: &str, rule: &str, message: &str) -> Rule {
     about(

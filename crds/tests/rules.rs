@@ -73,7 +73,7 @@ fn names_have_a_bound() {
     none(messages(named(&"a".repeat(50), json!({})).validate_cel()));
     only(
         messages(named(&"a".repeat(51), json!({})).validate_cel()),
-        "metadata.name must be at most 50 characters",
+        "metadata.name: must be at most 50 characters",
     );
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Components, DeletionPolicy, Dependencies, Kubernetes, MilvusClusterStatus, Swarm};
-use crate::schema::{forbids, immutable};
+use crate::schema::{bounded_name, forbids, immutable};
 
 /// What a Milvus should be. An empty spec is a standalone Milvus with what it needs. Defaults are never written back
 /// into the resource (but for `components.queryNode.replicas`, which `kubectl scale` reads).
@@ -26,7 +26,7 @@ use crate::schema::{forbids, immutable};
     derive = "Default",
     derive = "PartialEq",
     cel,
-    validation = ("self.metadata.name.size() <= 50", "metadata.name must be at most 50 characters long: names of services are made from it"),
+    validation = bounded_name(),
     scale(
         spec_replicas_path = ".spec.components.queryNode.replicas",
         status_replicas_path = ".status.components.queryNode.replicas"

@@ -3,6 +3,7 @@
 
 mod conditions;
 mod events;
+mod falling;
 mod words;
 
 use jiff::Timestamp;
@@ -97,6 +98,9 @@ pub fn status(input: StatusInput<'_>) -> (MilvusClusterStatus, Vec<EventNote>) {
             describe(&mut status, desired, observed, plan, input.ledger);
             endpoints(&mut status, observed, &facts);
         }
+    }
+    if let (true, Some(observed)) = (facts.deleting, input.observed) {
+        falling::falling(&mut status, observed);
     }
     status.retained_volumes = retained(&facts);
     waits(&mut status, &facts);

@@ -159,7 +159,12 @@ impl Applier {
                     labels::owner_of(&found.labels, cluster),
                     drift::network(wanted, found).is_none(),
                 ),
-                None => return Err(error.into()),
+                // Engines from 25 on refuse the name as long as they have a copy of the removed network.
+                None => {
+                    let mut error = PlatformError::from(error);
+                    error.retry_after = Some(Duration::from_secs(1));
+                    return Err(error);
+                }
             },
             Native::Config(_) | Native::Secret(_) => {
                 let files = match wanted {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 pub const DEMO: &str = "demo";
 /// From `kubectl apply` to Ready, on slow and busy machines.
 pub const START: Duration = Duration::from_secs(300);
-/// Deletion waits for every process to end by itself, at most for its stop grace (two minutes for query nodes).
+/// Deletion waits for every process to end by itself, at most for its stop grace (a minute), in three waves.
 pub const GONE: Duration = Duration::from_secs(240);
 /// A repair takes two seconds; a machine with two cores and all of a cluster on them may be busy.
 pub const REPAIR: Duration = Duration::from_secs(5);

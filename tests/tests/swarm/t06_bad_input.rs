@@ -53,7 +53,7 @@ fn table() -> Vec<Bad> {
             19550,
             "a name that is too long",
             &[],
-            Heard::Refused(&["metadata.name", "50"]),
+            Heard::Refused(&["metadata.name: Invalid value", "50"]),
         ),
         bad(
             "four",

@@ -379,7 +379,7 @@ fn the_users_settings_win_over_proposals() {
             .find(|w| w.component == component)
             .unwrap()
     };
-    assert_eq!(of(Component::QueryNode).stop_grace.as_secs(), 330);
+    assert_eq!(of(Component::QueryNode).stop_grace.as_secs(), 315);
     assert!(
         desired.configs["broker-conf"]
             .content

@@ -251,7 +251,7 @@ type Answer = Result<(), (Health, String)>;
 
 /// Whether the object of a workload is there. Processes whose object was removed are on their way out, however well they
 /// still answer.
-fn has_object(observed: &Observed, key: WorkloadKey) -> bool {
+pub(crate) fn has_object(observed: &Observed, key: WorkloadKey) -> bool {
     observed.objects.values().any(|o| {
         o.owner == Owner::Ours
             && o.workload

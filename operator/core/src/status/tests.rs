@@ -157,3 +157,52 @@ fn readiness_needs_sessions_and_the_endpoint() {
             .any(|e| e.reason == Reason::Unready && e.warning)
     );
 }
+
+#[test]
+fn a_deleted_cluster_is_counted_down() {
+    let mut scene = Scene::up();
+    let (up, _) = tell(&scene, &SEEN, 0);
+    scene.resource.status = Some(up.clone());
+    scene.resource.metadata.deletion_timestamp = Some(Time(now()));
+    let deleting = |scene: &Scene| {
+        status(StatusInput {
+            resource: &scene.resource,
+            refusals: &[],
+            desired: None,
+            addresses: &[],
+            observed: Some(&scene.observed),
+            ledger: Some(&scene.ledger),
+            plan: None,
+            unplaced: &[],
+            done: &[],
+            failure: None,
+            memory: &scene.memory,
+            now: now(),
+        })
+        .0
+    };
+    let before = deleting(&scene);
+    assert_eq!(before.phase, Some(Phase::Deleting));
+    assert_eq!(before.ready, up.ready, "nothing has gone yet");
+    let roles = |id: &crate::outline::ObjectId| !id.name.ends_with("node");
+    scene.observed.objects.retain(|id, _| roles(id));
+    scene
+        .observed
+        .instances
+        .retain(|i| i.workload.to_string() != "etcd-1");
+    let status = deleting(&scene);
+    assert_eq!(
+        status.components["queryNode"].ready, 0,
+        "its object is gone"
+    );
+    assert_eq!(status.components["proxy"].ready, 2);
+    let etcd = &status.dependencies["etcd"];
+    assert_eq!(etcd.ready.as_deref(), Some("2/3"));
+    let ready: Vec<bool> = etcd.members.iter().map(|m| m.ready).collect();
+    assert_eq!(ready, [true, false, true]);
+    assert_eq!(status.ready.as_deref(), Some("20/27"));
+    scene.resource.status = Some(status.clone());
+    assert_eq!(deleting(&scene), status, "at rest it does not move");
+    scene.observed.objects.clear();
+    assert_eq!(deleting(&scene).ready.as_deref(), Some("0/27"));
+}

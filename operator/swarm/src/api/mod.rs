@@ -235,7 +235,7 @@ impl Engine {
     pub async fn networks(&self, prefix: &str) -> Result<Vec<Network>, ApiError> {
         let mut networks: Vec<Network> =
             self.list("networks", json!({ "scope": ["swarm"] })).await?;
-        networks.retain(|n| n.name.starts_with(prefix));
+        networks.retain(|n| n.name.starts_with(prefix) && !n.is_leftover());
         Ok(networks)
     }
 

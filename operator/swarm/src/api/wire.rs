@@ -427,6 +427,17 @@ pub struct Network {
     /// Labels.
     #[serde(default, deserialize_with = "or_default")]
     pub labels: Labels,
+    /// What is attached on the answering engine; in a list this is null for what the Swarm itself knows.
+    #[serde(default)]
+    pub containers: Option<serde::de::IgnoredAny>,
+}
+
+impl Network {
+    /// Whether this entry of a list is just the engine's own copy of a network: the Swarm has removed it, but processes in it
+    /// are still stopping. (A manager lists the Swarm's networks first, and its own where those lack them.)
+    pub fn is_leftover(&self) -> bool {
+        self.containers.is_some()
+    }
 }
 
 /// A config or secret.
@@ -479,4 +490,20 @@ pub struct Actor {
     /// Name and what changed. No labels.
     #[serde(deserialize_with = "or_default")]
     pub attributes: Labels,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As 20.10 lists them while processes of a removed network still stop on the answering manager.
+    #[test]
+    fn an_engines_copy_of_a_removed_network_is_told_from_the_swarms_own() {
+        let list = r#"[{"Name": "demo_backend", "Id": "new", "Driver": "overlay", "Internal": true, "Containers": null},
+            {"Name": "demo_backend", "Id": "old", "Driver": "overlay", "Internal": true, "Containers": {}},
+            {"Name": "other", "Id": "newer-engine", "Driver": "overlay"}]"#;
+        let list: Vec<Network> = serde_json::from_str(list).unwrap();
+        let leftovers: Vec<bool> = list.iter().map(Network::is_leftover).collect();
+        assert_eq!(leftovers, [false, true, false]);
+    }
 }

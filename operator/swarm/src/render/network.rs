@@ -32,7 +32,9 @@ impl NetworkObject {
     pub fn request(&self) -> Value {
         json!({
             "Name": self.name,
-            "CheckDuplicate": true,
+            // The Swarm refuses a second network of a name in any case. With the check, the engine refuses it also for its own copy
+            // of a network that was removed, which lasts as long as the last process in it.
+            "CheckDuplicate": false,
             "Driver": "overlay",
             "Scope": "swarm",
             "Internal": self.internal,
