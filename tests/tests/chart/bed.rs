@@ -54,7 +54,8 @@ pub struct Bed {
 
 impl Bed {
     pub fn up() -> Self {
-        let cluster = Kubernetes::up("chart", 2, 0);
+        let name = std::env::var("TESTBED_NAME").unwrap_or_else(|_| "chart".to_owned());
+        let cluster = Kubernetes::up(&name, 2, 0);
         let admin = cluster.kubeconfig("admin");
         Self { cluster, admin }
     }

@@ -115,10 +115,14 @@ pub fn story(bed: &Bed) {
     });
 
     println!(
-        "a newer definition is applied as the notes say; the chart comes back and takes the cluster over"
+        "the chart comes back: an older definition is as it was, until it is applied as the notes say"
     );
-    let crds = format!("{}/crds", chart());
-    kubectl.run(&["apply", "-f", &crds]);
+    let without = r#"[{"op": "remove", "path": "/spec/names/shortNames"}]"#;
+    kubectl.run(&["patch", "crd", DEFINITION, "--type=json", "-p", without]);
+    let short_names = || {
+        let path = "jsonpath={.spec.names.shortNames}";
+        kubectl.run(&["get", "crd", DEFINITION, "-o", path])
+    };
     bed.helm(&[
         "install",
         RELEASE,
@@ -129,6 +133,11 @@ pub fn story(bed: &Bed) {
         "--wait",
         "--timeout=60s",
     ]);
+    assert_eq!(short_names(), "");
+    kubectl.run(&["apply", "-f", &format!("{}/crds", chart())]);
+    assert_eq!(short_names(), r#"["mvc"]"#);
+
+    println!("its operator takes the cluster over");
     let operator = bed.operator(HOME, RELEASE);
     bed.ready(TEAM, "demo");
     assert_eq!(pods(), before, "taking over restarts nothing");
