@@ -160,3 +160,22 @@ pub fn condition(cluster: &Value, kind: &str) -> Condition {
         message: text(&c["message"]),
     })
 }
+
+/// Ready, for this generation, and at rest.
+pub fn is_ready(resource: &Value) -> Result<(), String> {
+    let generation = &resource["metadata"]["generation"];
+    if resource["status"]["observedGeneration"] != *generation {
+        return Err("the status speaks of an earlier generation".to_owned());
+    }
+    for (kind, wanted) in [
+        ("Accepted", "True"),
+        ("Ready", "True"),
+        ("Progressing", "False"),
+    ] {
+        let condition = condition(resource, kind);
+        if condition.status != wanted {
+            return Err(format!("{kind} is {condition:?}"));
+        }
+    }
+    Ok(())
+}

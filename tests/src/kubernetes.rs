@@ -20,6 +20,7 @@ pub struct Kubernetes {
     script: String,
     name: String,
     admin: PathBuf,
+    keep: bool,
 }
 
 /// A request that the API server answered.
@@ -45,6 +46,7 @@ impl Kubernetes {
             script: prepared("MILVUS_TEST_KUBERNETES"),
             name: name.to_owned(),
             admin: PathBuf::new(),
+            keep: false,
         };
         cluster
             .run(&["up", &fake.to_string(), &real.to_string()])
@@ -57,6 +59,90 @@ impl Kubernetes {
         let mut command = Command::new(&self.script);
         command.env("TESTBED_NAME", &self.name).args(args);
         process::run(&mut command, "", LIMIT)
+    }
+
+    /// The same, kept as it is when one of that shape stands already and `MILVUS_TEST_KEEP=1` asks for it; then it stays.
+    pub fn shared(name: &str, fake: u32, real: u32) -> Self {
+        if !std::env::var("MILVUS_TEST_KEEP").is_ok_and(|v| v == "1") {
+            return Self::up(name, fake, real);
+        }
+        let mut cluster = Self {
+            script: prepared("MILVUS_TEST_KUBERNETES"),
+            name: name.to_owned(),
+            admin: PathBuf::new(),
+            keep: true,
+        };
+        cluster
+            .run(&["ensure", &fake.to_string(), &real.to_string()])
+            .expect();
+        cluster.admin = cluster.kubeconfig("admin");
+        cluster
+    }
+
+    /// SIGKILL of a part of the control plane.
+    pub fn kill(&self, part: &str) {
+        println!("  kill of {part}");
+        self.run(&["kill", part]).expect();
+    }
+
+    /// Starts a part that was ended.
+    pub fn start(&self, part: &str) {
+        println!("  start of {part}");
+        self.run(&["start", part]).expect();
+    }
+
+    /// A part hangs: its connections stay, and it does nothing.
+    pub fn pause(&self, part: &str) {
+        println!("  {part} hangs");
+        self.run(&["pause", part]).expect();
+    }
+
+    /// A part that hung goes on.
+    pub fn resume(&self, part: &str) {
+        println!("  {part} goes on");
+        self.run(&["resume", part]).expect();
+    }
+
+    /// Makes the cluster's etcd forget everything but the present: no watch can go on from what it saw before.
+    pub fn compact(&self) {
+        let path = self.folder().join("net");
+        let net = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let octet = net.trim().rsplit('.').next().unwrap_or_default();
+        let ask = |what: &str, body: &str| -> Value {
+            let url = format!("http://127.{octet}.0.1:2379/v3/kv/{what}");
+            let mut command = Command::new("curl");
+            command.args([
+                "-sf",
+                "--noproxy",
+                "*",
+                "--max-time",
+                "10",
+                "-d",
+                body,
+                &url,
+            ]);
+            let answer = process::run(&mut command, "", LIMIT).expect();
+            serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{url}: {e}: {answer}"))
+        };
+        let now = ask("range", r#"{"key": "AA=="}"#);
+        let revision = now["header"]["revision"].as_str().unwrap_or_default();
+        println!("  etcd forgets all before {revision}");
+        ask(
+            "compaction",
+            &format!(r#"{{"revision": "{revision}", "physical": true}}"#),
+        );
+    }
+
+    /// At least so many free PersistentVolumes.
+    pub fn volumes(&self, count: u32) {
+        self.run(&["volumes", &count.to_string()]).expect();
+    }
+
+    /// An etcd and an S3 store beside the cluster: `ETCD`, `STORAGE`, `BUCKET`, `ACCESS_KEY`, `SECRET_KEY`.
+    pub fn external(&self) -> BTreeMap<String, String> {
+        let text = self.run(&["external"]).expect();
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
     }
 
     /// A kubeconfig of somebody: `admin`, `user:NAME[,GROUP]...`, `sa:NAMESPACE/NAME`.
@@ -103,6 +189,9 @@ impl Kubernetes {
 
 impl Drop for Kubernetes {
     fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
         let output = self.run(&["down"]);
         if !output.ok() {
             println!("  {}", output.text());

@@ -8,8 +8,11 @@
     reason = "a test's scenery that does not stand ends the test"
 )]
 
+pub mod api;
+pub mod bad_input;
 pub mod client;
 pub mod docker;
+pub mod endpoint;
 pub mod kubectl;
 pub mod kubernetes;
 pub mod operator;

@@ -1,32 +1,52 @@
 //! The operator as a process of this machine. It ends with the tests, however they end.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use crate::kubectl::Kubectl;
 use crate::{prepared, process, wait};
 
+/// On a busy machine; it takes a second or two.
+const START: Duration = Duration::from_secs(60);
+
 /// How to run it, and the process when there is one.
 #[derive(Debug)]
 pub struct Operator {
     folder: PathBuf,
-    docker_host: String,
-    api: u16,
+    platform: Platform,
     metrics: u16,
     child: Option<Child>,
 }
 
+#[derive(Debug)]
+enum Platform {
+    Swarm { docker_host: String, api: u16 },
+    Kubernetes { kubeconfig: PathBuf },
+}
+
 impl Operator {
-    /// Not started yet. Keys, kubeconfig and log are kept in the folder.
+    /// For a Swarm; not started yet. Keys, kubeconfig and log are kept in the folder.
     pub fn new(folder: &Path, docker_host: &str) -> Self {
+        let docker_host = docker_host.to_owned();
+        let api = free_port();
+        Self::of(folder, Platform::Swarm { docker_host, api })
+    }
+
+    /// For a Kubernetes; not started yet. Its log is kept in the folder.
+    pub fn on_kubernetes(folder: &Path, kubeconfig: &Path) -> Self {
+        let kubeconfig = kubeconfig.to_owned();
+        Self::of(folder, Platform::Kubernetes { kubeconfig })
+    }
+
+    fn of(folder: &Path, platform: Platform) -> Self {
         fs::create_dir_all(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         Self {
             folder: folder.to_owned(),
-            docker_host: docker_host.to_owned(),
-            api: free_port(),
+            platform,
             metrics: free_port(),
             child: None,
         }
@@ -42,22 +62,37 @@ impl Operator {
         fs::read_to_string(self.folder.join("operator.log")).unwrap_or_default()
     }
 
-    /// Starts it and waits until its API answers.
+    /// Starts it and waits until it is ready.
     pub fn start(&mut self) {
-        self.spawn();
-        let kubectl = self.kubectl();
-        wait::until("the operator's API", Duration::from_secs(60), || {
-            if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
+        self.start_with(&[]);
+    }
+
+    /// The same, with further arguments.
+    pub fn start_with(&mut self, more: &[&str]) {
+        self.spawn_with(more);
+        wait::until("the operator to be ready", START, || {
+            if let Some(status) = self.ended() {
                 let log = self.log();
                 let end: Vec<&str> = log.lines().rev().take(5).collect();
                 panic!("the operator ended with {status}: {end:?}");
             }
-            kubectl.try_run(&["get", "--raw", "/readyz"]).result()
+            match &self.platform {
+                Platform::Swarm { .. } => {
+                    let answer = self.kubectl().try_run(&["get", "--raw", "/readyz"]);
+                    answer.result().map(drop)
+                }
+                Platform::Kubernetes { .. } => self.health("/readyz").map(drop),
+            }
         });
     }
 
     /// Starts it without waiting for anything.
     pub fn spawn(&mut self) {
+        self.spawn_with(&[]);
+    }
+
+    /// The same, with further arguments.
+    pub fn spawn_with(&mut self, more: &[&str]) {
         assert!(self.child.is_none(), "the operator runs already");
         let path = self.folder.join("operator.log");
         let log = File::options()
@@ -67,25 +102,13 @@ impl Operator {
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut command = process::bound(&prepared("MILVUS_TEST_OPERATOR"));
         command
-            .args([
-                "--log",
-                "info,milvus_operator=debug",
-                "run",
-                "--platform",
-                "swarm",
-                "--store",
-                "swarm",
-            ])
-            .args(["--docker-host", &self.docker_host])
-            .args(["--api-listen", &format!("127.0.0.1:{}", self.api)])
-            .args(["--metrics-listen", &format!("127.0.0.1:{}", self.metrics)])
-            .arg("--write-kubeconfig")
-            .arg(self.folder.join("kubeconfig"))
-            .arg("--keys")
-            .arg(self.folder.join("keys"))
-            .args(["--gateway-image", &prepared("MILVUS_TEST_GATEWAY_IMAGE")])
-            .args(["--node-docker-socket", "/run/docker.sock"])
+            .args(["--log", "info,milvus_operator=debug", "run"])
+            .args(["--metrics-listen", &format!("127.0.0.1:{}", self.metrics)]);
+        self.where_to(&mut command);
+        command
+            .args(more)
             .env_remove("DOCKER_HOST")
+            .env_remove("KUBECONFIG")
             .stdin(Stdio::null())
             .stdout(
                 log.try_clone()
@@ -95,12 +118,90 @@ impl Operator {
         self.child = Some(process::start(command));
     }
 
+    fn where_to(&self, command: &mut Command) {
+        match &self.platform {
+            Platform::Swarm { docker_host, api } => command
+                .args(["--platform", "swarm", "--store", "swarm"])
+                .args(["--docker-host", docker_host])
+                .args(["--api-listen", &format!("127.0.0.1:{api}")])
+                .arg("--write-kubeconfig")
+                .arg(self.folder.join("kubeconfig"))
+                .arg("--keys")
+                .arg(self.folder.join("keys"))
+                .args(["--gateway-image", &prepared("MILVUS_TEST_GATEWAY_IMAGE")])
+                .args(["--node-docker-socket", "/run/docker.sock"]),
+            Platform::Kubernetes { kubeconfig } => command
+                .args(["--platform", "kubernetes", "--kubeconfig"])
+                .arg(kubeconfig),
+        };
+    }
+
+    /// How it ended, if it did by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut()?.try_wait().ok().flatten()
+    }
+
+    /// An answer of its plain port: `/metrics`, `/readyz`, `/livez`.
+    pub fn health(&self, path: &str) -> Result<String, String> {
+        let failed = |error: std::io::Error| error.to_string();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.metrics)).map_err(failed)?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .map_err(failed)?;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).map_err(failed)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map_err(failed)?;
+        if answer.starts_with("HTTP/1.1 200") {
+            Ok(answer)
+        } else {
+            Err(answer.lines().next().unwrap_or("no answer").to_owned())
+        }
+    }
+
+    /// Seconds of CPU that its process has used.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        let ticks: u64 = stat
+            .rsplit(") ")
+            .next()
+            .into_iter()
+            .flat_map(|rest| rest.split(' ').skip(11).take(2))
+            .filter_map(|word| word.parse::<u64>().ok())
+            .sum();
+        // Linux has a hundred ticks a second on every machine of this kind.
+        ticks as f64 / 100.0
+    }
+
+    /// Memory of its process in MiB.
+    pub fn resident_mib(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib: f64 = line
+            .and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+            .unwrap_or_default();
+        kib / 1024.0
+    }
+
     /// Its process.
     pub fn pid(&self) -> u32 {
         let child = self.child.as_ref();
         child
             .map(Child::id)
             .unwrap_or_else(|| panic!("the operator does not run"))
+    }
+
+    /// SIGTERM, as a node ends it, and its good end.
+    pub fn stop(&mut self) {
+        let pid = self.pid().to_string();
+        process::run(Command::new("kill").arg(&pid), "", START).expect();
+        wait::until("the operator's end", START, || match self.ended() {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => panic!("the operator ended with {status}: {}", self.log()),
+            None => Err("it still runs".to_owned()),
+        });
+        self.child = None;
     }
 
     /// SIGKILL, and its end.

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_millis(10);
 const SAY_AGAIN: Duration = Duration::from_secs(15);
 
 /// Tries until `look` is content; returns what it found. Panics with the last reason when the time is up.
@@ -46,5 +47,30 @@ pub fn throughout(what: &str, time: Duration, mut look: impl FnMut() -> Result<(
             );
         }
         thread::sleep(PAUSE);
+    }
+}
+
+/// Like [`until`], looking every few milliseconds: returns what was found and the time that it took.
+#[track_caller]
+pub fn timed<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> Result<T, String>,
+) -> (T, Duration) {
+    let start = Instant::now();
+    loop {
+        match look() {
+            Ok(found) => {
+                let took = start.elapsed();
+                println!("  {what}: after {:.2} s", took.as_secs_f64());
+                return (found, took);
+            }
+            Err(why) => assert!(
+                start.elapsed() < limit,
+                "waited {} s for {what}; the last word was: {why}",
+                limit.as_secs()
+            ),
+        }
+        thread::sleep(SHORT);
     }
 }

@@ -1,0 +1,138 @@
+//! What others set is theirs.
+
+use std::thread;
+use std::time::Duration;
+
+use milvus_tests::api::Patch;
+use serde_json::{Value, json};
+
+use crate::suite::{START, suite};
+use crate::t01_first_start::only_finalizer_and_status_are_ours;
+
+/// A sidecar that a mesh injected, annotations, labels, fields that the operator does not set, and an object that somebody made to
+/// go with the cluster: they stay through rest, repair and change. The resource itself is never written to.
+#[test]
+fn is_left_alone() {
+    let mut suite = suite();
+    let room = suite.room("others");
+    room.create(&room.cluster("demo"));
+    room.ready("demo", START);
+    let apply = |what: &str, name: &str, body: Value| {
+        let made = room
+            .api
+            .patch(room.at(what, name), Patch::Apply("mesh"), &body);
+        made.unwrap_or_else(|refused| panic!("{refused:?}"));
+    };
+    let deployment = |name: &str, more: Value| {
+        let mut object =
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}});
+        for (key, value) in more.as_object().unwrap() {
+            object[key] = value.clone();
+        }
+        object
+    };
+    let sidecar = json!({"spec": {"template": {
+        "metadata": {"annotations": {"mesh/injected": "yes"}},
+        "spec": {"containers": [{"name": "mesh", "image": "mesh:1", "ports": [{"name": "milvus", "containerPort": 15001}]}],
+            "volumes": [{"name": "mesh", "emptyDir": {}}]}}}});
+    apply(
+        "deployments",
+        "demo-proxy",
+        deployment("demo-proxy", sidecar),
+    );
+    room.ready("demo", START);
+    room.change(
+        "deployments",
+        "demo-querynode",
+        &json!({"spec": {"minReadySeconds": 1, "revisionHistoryLimit": null}}),
+    );
+    room.change(
+        "deployments",
+        "demo-querynode",
+        &json!({"metadata": {"annotations": {"team": "search"}, "labels": {"cost": "42"}}}),
+    );
+    room.change("services", "demo-milvus", &json!({"spec": {"sessionAffinity": "ClientIP"}, "metadata": {"annotations": {"lb": "internal"}}}));
+    let owner = room.get("services", "demo-milvus")["metadata"]["ownerReferences"].clone();
+    let given = json!({"metadata": {"name": "demo-notes", "ownerReferences": owner,
+        "labels": {"app.kubernetes.io/managed-by": "milvus-operator", "app.kubernetes.io/instance": "demo"}}, "data": {"a": "b"}});
+    room.api
+        .create("configmaps", &room.namespace, &given)
+        .unwrap();
+    room.ready("demo", START);
+    // What is made of the field that was taken away by hand is ours to put back; all else stays.
+    let look = || {
+        let proxy = room.get("deployments", "demo-proxy");
+        let pod = &proxy["spec"]["template"];
+        let names = |what: &str| -> Vec<String> {
+            let all = pod["spec"][what].as_array().unwrap().iter();
+            all.map(|c| c["name"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert!(names("containers").contains(&"mesh".to_owned()), "{proxy}");
+        assert!(names("containers").contains(&"proxy".to_owned()), "{proxy}");
+        assert!(names("volumes").contains(&"mesh".to_owned()), "{proxy}");
+        assert_eq!(pod["metadata"]["annotations"]["mesh/injected"], "yes");
+        let node = room.get("deployments", "demo-querynode");
+        assert_eq!(node["spec"]["minReadySeconds"], 1);
+        assert_eq!(node["metadata"]["annotations"]["team"], "search");
+        assert_eq!(node["metadata"]["labels"]["cost"], "42");
+        let service = room.get("services", "demo-milvus");
+        assert_eq!(service["spec"]["sessionAffinity"], "ClientIP");
+        assert_eq!(service["metadata"]["annotations"]["lb"], "internal");
+        assert_eq!(room.get("configmaps", "demo-notes")["data"]["a"], "b");
+    };
+    look();
+    let told = room.events("demo").len();
+    room.still("demo", Duration::from_secs(3));
+    assert_eq!(
+        room.events("demo").len(),
+        told,
+        "{:#?}",
+        room.events("demo")
+    );
+
+    // Repair beside them.
+    room.change(
+        "deployments",
+        "demo-proxy",
+        &json!({"spec": {"replicas": 4}}),
+    );
+    room.event("demo", told, "Repaired", &["demo-proxy", "spec.replicas"]);
+    room.change(
+        "deployments",
+        "demo-querynode",
+        &json!({"spec": {"replicas": 0}}),
+    );
+    room.event(
+        "demo",
+        told,
+        "Repaired",
+        &["demo-querynode", "spec.replicas"],
+    );
+    room.ready("demo", START);
+    look();
+
+    // A change of the cluster beside them.
+    room.edit(
+        "demo",
+        &json!({"spec": {"components": {"env": [{"name": "A", "value": "1"}]}}}),
+    );
+    room.ready("demo", START);
+    look();
+    room.edit("demo", &json!({"spec": {"components": {"env": null}}}));
+    room.ready("demo", START);
+    look();
+    let env =
+        room.get("deployments", "demo-proxy")["spec"]["template"]["spec"]["containers"].to_string();
+    assert!(
+        !env.contains(r#""name":"A""#),
+        "a field that is not set any more stayed: {env}"
+    );
+    thread::sleep(Duration::from_secs(1));
+    let resource = room.get("milvusclusters", "demo");
+    assert_eq!(resource["metadata"]["generation"], 3);
+    only_finalizer_and_status_are_ours(&resource);
+
+    // What was given to the cluster goes with it, by the garbage collector.
+    room.remove("demo");
+}

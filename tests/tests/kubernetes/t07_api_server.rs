@@ -1,0 +1,259 @@
+//! An API server that is away, that forgets, that refuses.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use milvus_tests::api::{Patch, at, path};
+use milvus_tests::wait;
+use serde_json::json;
+
+use crate::suite::{HOME, SOON, START, Suite, suite};
+
+/// Longer than the pauses of the watches grow.
+const AWAY: Duration = Duration::from_secs(40);
+
+/// A busy loop would need a whole core.
+#[track_caller]
+fn calm(suite: &Suite, while_what: &str, since: Instant, cpu: f64) {
+    let cpu = suite.operator.cpu_seconds() - cpu;
+    let share = cpu / since.elapsed().as_secs_f64();
+    println!("  {cpu:.2} s of CPU {while_what} ({:.1} %)", share * 100.0);
+    assert!(share < 0.1, "{cpu} s of CPU in {:?}", since.elapsed());
+}
+
+/// Killed for a while: no hot loop; what changed meanwhile and what changes after is seen soon after its return.
+#[test]
+fn killed_and_back() {
+    let mut suite = suite();
+    let room = suite.room("away");
+    room.create(&room.cluster("demo"));
+    room.ready("demo", START);
+    let lines = suite.operator.log().lines().count();
+    let (since, cpu) = (Instant::now(), suite.operator.cpu_seconds());
+    suite.bed.kill("kube-apiserver");
+    thread::sleep(AWAY);
+    calm(&suite, "while the API server was away", since, cpu);
+    let lines = suite.operator.log().lines().count() - lines;
+    assert!(lines < 400, "{lines} lines of log");
+    suite.bed.start("kube-apiserver");
+    room.change(
+        "deployments",
+        "demo-proxy",
+        &json!({"spec": {"replicas": 2}}),
+    );
+    room.api
+        .delete(room.at("services", "demo-milvus"), "Background");
+    let (_, took) = wait::timed("repair after its return", SOON, || {
+        let proxy = room.get("deployments", "demo-proxy");
+        let service = room.find("services", "demo-milvus");
+        (proxy["spec"]["replicas"] == 1 && service.is_some())
+            .then_some(())
+            .ok_or_else(|| format!("{} {}", proxy["spec"]["replicas"], service.is_some()))
+    });
+    assert!(took < SOON, "{took:?}");
+    room.ready("demo", START);
+    room.create(&room.cluster("after"));
+    room.ready("after", START);
+    assert!(suite.operator.ended().is_none(), "the operator ended");
+}
+
+/// It hangs: connections stand and nobody answers. The operator goes on when it is back.
+#[test]
+fn hanging_and_back() {
+    let mut suite = suite();
+    let room = suite.room("hang");
+    room.create(&room.cluster("demo"));
+    room.ready("demo", START);
+    let (since, cpu) = (Instant::now(), suite.operator.cpu_seconds());
+    suite.bed.pause("kube-apiserver");
+    thread::sleep(Duration::from_secs(8));
+    calm(&suite, "while the API server hung", since, cpu);
+    suite.bed.resume("kube-apiserver");
+    wait::timed("the API server", SOON, || {
+        let ready = room.kubectl.try_run(&["get", "--raw", "/readyz"]);
+        ready.result()
+    });
+    room.change(
+        "deployments",
+        "demo-proxy",
+        &json!({"spec": {"replicas": 2}}),
+    );
+    room.event("demo", 0, "Repaired", &["demo-proxy"]);
+    room.ready("demo", START);
+}
+
+/// What a watch would go on from is forgotten (410): everything is listed again, and what went away unseen is noticed.
+#[test]
+fn forgetful() {
+    let mut suite = suite();
+    let room = suite.room("gone");
+    room.create(&room.cluster("demo"));
+    room.ready("demo", START);
+    let told = room.events("demo").len();
+    suite.behind_its_back(|| {
+        suite.bed.kill("kube-apiserver");
+        suite.bed.start("kube-apiserver");
+        room.api
+            .delete(room.at("services", "demo-milvus"), "Background");
+        room.api
+            .delete(room.at("deployments", "demo-querynode"), "Background");
+        suite.bed.compact();
+    });
+    room.event("demo", told, "Recreated", &["demo-querynode"]);
+    room.ready("demo", START);
+    let service = room.find("services", "demo-milvus");
+    assert!(service.is_some(), "the Service was not made again");
+}
+
+/// Somebody writes to the resource all the time: our own writes (finalizer, status) get through, and theirs are not lost.
+#[test]
+fn busy_with_another_writer() {
+    let mut suite = suite();
+    let room = suite.room("busy");
+    let stop = Arc::new(AtomicBool::new(false));
+    room.create(&room.cluster("demo"));
+    let writer = {
+        let (stop, api, namespace) = (stop.clone(), room.api.clone(), room.namespace.clone());
+        thread::spawn(move || {
+            let mut count = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                count += 1;
+                let body = json!({"metadata": {"annotations": {"count": count.to_string()}}});
+                let place = at("milvusclusters", &namespace, "demo");
+                api.patch(place, Patch::Merge, &body).unwrap();
+            }
+            count
+        })
+    };
+    room.ready("demo", START);
+    stop.store(true, Ordering::Relaxed);
+    let count = writer.join().unwrap();
+    let found = room.get("milvusclusters", "demo");
+    assert_eq!(found["metadata"]["annotations"]["count"], count.to_string());
+    assert_eq!(
+        found["metadata"]["finalizers"],
+        json!(["operator.milvus.io/cluster"])
+    );
+    println!("  {count} writes of somebody else meanwhile");
+}
+
+/// A policy that refuses our Deployments: the status says so in its words, tries are few, and when it goes the cluster comes up.
+#[test]
+fn a_policy_that_refuses() {
+    let mut suite = suite();
+    let room = suite.room("policy");
+    let policy = json!({"metadata": {"name": format!("refuse-{}", room.namespace), "labels": {"suite": "yes"}}, "spec": {
+        "failurePolicy": "Fail",
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": room.namespace}},
+            "resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"]}]},
+        "validations": [{"expression": "false", "message": "no Deployments on a Friday"}]}});
+    let name = policy["metadata"]["name"].as_str().unwrap().to_owned();
+    let binding = json!({"metadata": {"name": name, "labels": {"suite": "yes"}},
+        "spec": {"policyName": name, "validationActions": ["Deny"]}});
+    room.api
+        .create("validatingadmissionpolicies", "", &policy)
+        .unwrap();
+    room.api
+        .create("validatingadmissionpolicybindings", "", &binding)
+        .unwrap();
+    wait::until("the policy to be in force", START, || {
+        let probe = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "probe"}, "spec": {
+            "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
+            "spec": {"containers": [{"name": "a", "image": "a"}]}}}});
+        let path = format!("{}?dryRun=All", path(room.at("deployments", "")));
+        match room.api.request("POST", &path, "application/json", &probe) {
+            Err(refused) if refused.message.contains("Friday") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    room.create(&room.cluster("demo"));
+    room.told(
+        "demo",
+        "Progressing",
+        "True",
+        &["no Deployments on a Friday"],
+    );
+    room.event("demo", 0, "ActionFailed", &["no Deployments on a Friday"]);
+    assert_eq!(room.condition("demo", "Ready").status, "False");
+    let tries = |suite: &Suite| {
+        let requests = suite.requests();
+        let key = ("patch".to_owned(), "deployments".to_owned());
+        requests.get(&key).copied().unwrap_or_default()
+    };
+    let (before, since, cpu) = (tries(&suite), Instant::now(), suite.operator.cpu_seconds());
+    thread::sleep(Duration::from_secs(12));
+    let more = tries(&suite) - before;
+    calm(&suite, "under a policy that refuses", since, cpu);
+    println!("  {more} tries in 12 s");
+    assert!((1..=8).contains(&more), "{more} tries in 12 s");
+    let told = room
+        .events("demo")
+        .iter()
+        .filter(|e| e.reason == "ActionFailed")
+        .count();
+    assert_eq!(told, 1, "{:#?}", room.events("demo"));
+    room.api.delete(
+        at("validatingadmissionpolicybindings", "", &name),
+        "Background",
+    );
+    room.api
+        .delete(at("validatingadmissionpolicies", "", &name), "Background");
+    room.ready("demo", START);
+}
+
+/// Too many requests (429): the API server sheds ours; we wait as it says, and go on.
+#[test]
+fn overloaded() {
+    let mut suite = suite();
+    let room = suite.room("shed");
+    room.create(&room.cluster("demo"));
+    room.ready("demo", START);
+    let level = json!({"metadata": {"name": "suite-none", "labels": {"suite": "yes"}}, "spec": {"type": "Limited",
+        "limited": {"nominalConcurrencyShares": 0, "limitResponse": {"type": "Reject"}}}});
+    let schema = json!({"metadata": {"name": "suite-none", "labels": {"suite": "yes"}}, "spec": {
+        "matchingPrecedence": 1, "priorityLevelConfiguration": {"name": "suite-none"},
+        "rules": [{"subjects": [{"kind": "ServiceAccount", "serviceAccount": {"namespace": HOME, "name": "milvus-operator"}}],
+            "resourceRules": [{"verbs": ["get", "patch", "create"], "apiGroups": ["*"], "resources": ["*"], "namespaces": [room.namespace]}]}]}});
+    room.api
+        .create("prioritylevelconfigurations", "", &level)
+        .unwrap();
+    room.api.create("flowschemas", "", &schema).unwrap();
+    let refused = |suite: &Suite| -> u64 {
+        let all = suite.bed.requests(&suite.account);
+        all.iter()
+            .filter(|(r, _)| r.code == 429)
+            .map(|(_, n)| n)
+            .sum()
+    };
+    thread::sleep(Duration::from_secs(2)); // until it is in force
+    let (before, since, cpu) = (
+        refused(&suite),
+        Instant::now(),
+        suite.operator.cpu_seconds(),
+    );
+    room.change(
+        "deployments",
+        "demo-proxy",
+        &json!({"spec": {"replicas": 2}}),
+    );
+    thread::sleep(Duration::from_secs(10));
+    let more = refused(&suite) - before;
+    calm(&suite, "while requests were shed", since, cpu);
+    println!("  {more} requests were answered with 429 in 10 s");
+    assert!((1..=60).contains(&more), "{more}");
+    room.api
+        .delete(at("flowschemas", "", "suite-none"), "Background");
+    room.api.delete(
+        at("prioritylevelconfigurations", "", "suite-none"),
+        "Background",
+    );
+    wait::timed("the repair", START, || {
+        let proxy = room.get("deployments", "demo-proxy");
+        let replicas = &proxy["spec"]["replicas"];
+        (*replicas == 1).then_some(()).ok_or(replicas.to_string())
+    });
+    room.ready("demo", START);
+}

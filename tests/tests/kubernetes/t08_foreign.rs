@@ -1,0 +1,120 @@
+//! Objects of somebody else under our names.
+
+use std::thread;
+use std::time::Duration;
+
+use milvus_tests::api::at;
+use milvus_tests::wait;
+use serde_json::{Value, json};
+
+use crate::suite::{SOON, START, suite};
+
+/// They are left alone and reported by name, the rest of the cluster is made meanwhile, and when they go ours take their places.
+#[test]
+fn they_are_left_alone_and_named() {
+    let mut suite = suite();
+    let room = suite.room("foreign");
+    let theirs = json!({"metadata": {"name": "demo-querynode", "labels": {"app": "theirs"}}, "spec": {
+        "selector": {"matchLabels": {"app": "theirs"}}, "template": {"metadata": {"labels": {"app": "theirs"}},
+        "spec": {"containers": [{"name": "theirs", "image": "theirs:1"}]}}}});
+    room.api
+        .create("deployments", &room.namespace, &theirs)
+        .unwrap();
+    // One with labels like ours, as another installer may set them.
+    let theirs = json!({"metadata": {"name": "demo-milvus", "labels": {
+            "app.kubernetes.io/managed-by": "milvus-operator", "app.kubernetes.io/instance": "demo"}},
+        "spec": {"ports": [{"port": 80}], "selector": {"app": "theirs"}}});
+    room.api
+        .create("services", &room.namespace, &theirs)
+        .unwrap();
+    thread::sleep(Duration::from_secs(1)); // until their controllers are done with them
+    let both = |room: &crate::suite::Room| -> Vec<Value> {
+        [
+            ("deployments", "demo-querynode"),
+            ("services", "demo-milvus"),
+        ]
+        .into_iter()
+        .map(|(kind, name)| {
+            let mut object = room.get(kind, name);
+            object["status"] = Value::Null;
+            object["metadata"]["resourceVersion"] = Value::Null;
+            object["metadata"]["managedFields"] = Value::Null;
+            object
+        })
+        .collect()
+    };
+    let before = both(&room);
+    room.create(&room.cluster("demo"));
+    for name in ["Deployment demo-querynode", "Service demo-milvus"] {
+        room.event("demo", 0, "ForeignObject", &[name, "somebody else"]);
+        room.told("demo", "Degraded", "True", &[name, "metadata.name"]);
+    }
+    wait::timed("all others to be made", SOON, || {
+        let names = room.names("deployments", "demo");
+        (names.len() == 4).then_some(()).ok_or(format!("{names:?}"))
+    });
+    room.told("demo", "Ready", "False", &["querynode"]);
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(before, both(&room), "somebody else's object was written to");
+
+    room.api
+        .delete(room.at("deployments", "demo-querynode"), "Background");
+    wait::timed("ours to take its place", Duration::from_secs(20), || {
+        let names = room.names("deployments", "demo");
+        (names.len() == 5).then_some(()).ok_or(format!("{names:?}"))
+    });
+    // Without a Service of ours there is no way to it.
+    room.told("demo", "Ready", "False", &["client endpoint"]);
+    room.api
+        .delete(room.at("services", "demo-milvus"), "Background");
+    room.ready("demo", START);
+    assert_eq!(room.condition("demo", "Degraded").status, "False");
+}
+
+/// The definition of zilliztech's milvus-operator and its resources beside ours: neither stands in the way of the other, and nothing
+/// of theirs is touched.
+#[test]
+fn the_other_operators_resources_are_none_of_ours() {
+    let mut suite = suite();
+    let room = suite.room("upstream");
+    let definition = json!({"metadata": {"name": "milvusclusters.milvus.io"}, "spec": {"group": "milvus.io", "scope": "Namespaced",
+        "names": {"plural": "milvusclusters", "singular": "milvuscluster", "kind": "MilvusCluster", "listKind": "MilvusClusterList"},
+        "versions": [{"name": "v1alpha1", "served": true, "storage": true, "schema": {"openAPIV3Schema":
+            {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}});
+    let theirs = at("customresourcedefinitions", "", "milvusclusters.milvus.io");
+    room.api
+        .create("customresourcedefinitions", "", &definition)
+        .unwrap();
+    let path = format!(
+        "/apis/milvus.io/v1alpha1/namespaces/{}/milvusclusters",
+        room.namespace
+    );
+    let json = "application/json";
+    wait::until("their definition", SOON, || {
+        let list = room.api.request("GET", &path, json, &Value::Null);
+        list.map(drop).map_err(|refused| refused.message)
+    });
+    let resource = json!({"apiVersion": "milvus.io/v1alpha1", "kind": "MilvusCluster", "metadata": {"name": "demo"},
+        "spec": {"mode": "cluster"}});
+    room.api.request("POST", &path, json, &resource).unwrap();
+    let look = || {
+        let one = room
+            .api
+            .request("GET", &format!("{path}/demo"), json, &Value::Null);
+        let definition = room.api.get(theirs).unwrap();
+        (
+            one.unwrap(),
+            definition["metadata"]["generation"].clone(),
+            definition["spec"].clone(),
+        )
+    };
+    let before = look();
+    // Ours of the same name in the same namespace.
+    room.create(&room.cluster("demo"));
+    room.ready("demo", START);
+    suite.operator.stop();
+    suite.operator.start_with(&crate::suite::ARGUMENTS);
+    room.remove("demo");
+    assert_eq!(before, look());
+    room.api.delete(theirs, "Background");
+}
