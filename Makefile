@@ -7,7 +7,7 @@ CARGO ?= cargo
 TESTBED := tests/testbed
 # Integration tests of the crate `milvus-tests` that need real parts (a Swarm, real Milvus, a real kube-apiserver); all others
 # are part of `make check`.
-REAL := swarm kubectl apiserver install kubernetes_milvus chart
+REAL := engine swarm apiserver install kubernetes_milvus chart
 # Suites that are run by hand: every behaviour on a Kubernetes with fake nodes.
 DRILLS := kubernetes
 IN_CHECK = $(filter-out $(REAL) $(DRILLS),$(basename $(notdir $(wildcard tests/tests/*.rs))))

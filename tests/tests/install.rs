@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use milvus_tests::client;
 use serde_json::Value;
 
 /// A tag that no registry or mirror knows: the nodes have it only because it was carried there.
@@ -17,6 +18,11 @@ const CARRIED: &str = "milvus-operator:carried";
 /// Accepted by the API, refused by the operator: a resource for whose sake nothing is started.
 const REFUSED: &str = "apiVersion: operator.milvus.io/v1beta1\nkind: MilvusCluster\nmetadata: {name: kept, namespace: team-a}\n\
                        spec: {mode: standalone, dependencies: {storage: {secretRef: store-login}}, stopped: true}\n";
+/// A Milvus to use under the installed operator; its port on every node.
+const USED: &str = include_str!("../fixtures/standalone.yaml");
+const USED_PORT: u16 = 19540;
+/// What the operator may hold at rest with its API server, in KiB.
+const RESIDENT: u64 = 20 * 1024;
 const LOGIN: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: store-login, namespace: team-a}\n\
                      stringData: {accesskey: someone, secretkey: correct-horse-battery}\n";
 
@@ -141,6 +147,24 @@ impl Swarm {
             ],
         ));
         text(&found.stdout).lines().map(str::to_owned).collect()
+    }
+
+    /// Resident memory of the operator's process, in KiB.
+    fn resident(&self) -> u64 {
+        let filter = "name=milvus-operator_operator";
+        let pid = (0..self.nodes.len())
+            .find_map(|node| {
+                let ids = good(&mut self.docker(node, &["ps", "-q", "--filter", filter]));
+                let id = text(&ids.stdout).lines().next()?.to_owned();
+                let format = "{{.State.Pid}}";
+                let pid = good(&mut self.docker(node, &["inspect", "--format", format, &id]));
+                Some(text(&pid.stdout).trim().to_owned())
+            })
+            .expect("a node runs the operator");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+        let words = line.expect("VmRSS").split_whitespace().next();
+        words.expect("a number").parse().expect("a number")
     }
 
     fn ids(&self, kind: &str) -> Vec<String> {
@@ -318,6 +342,9 @@ fn the_operator_is_installed_used_upgraded_moved_and_removed() {
         config: first.clone(),
     };
     kubectl.find();
+    let resident = swarm.resident();
+    eprintln!("{resident} KiB resident");
+    assert!(resident <= RESIDENT, "{resident} KiB are resident at rest");
     good(&mut kubectl.command(&["create", "namespace", "team-a"]));
     feed(&mut kubectl.command(&["apply", "-f", "-"]), LOGIN);
     feed(&mut kubectl.command(&["apply", "-f", "-"]), REFUSED);
@@ -481,4 +508,45 @@ fn the_operator_is_installed_used_upgraded_moved_and_removed() {
         "milvuscluster.operator.milvus.io/kept"
     );
     assert_eq!(kubectl.secret(), secret);
+
+    // A Milvus under it, whose images come from a registry; it is searched with and without its operator, and goes in the end.
+    feed(&mut kubectl.command(&["apply", "-n", "team-a", "-f", "-"]), USED);
+    let started = Instant::now();
+    let ready = [
+        "wait",
+        "-n",
+        "team-a",
+        "--for=condition=Ready",
+        "--timeout=400s",
+        "milvuscluster/single",
+    ];
+    let waited = run(&mut kubectl.command(&ready));
+    if !waited.status.success() {
+        let story = ["describe", "milvuscluster", "-n", "team-a", "single"];
+        let story = said(&run(&mut kubectl.command(&story)));
+        panic!("{}\n{story}", said(&waited));
+    }
+    eprintln!("Milvus is Ready after {:.1} s", started.elapsed().as_secs_f32());
+    let endpoint = format!("{}:{USED_PORT}", swarm.nodes[0].0);
+    client::fill_at(&endpoint);
+    let services = swarm.ids("service");
+    good(&mut swarm.operator(&["uninstall", "swarm"]));
+    client::check_at(&endpoint);
+    good(&mut swarm.install(&kubectl.config, &[]));
+    kubectl.find();
+    assert_eq!(swarm.ids("service"), services);
+    let policy = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
+    let name = "milvuscluster/single";
+    good(&mut kubectl.command(&["patch", "-n", "team-a", name, "--type=merge", "-p", policy]));
+    good(&mut kubectl.command(&["delete", "-n", "team-a", name, "--timeout=200s"]));
+    assert_eq!(swarm.ids("service"), ["milvus-operator_operator"]);
+    let volumes: Vec<String> = (0..swarm.nodes.len())
+        .flat_map(|node| {
+            let found = good(&mut swarm.docker(node, &["volume", "ls", "-q"]));
+            let names = text(&found.stdout);
+            names.lines().map(str::to_owned).collect::<Vec<_>>()
+        })
+        .filter(|name| name.starts_with("team-a"))
+        .collect();
+    assert_eq!(volumes, Vec::<String>::new());
 }

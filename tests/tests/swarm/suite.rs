@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use milvus_tests::docker::Docker;
-use milvus_tests::kubectl::{self, Kubectl};
+use milvus_tests::kubectl::{Kubectl, is_ready};
 use milvus_tests::operator::Operator;
 use milvus_tests::testbed::Testbed;
 use milvus_tests::{client, process, wait};
@@ -171,25 +171,6 @@ fn signal(signal: &str, pid: &str) {
     let mut command = std::process::Command::new("kill");
     command.args([signal, pid]);
     process::run(&mut command, "", SOON).expect();
-}
-
-/// Ready, for this generation, and at rest.
-pub fn is_ready(resource: &Value) -> Result<(), String> {
-    let generation = &resource["metadata"]["generation"];
-    if resource["status"]["observedGeneration"] != *generation {
-        return Err("the status speaks of an earlier generation".to_owned());
-    }
-    for (kind, wanted) in [
-        ("Accepted", "True"),
-        ("Ready", "True"),
-        ("Progressing", "False"),
-    ] {
-        let condition = kubectl::condition(resource, kind);
-        if condition.status != wanted {
-            return Err(format!("{kind} is {condition:?}"));
-        }
-    }
-    Ok(())
 }
 
 /// The demo as people get it.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use milvus_tests::kubectl::is_ready;
 use milvus_tests::{client, wait};
 use serde_json::{Value, json};
 
-use crate::suite::{DEMO, START, Suite, is_ready, suite, versions};
+use crate::suite::{DEMO, START, Suite, suite, versions};
 
 const MILVUS: [&str; 5] = ["proxy", "mixcoord", "querynode", "datanode", "indexnode"];
 

@@ -1,121 +1,28 @@
 //! What cannot be is refused or reported within seconds, by field and cause, while other clusters go on.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use milvus_tests::kubectl::condition;
+use milvus_tests::bad_input::{Bad, ETCD, Heard, bad, everywhere, hear};
+use milvus_tests::kubectl::is_ready;
 use milvus_tests::wait;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::suite::{DEMO, SOON, Suite, is_ready, standalone, suite, versions};
+use crate::suite::{DEMO, SOON, standalone, suite, versions};
 
-/// How the user hears of it.
-enum Heard {
-    /// The API server does not take it; these words are in its answer.
-    Refused(&'static [&'static str]),
-    /// This condition has this status, and an event says it too; both hold these words.
-    Told(&'static str, &'static str, &'static [&'static str]),
-}
+/// Port that somebody else's service holds.
+const TAKEN: u16 = 19580;
+/// The condition names a component that does not start: after its first task has failed.
+const STARTED: Duration = Duration::from_secs(20);
 
-struct Bad {
-    name: String,
-    what: &'static str,
-    resource: Value,
-    heard: Heard,
-}
-
-/// A standalone Milvus with something put at a path (`/spec/...`).
-fn bad(name: &str, port: u16, what: &'static str, edits: &[(&str, Value)], heard: Heard) -> Bad {
-    let mut resource = standalone(name, port);
-    for (path, value) in edits {
-        let mut at = &mut resource;
-        for step in path.split('/').skip(1) {
-            at = &mut at[step];
-        }
-        *at = value.clone();
-    }
-    Bad {
-        name: name.to_owned(),
-        what,
-        resource,
-        heard,
-    }
-}
-
-const ETCD: &str = "/spec/dependencies/etcd/inCluster/values";
-const MINIO: &str = "/spec/dependencies/storage/inCluster/values";
-
+/// What every platform refuses, and what Swarm has beyond.
 fn table() -> Vec<Bad> {
     let at = |base: &str, field: &str| format!("{base}/{field}");
-    let long = "a-name-that-leaves-no-room-for-the-names-of-services-made-of-it";
-    vec![
+    let mut ports = 19550..;
+    let mut next = |name: &str| standalone(name, ports.next().expect("a port"));
+    let mut table = everywhere(&mut next);
+    table.extend([
         bad(
-            long,
-            19550,
-            "a name that is too long",
-            &[],
-            Heard::Refused(&["metadata.name: Invalid value", "50"]),
-        ),
-        bad(
-            "four",
-            19551,
-            "four members of etcd",
-            &[(&at(ETCD, "replicaCount"), json!(4))],
-            Heard::Refused(&["spec.dependencies.etcd.inCluster.values.replicaCount"]),
-        ),
-        bad(
-            "three",
-            19552,
-            "MinIO with three members of one drive",
-            &[
-                (&at(MINIO, "mode"), json!("distributed")),
-                (&at(MINIO, "replicas"), json!(3)),
-                (&at(MINIO, "drivesPerNode"), json!(1)),
-            ],
-            Heard::Told(
-                "Accepted",
-                "False",
-                &["spec.dependencies.storage.inCluster.values"],
-            ),
-        ),
-        bad(
-            "role",
-            19553,
-            "a role that the version does not have",
-            &[
-                ("/spec/mode", json!("cluster")),
-                ("/spec/dependencies/msgStreamType", json!("pulsar")),
-                ("/spec/components/streamingNode", json!({"replicas": 1})),
-            ],
-            Heard::Told(
-                "Accepted",
-                "False",
-                &["spec.components.streamingNode", "2.3.5"],
-            ),
-        ),
-        bad(
-            "external",
-            19554,
-            "an external etcd without endpoints",
-            &[("/spec/dependencies/etcd", json!({"external": true}))],
-            Heard::Refused(&["spec.dependencies.etcd", "endpoint"]),
-        ),
-        bad(
-            "secret",
-            19555,
-            "a Secret that is not there",
-            &[(
-                "/spec/dependencies/storage/secretRef",
-                json!("no-such-secret"),
-            )],
-            Heard::Told(
-                "Accepted",
-                "False",
-                &["spec.dependencies.storage.secretRef", "no-such-secret"],
-            ),
-        ),
-        bad(
-            "image",
-            19556,
+            next("image"),
             "an image that cannot be pulled",
             &[(&at(ETCD, "image/tag"), json!("no-such-tag"))],
             Heard::Told(
@@ -128,8 +35,7 @@ fn table() -> Vec<Bad> {
             ),
         ),
         bad(
-            "bind",
-            19557,
+            next("bind"),
             "a directory that is not there",
             &[(
                 &at(ETCD, "persistence"),
@@ -145,8 +51,7 @@ fn table() -> Vec<Bad> {
             ),
         ),
         bad(
-            "port",
-            19530,
+            standalone("port", 19530),
             "a port that another cluster uses",
             &[],
             Heard::Told(
@@ -156,15 +61,13 @@ fn table() -> Vec<Bad> {
             ),
         ),
         bad(
-            "taken",
-            19558,
+            standalone("taken", TAKEN),
             "a port that somebody else's service holds",
             &[],
             Heard::Told("Degraded", "True", &["spec.swarm.gateway.port"]),
         ),
         bad(
-            "memory",
-            19559,
+            next("memory"),
             "more memory than any node has",
             &[(
                 "/spec/components/standalone/resources/requests/memory",
@@ -177,13 +80,16 @@ fn table() -> Vec<Bad> {
             ),
         ),
         bad(
-            "unknown",
-            19560,
-            "a misspelt field",
-            &[("/spec/components/standalone/replcas", json!(1))],
-            Heard::Refused(&["replcas", "unknown field"]),
+            next("pods"),
+            "settings of Kubernetes",
+            &[(
+                "/spec/kubernetes",
+                json!({"components": {"proxy": {"hostNetwork": true}}}),
+            )],
+            Heard::Told("Accepted", "False", &["spec.kubernetes"]),
         ),
-    ]
+    ]);
+    table
 }
 
 /// Every row of the table, with the time that it took to hear of it; `demo` stays Ready and is not touched.
@@ -204,14 +110,18 @@ fn each_is_told_by_field_and_cause() {
         "--mode",
         "global",
         "--publish",
-        "mode=host,published=19558,target=1",
+        &format!("mode=host,published={TAKEN},target=1"),
         "milvusdb/etcd:3.6.16",
         "sleep",
         "100000",
     ]);
     let mut wrong = Vec::new();
     for bad in table() {
-        if let Err(why) = hear(&suite, &bad) {
+        let limit = match bad.heard {
+            Heard::Told("Degraded", ..) => STARTED,
+            _ => SOON,
+        };
+        if let Err(why) = hear(&suite.kubectl, &bad, limit) {
             println!("  WRONG {}: {why}", bad.what);
             wrong.push(format!("{}: {why}", bad.what));
         }
@@ -241,60 +151,6 @@ fn each_is_told_by_field_and_cause() {
             suite.docker.running_ids("demo_")
         )
     );
-}
-
-fn hear(suite: &Suite, bad: &Bad) -> Result<(), String> {
-    let start = Instant::now();
-    let answer = suite
-        .kubectl
-        .pipe(&["apply", "-f", "-"], &bad.resource.to_string());
-    let (kind, status, words) = match bad.heard {
-        Heard::Refused(words) => {
-            let text = answer.text();
-            let named = words
-                .iter()
-                .all(|w| text.to_lowercase().contains(&w.to_lowercase()));
-            println!("  {}: {}", bad.what, text.trim());
-            return if !answer.ok() && named {
-                Ok(())
-            } else {
-                Err(format!("the answer was: {text}"))
-            };
-        }
-        Heard::Told(kind, status, words) => (kind, status, words),
-    };
-    answer.result()?;
-    let all = |text: &str| words.iter().all(|w| text.contains(w));
-    let limit = if kind == "Accepted" {
-        SOON
-    } else {
-        Duration::from_secs(20)
-    };
-    let mut last = String::new();
-    while start.elapsed() < limit {
-        let resource = suite.kubectl.cluster(&bad.name).unwrap_or_default();
-        let found = condition(&resource, kind);
-        let events = suite.kubectl.events(&bad.name);
-        let event = events
-            .iter()
-            .find(|e| e.kind == "Warning" && all(&e.message));
-        if found.status == status && all(&found.message) && event.is_some() {
-            println!(
-                "  {}: {:.1} s, {}: {}",
-                bad.what,
-                start.elapsed().as_secs_f64(),
-                found.reason,
-                found.message
-            );
-            return Ok(());
-        }
-        last = format!("{kind} is {found:?}, events are {events:?}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    Err(format!(
-        "not told within {} s with {words:?}: {last}",
-        limit.as_secs()
-    ))
 }
 
 /// A bad resource that is put right becomes a cluster.

@@ -350,10 +350,48 @@ fn service(name: &str, block: &mut Block, target: &str, draft: &mut Draft) -> Op
             texts.carry(draft, &format!("spec.kubernetes.components.{name}.{field}"));
         }
     }
-    block.refuse_if_set(
-        "ingress",
-        "this operator makes no Ingress; remove it, and make one for the client Service of the new cluster",
-        draft,
-    );
+    if let Some(block) = block.take("ingress").and_then(|given| given.block(draft)) {
+        ingress(block, &format!("{target}.ingress"), draft);
+    }
     block.number("port", draft)
+}
+
+/// The way in by host name.
+fn ingress(mut block: Block, target: &str, draft: &mut Draft) {
+    let path = block.at("hosts");
+    let hosts: Vec<Value> = block
+        .list("hosts", draft)
+        .into_iter()
+        .filter_map(|host| Some(host.text(draft)?.read(draft).into()))
+        .collect();
+    if hosts.is_empty() {
+        draft.refuse(
+            path,
+            "an Ingress without hosts led nowhere, and would lead every host here; name the hosts, or remove the Ingress",
+        );
+    } else {
+        draft.set(&format!("{target}.hosts"), Value::Array(hosts), &path);
+    }
+    if let Some(class) = block.text("ingressClassName", draft) {
+        class.carry(draft, &format!("{target}.ingressClassName"));
+    }
+    for field in ["labels", "annotations"] {
+        if let Some(texts) = block.texts(field, draft) {
+            texts.carry(draft, &format!("{target}.{field}"));
+        }
+    }
+    let secrets = block.take("tlsSecretRefs").and_then(|g| g.object(draft));
+    if let Some(secrets) = secrets {
+        let hosts = |value: &Value| {
+            value
+                .as_array()
+                .is_some_and(|hosts| hosts.iter().all(Value::is_string))
+        };
+        if secrets.value.as_object().is_some_and(|s| s.values().all(hosts)) {
+            secrets.carry(draft, &format!("{target}.tlsSecretRefs"));
+        } else {
+            secrets.refuse(draft, "write a list of host names for each Secret");
+        }
+    }
+    block.unknown(draft);
 }

@@ -11,7 +11,6 @@ use milvus_platform::{Backend, Class};
 use std::time::Instant;
 
 #[tokio::test]
-#[ignore = "needs a Swarm"]
 async fn a_cluster_comes_up_is_put_right_and_goes() {
     let bed = Bed::open().await;
     let me = cluster("swarmlive", "uid-1");
@@ -220,7 +219,6 @@ async fn a_cluster_comes_up_is_put_right_and_goes() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Swarm"]
 async fn objects_of_others_are_left_alone() {
     let bed = Bed::open().await;
     let me = cluster("swarmforeign", "uid-2");
@@ -280,7 +278,6 @@ async fn objects_of_others_are_left_alone() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Swarm"]
 async fn trouble_is_told_in_the_engines_words() {
     let bed = Bed::open().await;
     let me = cluster("swarmtrouble", "uid-3");

@@ -11,7 +11,23 @@ use milvus_platform::{Backend, Class, PlatformError, Rendered};
 use milvus_swarm::api::Engine;
 use milvus_swarm::render::Native;
 use milvus_swarm::{Settings, SwarmBackend};
+use milvus_tests::testbed::Testbed;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+/// The Swarm that all tests share: three managers.
+pub fn testbed() -> &'static Testbed {
+    static BED: OnceLock<Testbed> = OnceLock::new();
+    BED.get_or_init(|| {
+        let name = std::env::var("TESTBED_NAME").unwrap_or_else(|_| "test".to_owned());
+        Testbed::up(&name, 3, 0)
+    })
+}
+
+/// The gateway's image, which every node has.
+pub fn gateway_image() -> String {
+    milvus_tests::prepared("MILVUS_TEST_GATEWAY_IMAGE")
+}
 
 pub struct Bed {
     pub backend: SwarmBackend,
@@ -21,11 +37,9 @@ pub struct Bed {
 
 impl Bed {
     pub async fn open() -> Self {
-        let host = std::env::var("SWARM_HOST").expect("SWARM_HOST names the socket of a manager");
-        let image =
-            std::env::var("GATEWAY_IMAGE").unwrap_or_else(|_| "milvus-gateway:0.1.0".to_owned());
+        let host = testbed().docker().host();
         let engine = Engine::connect(&host).await.unwrap();
-        let backend = SwarmBackend::new(engine, Settings::new(image));
+        let backend = SwarmBackend::new(engine, Settings::new(gateway_image()));
         let topology = backend.topology().await.unwrap();
         let nodes: Vec<String> = topology.nodes.iter().map(|n| n.id.clone()).collect();
         assert_eq!(nodes.len(), 3, "three nodes are needed: {topology:?}");

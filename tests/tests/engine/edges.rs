@@ -12,7 +12,6 @@ use milvus_swarm::api::Engine;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-#[ignore = "needs a Swarm"]
 async fn changes_are_heard() {
     let bed = Bed::open().await;
     let me = cluster("swarmevents", "uid-4");
@@ -49,7 +48,6 @@ async fn changes_are_heard() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Swarm and the gateway's image on its nodes"]
 async fn work_on_a_single_node_is_done_and_proven() {
     let bed = Bed::open().await;
     let me = cluster("swarmnode", "uid-5");
@@ -130,7 +128,6 @@ async fn work_on_a_single_node_is_done_and_proven() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Swarm"]
 async fn records_are_kept_in_configs() {
     use bytes::Bytes;
     use milvus_apiserver::store::swarm::{SwarmStore, SwarmStoreOptions};
@@ -204,7 +201,6 @@ async fn records_are_kept_in_configs() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Swarm and the gateway's image on its nodes"]
 async fn a_gateway_leads_into_the_clusters_network() {
     use milvus_core::desired::{FileMount, FileSource, SecretFile};
     use milvus_gateway::pki::{Validity, generate};
@@ -227,10 +223,8 @@ async fn a_gateway_leads_into_the_clusters_network() {
             fingerprint: "aabbccddeeff00112233".to_owned(),
         },
     );
-    let image =
-        std::env::var("GATEWAY_IMAGE").unwrap_or_else(|_| "milvus-gateway:0.1.0".to_owned());
     let gateway = &mut desired.workloads[3];
-    gateway.image.reference = image;
+    gateway.image.reference = gateway_image();
     gateway.command = Vec::new();
     gateway.args = [
         "--backend=tasks.swarmdial_proxy:19530",
@@ -308,21 +302,8 @@ async fn a_gateway_leads_into_the_clusters_network() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Swarm of the testbed, named by TESTBED_NAME: kills two of its three managers"]
 async fn a_lost_quorum_is_never_taken_for_absence() {
     let bed = Bed::open().await;
-    assert!(
-        std::env::var("TESTBED_NAME").is_ok(),
-        "TESTBED_NAME names the Swarm"
-    );
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/testbed/swarm.sh");
-    let testbed = |verb: &str| {
-        let done = std::process::Command::new(script)
-            .args([verb, "2", "3"])
-            .status()
-            .unwrap();
-        assert!(done.success(), "{script} {verb}");
-    };
     let me = cluster("swarmquorum", "uid-7");
     bed.remove_all(&me).await;
     let mut desired = bed.desired(me.clone());
@@ -340,7 +321,7 @@ async fn a_lost_quorum_is_never_taken_for_absence() {
         .unwrap()
         .objects;
 
-    testbed("kill");
+    testbed().kill(&[2, 3]);
     let start = Instant::now();
     let (mut answers, mut refusals) = (0, 0);
     let mut healed = None;
@@ -361,7 +342,7 @@ async fn a_lost_quorum_is_never_taken_for_absence() {
                 assert_eq!(error.class, Class::Transient, "{error}");
                 if refusals > 20 && healed.is_none() && start.elapsed() > Duration::from_secs(20) {
                     println!("{error}");
-                    testbed("start");
+                    testbed().start(&[2, 3]);
                     healed = Some(Instant::now());
                 }
             }
