@@ -510,7 +510,10 @@ fn the_operator_is_installed_used_upgraded_moved_and_removed() {
     assert_eq!(kubectl.secret(), secret);
 
     // A Milvus under it, whose images come from a registry; it is searched with and without its operator, and goes in the end.
-    feed(&mut kubectl.command(&["apply", "-n", "team-a", "-f", "-"]), USED);
+    feed(
+        &mut kubectl.command(&["apply", "-n", "team-a", "-f", "-"]),
+        USED,
+    );
     let started = Instant::now();
     let ready = [
         "wait",
@@ -526,7 +529,10 @@ fn the_operator_is_installed_used_upgraded_moved_and_removed() {
         let story = said(&run(&mut kubectl.command(&story)));
         panic!("{}\n{story}", said(&waited));
     }
-    eprintln!("Milvus is Ready after {:.1} s", started.elapsed().as_secs_f32());
+    eprintln!(
+        "Milvus is Ready after {:.1} s",
+        started.elapsed().as_secs_f32()
+    );
     let endpoint = format!("{}:{USED_PORT}", swarm.nodes[0].0);
     client::fill_at(&endpoint);
     let services = swarm.ids("service");

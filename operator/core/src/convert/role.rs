@@ -387,7 +387,11 @@ fn ingress(mut block: Block, target: &str, draft: &mut Draft) {
                 .as_array()
                 .is_some_and(|hosts| hosts.iter().all(Value::is_string))
         };
-        if secrets.value.as_object().is_some_and(|s| s.values().all(hosts)) {
+        if secrets
+            .value
+            .as_object()
+            .is_some_and(|s| s.values().all(hosts))
+        {
             secrets.carry(draft, &format!("{target}.tlsSecretRefs"));
         } else {
             secrets.refuse(draft, "write a list of host names for each Secret");
