@@ -15,6 +15,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Resource, ResourceExt};
 use milvus_core::names::ClusterKey;
 use milvus_crds::MilvusCluster;
+use milvus_kubernetes::reopening;
 use milvus_platform::{Backend, Change};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -50,14 +51,14 @@ pub(crate) async fn run<B: Backend>(
 ) {
     let clusters = context.namespaces.apis::<MilvusCluster>(&context.client);
     let mut resources = select_all(clusters.into_iter().map(|(scope, api)| {
-        let events = watcher(api, watcher::Config::default()).default_backoff();
+        let events = watcher(api, watcher::Config::default()).backoff(reopening());
         events.map(move |event| (scope.clone(), event)).boxed()
     }));
     let secrets = context
         .namespaces
         .apis::<PartialObjectMeta<Secret>>(&context.client);
     let mut secrets = select_all(secrets.into_iter().map(|(scope, api)| {
-        let events = watcher(api, watcher::Config::default()).default_backoff();
+        let events = watcher(api, watcher::Config::default()).backoff(reopening());
         events.map(move |event| (scope.clone(), event)).boxed()
     }));
     let mut changes = pin!(hints(&context));

@@ -8,14 +8,16 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use milvus_core::capabilities::Capabilities;
+use milvus_core::component::WorkloadKey;
 use milvus_core::names::ClusterKey;
+use milvus_core::observed::{Observed, Owner};
+use milvus_core::outline::ObjectId;
 use milvus_platform::{Connection, Dial, DialError};
 use tokio::net::TcpStream;
 
 use crate::Kind;
 use crate::cache::Known;
 use crate::render::client_service;
-use milvus_core::component::WorkloadKey;
 
 /// For a connection on the same network.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -69,14 +71,24 @@ impl Dial for Names {
     }
 }
 
-/// Where clients reach a cluster: the name of its Service, its load balancer, or a port of the nodes.
+/// Where clients reach a cluster: the name of its Service, its load balancer, or a port of the nodes. Nowhere, while a Service of
+/// somebody else has the name.
 pub(crate) fn endpoints(
     cluster: &ClusterKey,
+    observed: &Observed,
     known: &Known,
     service_type: Option<&str>,
     port: u16,
 ) -> Vec<String> {
     let name = client_service(cluster);
+    let id = ObjectId::new(Kind::Service.name(), name.as_str());
+    if observed
+        .objects
+        .get(&id)
+        .is_none_or(|o| o.owner != Owner::Ours)
+    {
+        return Vec::new();
+    }
     let Some(service) = known.objects.get(&(Kind::Service, name.clone())) else {
         return Vec::new();
     };
@@ -97,5 +109,44 @@ pub(crate) fn endpoints(
             outside.chain([inside]).collect()
         }
         _ => vec![inside],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::Cache;
+    use crate::observe::observe;
+    use jiff::Timestamp;
+    use milvus_core::names::ClusterRef;
+    use serde_json::json;
+
+    /// A Service with our labels that somebody else made is no way to the cluster.
+    #[test]
+    fn a_foreign_service_is_no_endpoint() {
+        let cluster = ClusterRef {
+            key: ClusterKey::new("team", "demo"),
+            uid: "c1".to_owned(),
+            generation: 1,
+        };
+        let of = |owner: serde_json::Value, annotations: serde_json::Value| {
+            let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {
+                "name": "demo-milvus", "namespace": "team", "uid": "u1", "resourceVersion": "1", "ownerReferences": owner,
+                "labels": {"app.kubernetes.io/managed-by": "milvus-operator", "app.kubernetes.io/instance": "demo"},
+                "annotations": annotations}});
+            let cache = Cache::default();
+            cache.put(
+                Kind::Service,
+                serde_json::from_value(service).expect("an object"),
+            );
+            cache.with(&cluster.key, |known| {
+                let observed = observe(&cluster, None, known, Timestamp::UNIX_EPOCH);
+                endpoints(&cluster.key, &observed, known, None, 19530)
+            })
+        };
+        let owner = json!([{"apiVersion": "operator.milvus.io/v1beta1", "kind": "MilvusCluster", "name": "demo", "uid": "c1"}]);
+        let applied = json!({"operator.milvus.io/applied": "h1"});
+        assert_eq!(of(owner, applied), ["demo-milvus.team:19530"]);
+        assert!(of(json!([]), json!({})).is_empty());
     }
 }

@@ -39,6 +39,7 @@ use watch::Watches;
 pub use error::class as class_of_status;
 pub use kind::Kind;
 pub use render::{Native, Settings};
+pub use watch::reopening;
 
 /// The longest name of a StatefulSet: its controller adds a hash of ten characters and a dash in a label of its pods.
 pub const MAX_WORKLOAD_NAME: usize = 52;
@@ -176,12 +177,13 @@ impl Backend for KubernetesBackend {
         })
     }
 
-    fn endpoints(&self, desired: &Desired, _observed: &Observed) -> Vec<String> {
+    fn endpoints(&self, desired: &Desired, observed: &Observed) -> Vec<String> {
         let cluster = &desired.cluster.key;
         let endpoint = &desired.endpoint;
         self.cache.with(cluster, |known| {
             dial::endpoints(
                 cluster,
+                observed,
                 known,
                 endpoint.service_type.as_deref(),
                 endpoint.port,

@@ -6,13 +6,15 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::Api;
 use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::utils::{Backoff, ResetTimerBackoff};
+use kube::runtime::watcher::{self, Event, ExponentialBackoff, watcher};
 use milvus_core::names::ClusterKey;
 use milvus_platform::Change;
 use tokio::sync::Notify;
@@ -26,6 +28,18 @@ use crate::{Kind, labels};
 const PAGE: u32 = 100;
 /// How long a look waits for the first lists.
 const FIRST_LISTS: Duration = Duration::from_secs(20);
+
+/// Pauses before a broken watch is opened again. They grow to five seconds, not to the minute of kube's default: while an
+/// API server is away, one refused connection every few seconds costs nothing, and once it is back what changed meanwhile is
+/// seen within them.
+pub fn reopening() -> impl Backoff {
+    let pauses = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(400))
+        .with_max_delay(Duration::from_millis(2500)) // jitter adds as much again
+        .with_jitter()
+        .without_max_times();
+    ResetTimerBackoff::new(ExponentialBackoff::from(pauses), Duration::from_secs(30))
+}
 
 /// Clusters with news.
 #[derive(Debug, Default)]
@@ -186,7 +200,7 @@ impl One {
         let config = watcher::Config::default()
             .labels(&format!("{}={}", labels::MANAGED_BY, labels::OPERATOR))
             .page_size(PAGE);
-        let mut events = pin!(watcher(api, config).default_backoff());
+        let mut events = pin!(watcher(api, config).backoff(reopening()));
         let mut first = true;
         let mut broken = false;
         let mut began = Instant::now();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use milvus_tests::api::{Api, At, at};
 use milvus_tests::kubectl::{Condition, Kubectl, condition, is_ready};
@@ -292,6 +292,22 @@ impl Room {
             is_ready(&resource)
         });
         took
+    }
+
+    /// Waits until a cluster is Ready and has had nothing to tell for two seconds; gives the number of its events.
+    #[track_caller]
+    pub fn settled(&self, name: &str) -> usize {
+        let mut seen = (usize::MAX, Instant::now());
+        wait::timed(&format!("{name} to settle"), START, || {
+            is_ready(&self.get("milvusclusters", name))?;
+            let told = self.events(name).len();
+            if told != seen.0 {
+                seen = (told, Instant::now());
+            }
+            let quiet = seen.1.elapsed() > Duration::from_secs(2);
+            quiet.then_some(told).ok_or(format!("{told} events"))
+        })
+        .0
     }
 
     /// A condition of a cluster.

@@ -241,7 +241,7 @@ fn edits() -> Vec<Edit> {
             "demo-milvus",
             json!({"metadata": {"annotations": {"operator.milvus.io/applied": null}}}),
             ("/kind", json!("ServiceAccount")),
-            &["demo-milvus", "operator.milvus.io/applied"],
+            &["ServiceAccount demo-milvus", "metadata.annotations"],
         ),
     ]
 }

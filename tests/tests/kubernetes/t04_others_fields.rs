@@ -58,7 +58,7 @@ fn is_left_alone() {
     room.api
         .create("configmaps", &room.namespace, &given)
         .unwrap();
-    room.ready("demo", START);
+    let told = room.settled("demo");
     // What is made of the field that was taken away by hand is ours to put back; all else stays.
     let look = || {
         let proxy = room.get("deployments", "demo-proxy");
@@ -82,7 +82,6 @@ fn is_left_alone() {
         assert_eq!(room.get("configmaps", "demo-notes")["data"]["a"], "b");
     };
     look();
-    let told = room.events("demo").len();
     room.still("demo", Duration::from_secs(3));
     assert_eq!(
         room.events("demo").len(),

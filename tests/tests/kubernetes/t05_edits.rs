@@ -38,22 +38,42 @@ fn changed(
     }
 }
 
+/// How many pods of a Deployment are ready. Its own status says so a moment later.
+fn ready_pods(room: &Room, deployment: &Value) -> usize {
+    let component = &deployment["metadata"]["labels"]["app.kubernetes.io/component"];
+    let select = format!(
+        "app.kubernetes.io/component={}",
+        component.as_str().unwrap()
+    );
+    let ready = |pod: &Value| {
+        let conditions = pod["status"]["conditions"].as_array();
+        pod["metadata"]["deletionTimestamp"].is_null()
+            && conditions
+                .into_iter()
+                .flatten()
+                .any(|c| c["type"] == "Ready" && c["status"] == "True")
+    };
+    let pods = room.api.list("pods", &room.namespace, &select);
+    pods.iter().filter(|pod| ready(pod)).count()
+}
+
 /// Follows a roll-out until the cluster is Ready for the edit; fails when two Deployments roll at once. Gives the order in
-/// which they began.
+/// which they began. `before` is what there was before the edit.
 #[track_caller]
-fn roll(room: &Room, what: &str) -> Vec<String> {
+fn roll(room: &Room, before: &BTreeMap<String, (Value, Value)>, what: &str) -> Vec<String> {
     let start = Instant::now();
-    let before = deployments(room);
     let mut order: Vec<String> = Vec::new();
     loop {
+        // Asked before the look, so that the look which ends this sees all of the roll-out.
+        let resource = room.get("milvusclusters", "demo");
         let mut rolling = Vec::new();
         for found in room.api.list("deployments", &room.namespace, "") {
             let (spec, status) = (&found["spec"], &found["status"]);
             let name = found["metadata"]["name"].as_str().unwrap().to_owned();
             let done = status["observedGeneration"] == found["metadata"]["generation"]
                 && status["updatedReplicas"] == spec["replicas"]
-                && status["readyReplicas"] == spec["replicas"]
-                && status["replicas"] == spec["replicas"];
+                && status["replicas"] == spec["replicas"]
+                && spec["replicas"] == ready_pods(room, &found);
             if !done {
                 rolling.push(name.clone());
             }
@@ -62,7 +82,6 @@ fn roll(room: &Room, what: &str) -> Vec<String> {
             }
         }
         assert!(rolling.len() <= 1, "at once: {rolling:?}");
-        let resource = room.get("milvusclusters", "demo");
         match is_ready(&resource) {
             Ok(()) => break,
             Err(why) => assert!(start.elapsed() < START, "{what}: {why}"),
@@ -104,7 +123,10 @@ fn replicas_environment_and_config() {
         "demo",
         &json!({"spec": {"components": {"dataNode": {"env": [{"name": "EDITED", "value": "1"}]}}}}),
     );
-    assert_eq!(roll(&room, "a data node's environment"), ["demo-datanode"]);
+    assert_eq!(
+        roll(&room, &before, "a data node's environment"),
+        ["demo-datanode"]
+    );
     changed(&before, &deployments(&room), &["demo-datanode"]);
 
     let before = deployments(&room);
@@ -113,7 +135,7 @@ fn replicas_environment_and_config() {
         "demo",
         &json!({"spec": {"config": {"log": {"level": "debug"}}}}),
     );
-    let order = roll(&room, "a setting of every role");
+    let order = roll(&room, &before, "a setting of every role");
     assert_eq!(order.len(), 5, "{order:?}");
     let all: Vec<&str> = before.keys().map(String::as_str).collect();
     changed(&before, &deployments(&room), &all);

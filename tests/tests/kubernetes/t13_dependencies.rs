@@ -48,6 +48,13 @@ fn in_their_order() {
         }
     };
     release("zookeeper");
+    // The job of Pulsar runs as ZooKeeper does, and is held back like it.
+    wait::until("the job of Pulsar", SOON, || {
+        let select = "app.kubernetes.io/component=pulsar-init";
+        let pods = room.api.names("pods", &room.namespace, select);
+        (!pods.is_empty()).then_some(()).ok_or(format!("{pods:?}"))
+    });
+    release("pulsar-init");
     wait::timed("Pulsar without Milvus", START, || {
         let names = there(&room);
         let wanted = [

@@ -1,6 +1,7 @@
 //! Fields of the type that nothing acts on: refused with their path, never ignored. Pure.
 
 use milvus_crds::{Components, SwarmComponents};
+use serde_json::Value;
 
 use super::violations::Findings;
 use super::{Input, ValidatedCluster, parts};
@@ -93,24 +94,44 @@ fn images(input: &Input<'_>, findings: &mut Findings) {
     }
 }
 
-/// Settings of another platform.
+/// Settings of another platform, each block by its path.
 fn other_platform(input: &Input<'_>, findings: &mut Findings) {
-    let spec = input.spec;
-    let platform = input.capabilities.platform;
     let ours = input.capabilities.escape_hatch;
-    if spec.swarm != Default::default() && ours != "swarm" {
-        findings.unsupported(
-            "spec.swarm",
-            platform,
-            "these settings are Docker Swarm's; remove the block",
-        );
+    let blocks = [
+        (
+            "swarm",
+            "Docker Swarm's",
+            serde_json::to_value(&input.spec.swarm),
+        ),
+        (
+            "kubernetes",
+            "Kubernetes'",
+            serde_json::to_value(&input.spec.kubernetes),
+        ),
+    ];
+    for (name, whose, block) in blocks {
+        if name == ours {
+            continue;
+        }
+        for path in blocks_of(&format!("spec.{name}"), &block.unwrap_or_default(), 2) {
+            findings.unsupported(
+                path,
+                input.capabilities.platform,
+                format!("these settings are {whose}; remove them"),
+            );
+        }
     }
-    if spec.kubernetes != Default::default() && ours != "kubernetes" {
-        findings.unsupported(
-            "spec.kubernetes",
-            platform,
-            "these settings are Kubernetes'; remove the block",
-        );
+}
+
+/// Paths of what is set, at most so many levels below `path`.
+fn blocks_of(path: &str, value: &Value, levels: usize) -> Vec<String> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::Object(fields) if levels > 0 => fields
+            .iter()
+            .flat_map(|(key, value)| blocks_of(&format!("{path}.{key}"), value, levels - 1))
+            .collect(),
+        _ => vec![path.to_owned()],
     }
 }
 
@@ -120,6 +141,9 @@ pub(super) fn placement_of_nobody(
     cluster: &ValidatedCluster,
     findings: &mut Findings,
 ) {
+    if input.capabilities.escape_hatch != "swarm" {
+        return; // all of it is refused there
+    }
     let present: Vec<Component> = cluster.parts().iter().map(|part| part.component).collect();
     let blocks: &SwarmComponents = &input.spec.swarm.components;
     for component in Component::ALL {

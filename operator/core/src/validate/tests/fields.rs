@@ -96,7 +96,7 @@ fn what_is_not_acted_on_yet() {
 fn what_another_platform_has() {
     refused(
         "  kubernetes: {components: {proxy: {priorityClassName: high}}}",
-        &[("spec.kubernetes", Platform)],
+        &[("spec.kubernetes.components.proxy", Platform)],
     );
     refused(
         "  components: {standalone: {serviceType: NodePort}}",
@@ -133,7 +133,7 @@ fn what_another_platform_has() {
     assert_eq!(
         found,
         [
-            ("spec.swarm", Platform),
+            ("spec.swarm.mtu", Platform),
             (
                 "spec.dependencies.etcd.inCluster.values.persistence.type",
                 Platform
