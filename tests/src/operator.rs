@@ -213,6 +213,13 @@ impl Operator {
     }
 }
 
+impl Drop for Operator {
+    /// Two of them at work at once would be told from one by no test.
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
 /// A port of loopback that nobody listens on now.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")

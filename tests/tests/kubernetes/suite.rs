@@ -46,6 +46,8 @@ pub struct Suite {
     pub kubectl: Kubectl,
     external: BTreeMap<String, String>,
     rooms: u32,
+    /// Whether a test has started the operator with arguments of its own.
+    otherwise: bool,
 }
 
 /// The shared part, put right where an earlier test left it in a bad state.
@@ -75,6 +77,7 @@ impl Suite {
             kubectl,
             external,
             rooms: 0,
+            otherwise: false,
             bed,
         }
     }
@@ -93,7 +96,8 @@ impl Suite {
                 self.api.delete(at(what, "", &name), "Background");
             }
         }
-        if self.operator.health("/readyz").is_err() {
+        if self.otherwise || self.operator.health("/readyz").is_err() {
+            self.otherwise = false;
             self.operator.kill();
             self.operator.start_with(&ARGUMENTS);
         }
@@ -101,6 +105,7 @@ impl Suite {
 
     /// Ends the operator as a node does and starts it with other arguments.
     pub fn restart_with(&mut self, arguments: &[&str]) {
+        self.otherwise = arguments != ARGUMENTS;
         self.operator.stop();
         self.operator.start_with(arguments);
     }

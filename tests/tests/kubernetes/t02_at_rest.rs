@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
+use milvus_tests::wait;
+
 use crate::suite::{ARGUMENTS, HOME, KINDS, Room, START, suite};
 
 const WINDOW: Duration = Duration::from_secs(60);
@@ -36,6 +38,14 @@ fn nothing_is_asked_and_nothing_moves() {
     room.create(&room.standalone("whole"));
     room.ready("rest", START);
     room.ready("whole", START);
+    wait::until("what earlier tests left to be gone", START, || {
+        let all = suite.api.list("milvusclusters", "", "");
+        let namespaces = all.iter().map(|c| c["metadata"]["namespace"].as_str());
+        let others: Vec<_> = namespaces
+            .filter(|n| *n != Some(room.namespace.as_str()))
+            .collect();
+        others.is_empty().then_some(()).ok_or(format!("{others:?}"))
+    });
     thread::sleep(Duration::from_secs(3));
 
     let (before, asked, cpu) = (

@@ -216,7 +216,7 @@ fn overloaded() {
     let level = json!({"metadata": {"name": "suite-none", "labels": {"suite": "yes"}}, "spec": {"type": "Limited",
         "limited": {"nominalConcurrencyShares": 0, "limitResponse": {"type": "Reject"}}}});
     let schema = json!({"metadata": {"name": "suite-none", "labels": {"suite": "yes"}}, "spec": {
-        "matchingPrecedence": 1, "priorityLevelConfiguration": {"name": "suite-none"},
+        "matchingPrecedence": 2, "priorityLevelConfiguration": {"name": "suite-none"},
         "rules": [{"subjects": [{"kind": "ServiceAccount", "serviceAccount": {"namespace": HOME, "name": "milvus-operator"}}],
             "resourceRules": [{"verbs": ["get", "patch", "create"], "apiGroups": ["*"], "resources": ["*"], "namespaces": [room.namespace]}]}]}});
     room.api
