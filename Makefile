@@ -7,10 +7,8 @@ CARGO ?= cargo
 TESTBED := tests/testbed
 # Integration tests of the crate `milvus-tests` that need real parts (a Swarm, real Milvus, a real kube-apiserver); all others
 # are part of `make check`.
-REAL := engine swarm apiserver install kubernetes_milvus chart
-# Suites that are run by hand: every behaviour on a Kubernetes with fake nodes.
-DRILLS := kubernetes
-IN_CHECK = $(filter-out $(REAL) $(DRILLS),$(basename $(notdir $(wildcard tests/tests/*.rs))))
+REAL := engine swarm apiserver install kubernetes kubernetes_milvus chart
+IN_CHECK = $(filter-out $(REAL),$(basename $(notdir $(wildcard tests/tests/*.rs))))
 IN_TEST = $(filter $(REAL),$(basename $(notdir $(wildcard tests/tests/*.rs))))
 
 .PHONY: help
@@ -43,10 +41,6 @@ check: ## The quick loop: format, lints, unit tests, goldens, simulator
 .PHONY: test
 test: check ## Everything: check, then the suites on real parts (needs root, 24 GiB; installs what is missing)
 	@$(TESTBED)/run.sh $(IN_TEST)
-
-.PHONY: drills
-drills: ## Further suites on real parts: behaviours on Kubernetes with fake nodes
-	@$(TESTBED)/run.sh $(DRILLS)
 
 .PHONY: bench
 bench: ## Compare with a hand-written stack and print speed and cost (RUNS=5)

@@ -183,7 +183,10 @@ start() {
   fi
   for p in $(parts | grep -xF -e "$wanted" -e "$(printf '%s\n' "${again[@]}")"); do
     launch "$p"
-    case $p in etcd | kube-apiserver) if alive "$STATE/run/kube-apiserver.pid" "$STATE/"; then wait_api; fi ;; esac
+    case $p in
+    etcd) if alive "$STATE/run/kube-apiserver.pid" "$STATE/"; then wait_api; fi ;;
+    kube-apiserver) wait_api ;; # one that was just spawned does not look alive yet
+    esac
   done
 }
 # A KWOK would wait for the leases of the one before it.

@@ -1,15 +1,17 @@
 //! An API server that is away, that forgets, that refuses.
 
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use milvus_tests::api::{Patch, at, path};
+use milvus_tests::process::{self, bound};
 use milvus_tests::wait;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::suite::{HOME, SOON, START, Suite, suite};
+use crate::suite::{HOME, Room, SOON, START, Suite, suite};
 
 /// Longer than the pauses of the watches grow.
 const AWAY: Duration = Duration::from_secs(60);
@@ -206,6 +208,28 @@ fn a_policy_that_refuses() {
     room.ready("demo", START);
 }
 
+/// A request of the operator's account that never ends: its body does not come. While it is served, a level of priority that has
+/// no room serves nobody else; without it one at a time gets through.
+fn occupy(suite: &Suite, room: &Room) -> Child {
+    let kubeconfig = suite.bed.kubeconfig(&format!("sa:{HOME}/milvus-operator"));
+    let config = std::fs::read_to_string(kubeconfig).unwrap();
+    let config: Value = serde_saphyr::from_str(&config).unwrap();
+    let server = config["clusters"][0]["cluster"]["server"].as_str().unwrap();
+    let token = config["users"][0]["user"]["token"].as_str().unwrap();
+    let mut command = bound("curl");
+    command
+        .args(["-sk", "--upload-file", "-", "-X", "PATCH"])
+        .args(["-H", &format!("Authorization: Bearer {token}")])
+        .args(["-H", "Content-Type: application/merge-patch+json"])
+        .arg(format!(
+            "{server}{}",
+            path(room.at("deployments", "demo-proxy"))
+        ))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
+    process::start(command)
+}
+
 /// Too many requests (429): the API server sheds ours; we wait as it says, and go on.
 #[test]
 fn overloaded() {
@@ -214,7 +238,7 @@ fn overloaded() {
     room.create(&room.cluster("demo"));
     room.ready("demo", START);
     let level = json!({"metadata": {"name": "suite-none", "labels": {"suite": "yes"}}, "spec": {"type": "Limited",
-        "limited": {"nominalConcurrencyShares": 0, "limitResponse": {"type": "Reject"}}}});
+        "limited": {"nominalConcurrencyShares": 0, "borrowingLimitPercent": 0, "limitResponse": {"type": "Reject"}}}});
     let schema = json!({"metadata": {"name": "suite-none", "labels": {"suite": "yes"}}, "spec": {
         "matchingPrecedence": 2, "priorityLevelConfiguration": {"name": "suite-none"},
         "rules": [{"subjects": [{"kind": "ServiceAccount", "serviceAccount": {"namespace": HOME, "name": "milvus-operator"}}],
@@ -231,6 +255,8 @@ fn overloaded() {
             .sum()
     };
     thread::sleep(Duration::from_secs(2)); // until it is in force
+    let mut occupant = occupy(&suite, &room);
+    thread::sleep(Duration::from_secs(1));
     let (before, since, cpu) = (
         refused(&suite),
         Instant::now(),
@@ -246,6 +272,8 @@ fn overloaded() {
     calm(&suite, "while requests were shed", since, cpu);
     println!("  {more} requests were answered with 429 in 10 s");
     assert!((1..=60).contains(&more), "{more}");
+    drop(occupant.kill());
+    drop(occupant.wait());
     room.api
         .delete(at("flowschemas", "", "suite-none"), "Background");
     room.api.delete(
