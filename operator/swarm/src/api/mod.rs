@@ -1,8 +1,8 @@
 //! The engine's API as far as we use it. Only this folder opens connections to an engine.
 //!
-//! Written for what an operator needs and general clients lack: addresses of tasks, tolerance of states and fields that a newer
-//! engine may know, nothing of a request's body in logs (it may be a secret), 64-bit versions, specs kept as they came so that
-//! a partial change loses nothing.
+//! Not bollard, but written for what an operator needs and general clients lack: addresses of tasks, tolerance of states and
+//! fields that a newer engine may know, nothing of a request's body in logs (it may be a secret), 64-bit versions, specs kept as
+//! they came so that a partial change loses nothing.
 
 pub mod error;
 pub mod http;
