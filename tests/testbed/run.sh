@@ -21,7 +21,7 @@ failed=()
 for suite in "$@"; do
   say "suite $suite"
   start=$SECONDS
-  if cargo test --locked --package milvus-tests --test "$suite" -- --test-threads=1 --nocapture; then
+  if cargo test --locked --workspace --test "$suite" -- --test-threads=1 --nocapture; then
     say "suite $suite passed in $((SECONDS - start)) s"
   else
     say "suite $suite FAILED after $((SECONDS - start)) s"
