@@ -38,14 +38,10 @@ fn changed(
     }
 }
 
-/// How many pods of a Deployment are ready. Its own status says so a moment later.
-fn ready_pods(room: &Room, deployment: &Value) -> usize {
-    let component = &deployment["metadata"]["labels"]["app.kubernetes.io/component"];
-    let select = format!(
-        "app.kubernetes.io/component={}",
-        component.as_str().unwrap()
-    );
-    let ready = |pod: &Value| {
+/// How many of these pods are a Deployment's, and ready.
+fn ready_pods(pods: &[Value], deployment: &Value) -> usize {
+    let component = "/metadata/labels/app.kubernetes.io~1component";
+    let ready = |pod: &&Value| {
         let conditions = pod["status"]["conditions"].as_array();
         pod["metadata"]["deletionTimestamp"].is_null()
             && conditions
@@ -53,8 +49,10 @@ fn ready_pods(room: &Room, deployment: &Value) -> usize {
                 .flatten()
                 .any(|c| c["type"] == "Ready" && c["status"] == "True")
     };
-    let pods = room.api.list("pods", &room.namespace, &select);
-    pods.iter().filter(|pod| ready(pod)).count()
+    pods.iter()
+        .filter(|pod| pod.pointer(component) == deployment.pointer(component))
+        .filter(ready)
+        .count()
 }
 
 /// Follows a roll-out until the cluster is Ready for the edit; fails when two Deployments roll at once. Gives the order in
@@ -66,18 +64,20 @@ fn roll(room: &Room, before: &BTreeMap<String, (Value, Value)>, what: &str) -> V
     loop {
         // Asked before the look, so that the look which ends this sees all of the roll-out.
         let resource = room.get("milvusclusters", "demo");
+        // Pods are looked at after the Deployments: of those that had changed by then all but the last have to be well.
+        let found = room.api.list("deployments", &room.namespace, "");
+        let pods = room.api.list("pods", &room.namespace, "");
         let mut rolling = Vec::new();
-        for found in room.api.list("deployments", &room.namespace, "") {
-            let (spec, status) = (&found["spec"], &found["status"]);
+        for found in found {
+            let spec = &found["spec"];
             let name = found["metadata"]["name"].as_str().unwrap().to_owned();
-            let done = status["observedGeneration"] == found["metadata"]["generation"]
-                && status["updatedReplicas"] == spec["replicas"]
-                && status["replicas"] == spec["replicas"]
-                && spec["replicas"] == ready_pods(room, &found);
-            if !done {
+            if before[&name].1["template"] == spec["template"] {
+                continue;
+            }
+            if spec["replicas"] != ready_pods(&pods, &found) {
                 rolling.push(name.clone());
             }
-            if before[&name].1["template"] != spec["template"] && !order.contains(&name) {
+            if !order.contains(&name) {
                 order.push(name);
             }
         }
