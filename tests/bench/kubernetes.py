@@ -69,7 +69,7 @@ class Api:
                 answer = self.connection.getresponse()
                 text = answer.read()
                 break
-            except (http.client.HTTPException, OSError):  # the server ends connections that rest
+            except (http.client.HTTPException, ConnectionError, ssl.SSLEOFError):  # the server ends connections that rest
                 self.connection = None
                 if not again:
                     raise

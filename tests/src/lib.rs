@@ -20,9 +20,24 @@ pub mod process;
 pub mod testbed;
 pub mod wait;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 /// An environment variable that `tests/testbed/prepare.sh` prints.
 pub fn prepared(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
         panic!("{name} is not set: run `make test`, or eval \"$(tests/testbed/prepare.sh)\" first")
     })
+}
+
+/// What differs between two looks at the same things, a line for each.
+pub fn moved<V: PartialEq + std::fmt::Debug>(
+    before: &BTreeMap<String, V>,
+    after: &BTreeMap<String, V>,
+) -> Vec<String> {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name))
+        .map(|name| format!("{name}: {:?} -> {:?}", before.get(name), after.get(name)))
+        .collect()
 }

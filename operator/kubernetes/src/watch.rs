@@ -31,7 +31,7 @@ const FIRST_LISTS: Duration = Duration::from_secs(20);
 
 /// Pauses before a broken watch is opened again. They grow to five seconds, not to the minute of kube's default: while an
 /// API server is away, one refused connection every few seconds costs nothing, and once it is back what changed meanwhile is
-/// seen within them.
+/// seen within them. For every watch of the operator: of objects here, of resources and Secrets in the controller.
 pub fn reopening() -> impl Backoff {
     let pauses = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(400))

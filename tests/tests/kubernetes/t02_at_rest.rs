@@ -73,12 +73,7 @@ fn nothing_is_asked_and_nothing_moves() {
         suite.operator.resident_mib()
     );
     let after = versions(&room);
-    let moved: Vec<String> = before
-        .keys()
-        .chain(after.keys())
-        .filter(|k| before.get(*k) != after.get(*k))
-        .map(|k| format!("{k}: {:?} -> {:?}", before.get(k), after.get(k)))
-        .collect();
+    let moved = milvus_tests::moved(&before, &after);
     assert!(moved.is_empty(), "{moved:#?}");
     let others: Vec<_> = asked_more
         .keys()

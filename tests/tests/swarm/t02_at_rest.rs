@@ -48,12 +48,7 @@ fn nothing_moves() {
     );
     thread::sleep(WINDOW);
     let (after, version_after) = (facts(&suite.docker), resource(&suite));
-    let moved: Vec<String> = before
-        .keys()
-        .chain(after.keys())
-        .filter(|k| before.get(*k) != after.get(*k))
-        .map(|k| format!("{k}: {:?} -> {:?}", before.get(k), after.get(k)))
-        .collect();
+    let moved = milvus_tests::moved(&before, &after);
     assert!(moved.is_empty(), "{moved:#?}");
     assert_eq!(version, version_after, "the resource was written");
 }

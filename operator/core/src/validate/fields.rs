@@ -1,6 +1,7 @@
 //! Fields of the type that nothing acts on: refused with their path, never ignored. Pure.
 
 use milvus_crds::{Components, SwarmComponents};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::violations::Findings;
@@ -97,37 +98,40 @@ fn images(input: &Input<'_>, findings: &mut Findings) {
 /// Settings of another platform, each block by its path.
 fn other_platform(input: &Input<'_>, findings: &mut Findings) {
     let ours = input.capabilities.escape_hatch;
-    let blocks = [
-        (
-            "swarm",
-            "Docker Swarm's",
-            serde_json::to_value(&input.spec.swarm),
-        ),
-        (
-            "kubernetes",
-            "Kubernetes'",
-            serde_json::to_value(&input.spec.kubernetes),
-        ),
-    ];
-    for (name, whose, block) in blocks {
-        if name == ours {
-            continue;
-        }
-        for path in blocks_of(&format!("spec.{name}"), &block.unwrap_or_default(), 2) {
-            findings.unsupported(
-                path,
-                input.capabilities.platform,
-                format!("these settings are {whose}; remove them"),
-            );
-        }
+    let spec = input.spec;
+    if ours != "swarm" && spec.swarm != Default::default() {
+        refuse_blocks("spec.swarm", &spec.swarm, "Docker Swarm's", input, findings);
+    }
+    if ours != "kubernetes" && spec.kubernetes != Default::default() {
+        let block = &spec.kubernetes;
+        refuse_blocks("spec.kubernetes", block, "Kubernetes'", input, findings);
     }
 }
 
-/// Paths of what is set, at most so many levels below `path`.
+fn refuse_blocks(
+    path: &str,
+    block: &impl Serialize,
+    whose: &str,
+    input: &Input<'_>,
+    findings: &mut Findings,
+) {
+    let paths = match serde_json::to_value(block) {
+        Ok(value) => blocks_of(path, &value, 2),
+        Err(_) => vec![path.to_owned()],
+    };
+    for path in paths {
+        findings.unsupported(
+            path,
+            input.capabilities.platform,
+            format!("these settings are {whose}; remove them"),
+        );
+    }
+}
+
+/// Paths of what is set, at most so many levels below `path`. A block that is there and empty is set, too.
 fn blocks_of(path: &str, value: &Value, levels: usize) -> Vec<String> {
     match value {
-        Value::Null => Vec::new(),
-        Value::Object(fields) if levels > 0 => fields
+        Value::Object(fields) if levels > 0 && !fields.is_empty() => fields
             .iter()
             .flat_map(|(key, value)| blocks_of(&format!("{path}.{key}"), value, levels - 1))
             .collect(),

@@ -99,6 +99,13 @@ fn what_another_platform_has() {
         &[("spec.kubernetes.components.proxy", Platform)],
     );
     refused(
+        "  kubernetes: {components: {proxy: {}, minio: {tolerations: []}}}",
+        &[
+            ("spec.kubernetes.components.minio", Platform),
+            ("spec.kubernetes.components.proxy", Platform),
+        ],
+    );
+    refused(
         "  components: {standalone: {serviceType: NodePort}}",
         &[("spec.components.standalone.serviceType", Platform)],
     );
