@@ -18,6 +18,7 @@ mod encode;
 mod handlers;
 pub mod jsonpath;
 mod meta;
+mod metrics;
 mod negotiate;
 mod object;
 pub mod openapi;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
+use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, warn};
@@ -17,9 +18,10 @@ use crate::commit::{Committer, Decision, VERSION_KEY, decode_body, record_name};
 use crate::definition::Definition;
 use crate::discovery::Discovery;
 use crate::handlers;
+use crate::metrics::Requests;
 use crate::object::{Name, Object};
 use crate::openapi::Documents;
-use crate::resource::{Flavor, Lane, Registry, Resource, ResourceError};
+use crate::resource::{self, Flavor, Lane, Resource, ResourceError};
 use crate::seal::Sealer;
 use crate::status::ApiError;
 use crate::store::{Record, Store, StoreError};
@@ -77,6 +79,9 @@ pub enum BuildError {
         #[source]
         source: Box<ApiError>,
     },
+    /// Metrics of these names are registered already.
+    #[error("build api server: register its metrics")]
+    Metrics(#[from] prometheus::Error),
     /// A part was not given.
     #[error("build api server: no {part} was given")]
     Missing {
@@ -87,7 +92,7 @@ pub enum BuildError {
 
 /// What all requests share.
 pub(crate) struct Shared {
-    pub registry: Registry,
+    pub registry: resource::Registry,
     pub discovery: Discovery,
     crds: Vec<Cow<'static, str>>,
     openapi: OnceLock<Documents>,
@@ -95,6 +100,7 @@ pub(crate) struct Shared {
     pub authenticator: Authenticator,
     pub durable: Arc<Committer>,
     pub volatile: Arc<Committer>,
+    pub requests: Option<Requests>,
     pub limits: Limits,
     pub shutdown: CancellationToken,
 }
@@ -199,6 +205,7 @@ pub struct Builder {
     authenticator: Option<Authenticator>,
     product: String,
     limits: Limits,
+    metrics: Option<Registry>,
 }
 
 impl Builder {
@@ -238,6 +245,12 @@ impl Builder {
         self
     }
 
+    /// Where the durations of requests are registered; nowhere unless given.
+    pub fn metrics(mut self, registry: Registry) -> Self {
+        self.metrics = Some(registry);
+        self
+    }
+
     /// Loads the store and starts the background work.
     pub async fn build(self) -> Result<ApiServer, BuildError> {
         let store = self.store.ok_or(BuildError::Missing { part: "store" })?;
@@ -247,7 +260,7 @@ impl Builder {
         if !store.is_private() && self.sealer.is_none() {
             return Err(BuildError::NoSealer);
         }
-        let registry = Registry::new(&definitions(&self.crds)?)?;
+        let registry = resource::Registry::new(&definitions(&self.crds)?)?;
         let discovery = Discovery::build(&registry);
         let durable = load(
             &registry,
@@ -256,6 +269,8 @@ impl Builder {
             self.limits.window,
         )
         .await?;
+        // Not before the store has answered: whoever waits for it builds again.
+        let requests = self.metrics.as_ref().map(Requests::register).transpose()?;
         let volatile_kinds = registry
             .stored()
             .filter(|resource| resource.lane() == Lane::Volatile)
@@ -275,6 +290,7 @@ impl Builder {
             authenticator,
             durable,
             volatile,
+            requests,
             limits: self.limits,
             shutdown: shutdown.clone(),
         });
@@ -294,7 +310,7 @@ fn definitions<'a>(crds: &'a [Cow<'static, str>]) -> Result<Vec<Definition<'a>>,
 }
 
 async fn load(
-    registry: &Registry,
+    registry: &resource::Registry,
     store: Arc<dyn Store>,
     sealer: Option<Arc<Sealer>>,
     window: Window,
@@ -407,6 +423,7 @@ impl ApiServer {
             authenticator: None,
             product: "embedded".into(),
             limits: Limits::default(),
+            metrics: None,
         }
     }
 

@@ -6,6 +6,7 @@ mod review;
 mod write;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -44,14 +45,19 @@ pub(crate) struct Call {
 pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-    let response = answer(shared, parts, body)
+    let response = answer(shared, parts, body, Instant::now())
         .await
         .unwrap_or_else(IntoResponse::into_response);
     debug!(%method, path, status = response.status().as_u16(), "answered");
     response
 }
 
-async fn answer(shared: Arc<Shared>, parts: Parts, body: Body) -> Result<Response, ApiError> {
+async fn answer(
+    shared: Arc<Shared>,
+    parts: Parts,
+    body: Body,
+    began: Instant,
+) -> Result<Response, ApiError> {
     let identity = identify(&shared, &parts)?;
     let path = parts.uri.path();
     let public = matches!(path, "/version")
@@ -84,13 +90,15 @@ async fn answer(shared: Arc<Shared>, parts: Parts, body: Body) -> Result<Respons
     let query = Query::parse(&parts.method, &parts.uri)?;
     let verb = verb_of(&parts.method, &target, &query)?;
     authorize(&identity, verb, &target)?;
+    let measured = shared.requests.clone().filter(|_| verb != "watch");
+    let measured = measured.map(|requests| (requests, target.clone()));
     let call = Call {
         shared,
         target,
         query,
         headers: parts.headers,
     };
-    match verb {
+    let answer = match verb {
         "get" => read::get(&call),
         "list" => read::list(&call),
         "watch" => read::watch(&call),
@@ -99,7 +107,11 @@ async fn answer(shared: Arc<Shared>, parts: Parts, body: Body) -> Result<Respons
         "patch" => write::patch(call, read_body(body).await?).await,
         "delete" => delete::one(call, read_body(body).await?).await,
         _ => delete::many(call, read_body(body).await?).await,
+    };
+    if let Some((requests, target)) = measured {
+        requests.answered(verb, &target, began.elapsed());
     }
+    answer
 }
 
 fn identify(shared: &Shared, parts: &Parts) -> Result<Identity, ApiError> {

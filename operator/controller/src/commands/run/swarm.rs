@@ -39,7 +39,7 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let Some(engine) = connect(args, &shutdown).await? else {
         return Ok(());
     };
-    let Some(server) = open_api(args, &engine, &keys, &shutdown).await? else {
+    let Some(server) = open_api(args, &engine, &keys, &process).await? else {
         return Ok(());
     };
     let tls = keys.server_config()?;
@@ -109,7 +109,7 @@ async fn open_api(
     args: &RunArgs,
     engine: &Engine,
     keys: &Keys,
-    shutdown: &CancellationToken,
+    process: &Process,
 ) -> Result<Option<ApiServer>, RunError> {
     loop {
         let store: Arc<dyn Store> = match args.store {
@@ -125,6 +125,7 @@ async fn open_api(
             .sealer(Arc::new(Sealer::new(*keys.sealing_key())?))
             .authenticator(Authenticator::new()?)
             .product("milvus-operator")
+            .metrics(process.metrics.registry.clone())
             .build()
             .await;
         match built {
@@ -134,7 +135,7 @@ async fn open_api(
             }
             Err(error) => return Err(error.into()),
         }
-        if pause(shutdown).await {
+        if pause(&process.shutdown).await {
             return Ok(None);
         }
     }
