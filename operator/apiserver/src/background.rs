@@ -204,7 +204,8 @@ async fn pass(shared: &Arc<Shared>) -> bool {
                     disown(shared, dependent, &seen.object.uid).await,
                 );
             }
-            if dependents.is_empty() {
+            // Last of all: those who hold the object by finalizers of their own are to see that theirs is to stay too.
+            if dependents.is_empty() && seen.finalizers.len() == 1 {
                 note(
                     "finish an orphaning deletion",
                     release(shared, seen, ORPHAN).await,

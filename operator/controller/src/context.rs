@@ -145,6 +145,15 @@ impl SecretVersions {
         self.write().versions.insert(secret_key(secret), version);
     }
 
+    /// One that was made just now, before the watch shows it. Gives the version that it has.
+    pub(crate) fn made<K: ResourceExt>(&self, secret: &K) -> SecretVersion {
+        let version = secret.resource_version().unwrap_or_default();
+        let mut listed = self.write();
+        let known = listed.versions.entry(secret_key(secret));
+        known.or_insert_with(|| version.clone());
+        SecretVersion::At(version)
+    }
+
     /// One that went.
     pub(crate) fn remove<K: ResourceExt>(&self, secret: &K) {
         self.write().versions.remove(&secret_key(secret));

@@ -29,8 +29,11 @@ use crate::server::Readiness;
 
 /// Hints that come in a burst (our own writes echo as events) lead to one pass.
 const SETTLE: Duration = Duration::from_millis(30);
-/// The least time between two passes of one cluster.
+/// The least time between a pass that has done something and the next.
 const PASS_INTERVAL: Duration = Duration::from_millis(100);
+/// The least time between the beginnings of two passes where hints ask for the second: of a cluster whose processes come up one
+/// after the other, every change is a hint.
+const HINTED_INTERVAL: Duration = Duration::from_millis(250);
 /// A pass that takes longer is abandoned; every call in it has a shorter time-out of its own.
 const PASS_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -283,7 +286,10 @@ async fn work<B: Backend>(
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(pause) => {}
-            () = wake.notified() => tokio::time::sleep(SETTLE.max(PASS_INTERVAL.saturating_sub(elapsed))).await,
+            () = wake.notified() => {
+                let due = HINTED_INTERVAL.saturating_sub(started.elapsed());
+                tokio::time::sleep(SETTLE.max(due)).await;
+            }
         }
     }
 }

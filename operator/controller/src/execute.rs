@@ -26,11 +26,12 @@ pub(crate) struct Executed {
     pub ledger: Option<Option<Ledger>>,
 }
 
-/// Carries out `plan`.
+/// Carries out `plan`. `recorded` is the ledger as it was read.
 pub(crate) async fn execute<B: Backend>(
     context: &Context<B>,
     cluster: &ClusterRef,
     resource: &MilvusCluster,
+    recorded: Option<&Ledger>,
     plan: &Plan,
     rendered: Option<&Rendered<B::Native>>,
 ) -> Executed {
@@ -41,7 +42,7 @@ pub(crate) async fn execute<B: Backend>(
     };
     for action in &plan.actions {
         let started = tokio::time::Instant::now();
-        let result = one(context, cluster, resource, action, rendered).await;
+        let result = one(context, cluster, resource, action, rendered, recorded).await;
         let word = word(action);
         context.metrics.actions.with_label_values(&[word]).inc();
         tracing::debug!(
@@ -78,6 +79,7 @@ async fn one<B: Backend>(
     resource: &MilvusCluster,
     action: &Action,
     rendered: Option<&Rendered<B::Native>>,
+    recorded: Option<&Ledger>,
 ) -> Result<Outcome, PlatformError> {
     let wrote = || Outcome {
         at: Timestamp::now(),
@@ -88,7 +90,12 @@ async fn one<B: Backend>(
     let work = async {
         match action {
             Action::RecordLedger(ledger) => {
-                match context.ledgers.write(&cluster.key, ledger).await {
+                let ledgers = &context.ledgers;
+                let written = match recorded {
+                    None => ledgers.create(&cluster.key, ledger).await,
+                    Some(_) => ledgers.write(&cluster.key, ledger).await,
+                };
+                match written {
                     Ok(()) => Ok(wrote()),
                     // What it would tell of goes with the namespace: nothing is left to be remembered.
                     Err(LedgerError::NamespaceGoes { .. }) if deleting => Ok(Outcome {

@@ -123,10 +123,12 @@ pub(crate) async fn facts<B: Backend>(
                 data,
                 owner,
             };
-            let data = make_secret(&context.client, made).await?;
-            // Until the watch shows it, it is not looked for again.
+            let secret = make_secret(&context.client, made).await?;
+            // It is not read again until the watch shows a change of it.
+            let version = context.secrets.made(&secret);
+            let data = data_of(secret);
             let read = SecretRead {
-                version: context.secrets.of(&key.namespace, &generated.name),
+                version,
                 data: Some(data.clone()),
                 owner: owner_uid,
             };
@@ -315,8 +317,8 @@ struct NewSecret<'a> {
     owner: Option<OwnerReference>,
 }
 
-/// Stores what was generated.
-async fn make_secret(client: &Client, new: NewSecret<'_>) -> Result<SecretData, GatherError> {
+/// Stores what was generated. Gives what is stored.
+async fn make_secret(client: &Client, new: NewSecret<'_>) -> Result<Secret, GatherError> {
     let NewSecret {
         namespace,
         name,
@@ -337,27 +339,20 @@ async fn make_secret(client: &Client, new: NewSecret<'_>) -> Result<SecretData, 
             ),
             ..ObjectMeta::default()
         },
-        data: Some(
-            data.iter()
-                .map(|(k, v)| (k.clone(), ByteString(v.clone())))
-                .collect(),
-        ),
+        data: Some(data.into_iter().map(|(k, v)| (k, ByteString(v))).collect()),
         type_: Some("Opaque".to_owned()),
         ..Secret::default()
     };
-    let failed = |source| GatherError::MakeSecret {
+    let stored = match api.create(&PostParams::default(), &secret).await {
+        // Somebody was faster: theirs counts.
+        Err(kube::Error::Api(status)) if status.code == 409 => api.get(name).await,
+        made => made,
+    };
+    stored.map_err(|source| GatherError::MakeSecret {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         source,
-    };
-    match api.create(&PostParams::default(), &secret).await {
-        Ok(_) => Ok(SecretData(data)),
-        // Somebody was faster: theirs counts.
-        Err(kube::Error::Api(status)) if status.code == 409 => {
-            api.get(name).await.map(data_of).map_err(failed)
-        }
-        Err(source) => Err(failed(source)),
-    }
+    })
 }
 
 fn generate(

@@ -1,8 +1,10 @@
 //! Ledgers in the API: one ConfigMap per cluster, kept where the data is that it tells of.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::Client;
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
-use kube::{Client, ResourceExt};
 use milvus_core::ledger::Ledger;
 use milvus_core::names::ClusterKey;
 
@@ -128,56 +130,47 @@ impl Ledgers {
         })
     }
 
-    /// Writes a ledger. A write that raced with somebody else's is retried on the next pass.
+    /// Writes a ledger where none was found: one that has appeared since is a conflict.
+    pub(crate) async fn create(
+        &self,
+        cluster: &ClusterKey,
+        ledger: &Ledger,
+    ) -> Result<(), LedgerError> {
+        let (namespace, name) = self.place(cluster);
+        let managed = ("app.kubernetes.io/managed-by", "milvus-operator");
+        let object = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(name),
+                labels: Some([(managed.0.to_owned(), managed.1.to_owned())].into()),
+                ..ObjectMeta::default()
+            },
+            data: data(ledger).map_err(|e| unwritten(cluster, e))?,
+            ..ConfigMap::default()
+        };
+        let api = self.api(&namespace);
+        let made = api.create(&PostParams::default(), &object).await;
+        made.map(|_| ()).map_err(|e| unwritten(cluster, e))
+    }
+
+    /// Writes a ledger, whatever stands there. A write that raced with somebody else's is retried on the next pass.
     pub(crate) async fn write(
         &self,
         cluster: &ClusterKey,
         ledger: &Ledger,
     ) -> Result<(), LedgerError> {
-        let failed = |source| {
-            let cluster = cluster.clone();
-            match namespace_goes(&source) {
-                true => LedgerError::NamespaceGoes { cluster },
-                false => LedgerError::Write { cluster, source },
-            }
-        };
+        let failed = |e| unwritten(cluster, e);
         let (namespace, name) = self.place(cluster);
         let api = self.api(&namespace);
-        let text = serde_json::to_string(ledger).map_err(|e| failed(kube::Error::SerdeError(e)))?;
-        let data = Some([(KEY.to_owned(), text)].into());
-        match api.get_opt(&name).await.map_err(failed)? {
-            Some(mut object) => {
-                if object.data == data {
-                    return Ok(());
-                }
-                object.data = data;
-                api.replace(&object.name_any(), &PostParams::default(), &object)
-                    .await
-                    .map_err(failed)?;
-            }
-            None => {
-                let metadata = ObjectMeta {
-                    name: Some(name),
-                    labels: Some(
-                        [(
-                            "app.kubernetes.io/managed-by".to_owned(),
-                            "milvus-operator".to_owned(),
-                        )]
-                        .into(),
-                    ),
-                    ..ObjectMeta::default()
-                };
-                let object = ConfigMap {
-                    metadata,
-                    data,
-                    ..ConfigMap::default()
-                };
-                api.create(&PostParams::default(), &object)
-                    .await
-                    .map_err(failed)?;
-            }
+        let Some(object) = api.get_opt(&name).await.map_err(failed)? else {
+            return self.create(cluster, ledger).await;
+        };
+        let data = data(ledger).map_err(failed)?;
+        if object.data == data {
+            return Ok(());
         }
-        Ok(())
+        let object = ConfigMap { data, ..object };
+        let written = api.replace(&name, &PostParams::default(), &object).await;
+        written.map(|_| ()).map_err(failed)
     }
 
     /// Forgets a ledger.
@@ -195,6 +188,20 @@ impl Ledgers {
                 source,
             }),
         }
+    }
+}
+
+/// The ledger as the ConfigMap holds it.
+fn data(ledger: &Ledger) -> Result<Option<BTreeMap<String, String>>, kube::Error> {
+    let text = serde_json::to_string(ledger).map_err(kube::Error::SerdeError)?;
+    Ok(Some([(KEY.to_owned(), text)].into()))
+}
+
+fn unwritten(cluster: &ClusterKey, source: kube::Error) -> LedgerError {
+    let cluster = cluster.clone();
+    match namespace_goes(&source) {
+        true => LedgerError::NamespaceGoes { cluster },
+        false => LedgerError::Write { cluster, source },
     }
 }
 

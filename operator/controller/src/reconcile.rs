@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::Resource;
+use kube::{Resource, ResourceExt};
 use milvus_core::action::{Action, Notice, Plan, Waiting};
 use milvus_core::capabilities::Capabilities;
 use milvus_core::component::WorkloadKey;
@@ -232,7 +232,15 @@ async fn keep<B: Backend>(
         memory: &memory.plan,
     });
     plan.notices.extend(wanted.notices.iter().cloned());
-    let executed = execute::execute(context, cluster, resource, &plan, Some(rendered)).await;
+    let executed = execute::execute(
+        context,
+        cluster,
+        resource,
+        facts.ledger.as_ref(),
+        &plan,
+        Some(rendered),
+    )
+    .await;
     finish(
         context,
         resource,
@@ -338,12 +346,8 @@ async fn delete<B: Backend>(
     resource: &MilvusCluster,
     memory: &mut Memory<B::Native>,
 ) -> Result<Duration, PassError> {
-    if !resource
-        .meta()
-        .finalizers
-        .as_ref()
-        .is_some_and(|f| f.iter().any(|f| f == report::FINALIZER))
-    {
+    let held = |finalizer: &str| resource.finalizers().iter().any(|f| f == finalizer);
+    if !held(report::FINALIZER) {
         return Ok(context.backend.capabilities().rhythm.rest); // somebody else's finalizer holds it; ours is done
     }
     if memory.ledger.is_none() {
@@ -363,13 +367,14 @@ async fn delete<B: Backend>(
         cluster,
         observed: &observed,
         ledger: ledger.as_ref(),
+        orphan: held(report::ORPHAN),
         policies: &DeletionPolicies::from_spec(&resource.spec),
         abandoned: &abandoned,
         rhythm: context.backend.capabilities().rhythm,
         now: Timestamp::now(),
         memory: &memory.plan,
     });
-    let executed = execute::execute(context, cluster, resource, &plan, None).await;
+    let executed = execute::execute(context, cluster, resource, ledger.as_ref(), &plan, None).await;
     if matches!(executed.ledger, Some(None)) {
         // Not even the ledger is kept: the namespace goes with all there is.
         plan.notices
@@ -455,6 +460,10 @@ async fn finish<B: Backend>(
         .learn(Timestamp::now(), &seen.observed, &seen.plan, &actions);
     if let Some(ledger) = ledger {
         memory.ledger = Some(ledger);
+    }
+    if let Some((Action::RecordLedger(_) | Action::ForgetLedger, _)) = &failed {
+        // Whether it was written all the same is not known: read it again.
+        memory.ledger = None;
     }
     let trouble = failed
         .as_ref()

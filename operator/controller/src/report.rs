@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 /// Holds the resource until its processes (and, under `Delete`, its volumes) are gone.
 pub(crate) const FINALIZER: &str = "operator.milvus.io/cluster";
+/// Put on by whoever deletes with `--cascade=orphan`, as Kubernetes names it.
+pub(crate) const ORPHAN: &str = "orphan";
 const FIELD_MANAGER: &str = "milvus-operator";
 /// A trouble that was away for this long is news again.
 const TELL_AGAIN: Duration = Duration::from_secs(600);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::{Action, Plan};
 use crate::component::{Component, WorkloadKey};
-use crate::observed::{InstanceState, Owner};
+use crate::observed::{InstanceState, ObservedObject, Owner};
 use crate::outline::ObjectId;
 use crate::plan::{DeletionInput, PlanInput};
 
@@ -100,6 +100,18 @@ pub fn check_deletion(plan: &Plan, input: &DeletionInput<'_>) -> Vec<String> {
         .instances
         .iter()
         .any(|i| i.state.may_run() && i.state != InstanceState::Lost);
+    let released = |o: &ObservedObject| o.owner == Owner::Released;
+    if input.orphan || input.observed.objects.values().any(released) {
+        let touches = |action: &&Action| {
+            !matches!(
+                action,
+                Action::RecordLedger(_) | Action::ForgetLedger | Action::DropFinalizer
+            )
+        };
+        let touched = plan.actions.iter().filter(touches);
+        wrong.extend(touched.map(|action| format!("touches what is to stay: {action:?}")));
+        return wrong;
+    }
     let objects = input
         .observed
         .objects

@@ -59,6 +59,8 @@ pub enum Owner {
         /// The uid in its label.
         uid: String,
     },
+    /// Made for a resource, and let go by whoever deletes that one and keeps what it has made: left as it is.
+    Released,
     /// Somebody else's: never touched.
     Foreign,
 }
@@ -72,6 +74,9 @@ pub struct Difference {
     pub fields: Vec<String>,
     /// Whether putting it right restarts processes.
     pub restarts: bool,
+    /// Whether even an object whose content is fixed can be put right in place: only what is said about it differs (labels,
+    /// owner).
+    pub in_place: bool,
 }
 
 /// Who changed.

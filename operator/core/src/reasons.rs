@@ -74,6 +74,8 @@ pub enum Reason {
     Unready,
     /// A member was given its node.
     Placed,
+    /// Everything was left as it is when the resource was deleted.
+    Orphaned,
     /// Volumes were kept.
     VolumesRetained,
     /// Volumes were deleted.

@@ -9,19 +9,26 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{
     Api, DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy, ValidationDirective,
 };
-use kube::core::{ApiResource, DynamicObject};
+use kube::core::ApiResource;
 use kube::{Client, ResourceExt};
 use milvus_core::action::{Action, Outcome};
 use milvus_core::names::ClusterRef;
 use milvus_core::outline::ObjectId;
 use milvus_platform::{Class, PlatformError, Rendered};
+use serde_json::Value;
 
 use crate::cache::{Cache, cluster_of, marked, owner_uid};
 use crate::render::Native;
+use crate::unstructured::Unstructured;
 use crate::{Kind, drift, error, labels};
 
 /// For one call.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// An apply that bears a version makes an object where there is none, and is a conflict where one stands that is not of this
+/// version (kubernetes/kubernetes#106745): so the look and the making are one step, which nobody can slip into. No object is of
+/// this version: the first write to an empty etcd is of revision 2.
+const NOBODY_S_VERSION: &str = "1";
 
 /// Where a kind is found in the API.
 pub(crate) fn resource(kind: Kind) -> ApiResource {
@@ -53,7 +60,7 @@ pub(crate) struct Applier {
 }
 
 impl Applier {
-    fn api(&self, cluster: &ClusterRef, kind: Kind) -> Api<DynamicObject> {
+    fn api(&self, cluster: &ClusterRef, kind: Kind) -> Api<Unstructured> {
         let namespace = &cluster.key.namespace;
         Api::namespaced_with(self.client.clone(), namespace, &resource(kind))
     }
@@ -67,7 +74,7 @@ impl Applier {
         let wrote = match action {
             Action::Create { id, .. } => self.create(cluster, id, rendered).await?,
             Action::Update { id, .. } => {
-                self.write(cluster, id, rendered, true).await?;
+                self.update(cluster, id, rendered).await?;
                 true
             }
             Action::Remove { id, native_id, .. } => self.remove(cluster, id, native_id).await?,
@@ -101,11 +108,21 @@ impl Applier {
     ) -> Result<bool, PlatformError> {
         let kind = kind(id)?;
         let api = self.api(cluster, kind);
+        let native = native(id, rendered)?;
+        if kind == Kind::StatefulSet {
+            self.claims_are_ours(cluster, id, native).await?;
+        }
+        let mut new = native.object.clone();
+        if let Some(Value::Object(metadata)) = new.get_mut("metadata") {
+            metadata.insert("resourceVersion".to_owned(), NOBODY_S_VERSION.into());
+        }
+        match self.patch(&api, id, kind, &new, false).await {
+            Err(error) if error.class == Class::Conflict => {}
+            result => return result.map(|()| true),
+        }
         let Some(found) = call(&format!("look for {id}"), api.get_opt(&id.name)).await? else {
-            if kind == Kind::StatefulSet {
-                self.claims_are_ours(cluster, id, rendered).await?;
-            }
-            self.write(cluster, id, rendered, false).await?;
+            // It has gone in between, or this API server takes no version for what is not there.
+            self.patch(&api, id, kind, &native.object, false).await?;
             return Ok(true);
         };
         let why = if foreign(cluster, &found) {
@@ -125,11 +142,8 @@ impl Applier {
         &self,
         cluster: &ClusterRef,
         id: &ObjectId,
-        rendered: Option<&Rendered<Native>>,
+        native: &Native,
     ) -> Result<(), PlatformError> {
-        let Some(native) = rendered.and_then(|r| r.native.get(id)) else {
-            return Ok(());
-        };
         let api: Api<PersistentVolumeClaim> =
             Api::namespaced(self.client.clone(), &cluster.key.namespace);
         for name in claims(id, native) {
@@ -152,30 +166,36 @@ impl Applier {
         Ok(())
     }
 
-    /// Applies what was rendered. With `force` fields are taken back from whoever changed them; without it a field that
-    /// somebody else owns is a conflict.
-    async fn write(
+    /// Applies what was rendered and takes fields back from whoever changed them.
+    async fn update(
         &self,
         cluster: &ClusterRef,
         id: &ObjectId,
         rendered: Option<&Rendered<Native>>,
-        force: bool,
     ) -> Result<(), PlatformError> {
         let kind = kind(id)?;
-        let native = rendered.and_then(|r| r.native.get(id)).ok_or_else(|| {
-            PlatformError::new(Class::Bug, format!("apply {id}"), "it was not rendered")
-        })?;
+        let native = native(id, rendered)?;
+        let api = self.api(cluster, kind);
+        self.make_room(cluster, id, native, &api).await?;
+        self.patch(&api, id, kind, &native.object, true).await
+    }
+
+    /// Server-side apply. Without `force` a field that somebody else owns is a conflict.
+    async fn patch(
+        &self,
+        api: &Api<Unstructured>,
+        id: &ObjectId,
+        kind: Kind,
+        object: &Value,
+        force: bool,
+    ) -> Result<(), PlatformError> {
         let params = PatchParams {
             force,
             field_manager: Some(labels::OPERATOR.to_owned()),
             field_validation: Some(ValidationDirective::Strict),
             ..PatchParams::default()
         };
-        let api = self.api(cluster, kind);
-        if force {
-            self.make_room(cluster, id, native, &api).await?;
-        }
-        let patch = Patch::Apply(&native.object);
+        let patch = Patch::Apply(object);
         let request = api.patch(&id.name, &params, &patch);
         let object = call(&format!("apply {id}"), request)
             .await
@@ -192,7 +212,7 @@ impl Applier {
         cluster: &ClusterRef,
         id: &ObjectId,
         native: &Native,
-        api: &Api<DynamicObject>,
+        api: &Api<Unstructured>,
     ) -> Result<(), PlatformError> {
         let patch = self.cache.with(&cluster.key, |known| {
             let object = known.objects.get(&(native.kind, id.name.clone()))?;
@@ -349,12 +369,21 @@ fn explained(kind: Kind, error: PlatformError) -> PlatformError {
 }
 
 /// Whether an object under one of our names is neither this cluster's nor a predecessor's of that name.
-fn foreign(cluster: &ClusterRef, found: &DynamicObject) -> bool {
+fn foreign(cluster: &ClusterRef, found: &Unstructured) -> bool {
     match owner_uid(found) {
         Some(uid) => uid != cluster.uid && cluster_of(found).as_ref() != Some(&cluster.key),
         // Without an owner the mark counts: owners can be taken off by hand.
         None => !marked(found),
     }
+}
+
+fn native<'a>(
+    id: &ObjectId,
+    rendered: Option<&'a Rendered<Native>>,
+) -> Result<&'a Native, PlatformError> {
+    rendered
+        .and_then(|r| r.native.get(id))
+        .ok_or_else(|| PlatformError::new(Class::Bug, format!("apply {id}"), "it was not rendered"))
 }
 
 fn kind(id: &ObjectId) -> Result<Kind, PlatformError> {

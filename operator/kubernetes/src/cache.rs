@@ -9,13 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kube::core::DynamicObject;
 use milvus_core::component::Component;
 use milvus_core::names::ClusterKey;
 use milvus_core::observed::{Difference, InstanceState};
 use milvus_core::outline::ObjectId;
 
 use crate::Kind;
+use crate::unstructured::Unstructured;
 pub(crate) use read::{cluster_of, marked, owner_uid};
 use read::{older, read_object, read_pod, version};
 
@@ -137,7 +137,7 @@ impl Known {
 }
 
 /// Namespace, name and uid.
-fn identity(object: &DynamicObject) -> Option<(String, String, String)> {
+fn identity(object: &Unstructured) -> Option<(String, String, String)> {
     let metadata = &object.metadata;
     Some((
         metadata.namespace.clone()?,
@@ -174,7 +174,7 @@ impl Cache {
 
     /// Takes an object in. Gives the clusters for which there is something new in it. Whose it is says its owner; where that was
     /// taken off, it stays with those who had it; else its label says it.
-    pub(crate) fn put(&self, kind: Kind, object: DynamicObject) -> Vec<ClusterKey> {
+    pub(crate) fn put(&self, kind: Kind, object: Unstructured) -> Vec<ClusterKey> {
         let stated = cluster_of(&object);
         let owned = owner_uid(&object).is_some();
         let Some((namespace, name, uid)) = identity(&object) else {
@@ -210,7 +210,7 @@ impl Cache {
     }
 
     /// Takes in an object that was found to be this cluster's, whatever it says itself.
-    pub(crate) fn adopt(&self, cluster: &ClusterKey, kind: Kind, object: DynamicObject) {
+    pub(crate) fn adopt(&self, cluster: &ClusterKey, kind: Kind, object: Unstructured) {
         let Some((_, name, _)) = identity(&object) else {
             return;
         };
@@ -220,7 +220,7 @@ impl Cache {
     }
 
     /// Forgets an object, unless a newer one has taken its place. Gives the cluster that had it.
-    pub(crate) fn forget(&self, kind: Kind, object: &DynamicObject) -> Option<ClusterKey> {
+    pub(crate) fn forget(&self, kind: Kind, object: &Unstructured) -> Option<ClusterKey> {
         let (namespace, name, uid) = identity(object)?;
         let key = (kind, name);
         let version = version(object);
@@ -239,7 +239,7 @@ impl Cache {
     }
 
     /// Takes a pod in. One that has lost its labels is nobody's any more: what made it makes another.
-    pub(crate) fn put_pod(&self, pod: DynamicObject) -> Vec<ClusterKey> {
+    pub(crate) fn put_pod(&self, pod: Unstructured) -> Vec<ClusterKey> {
         let stated = cluster_of(&pod);
         let Some((namespace, name, _)) = identity(&pod) else {
             return Vec::new();
@@ -269,7 +269,7 @@ impl Cache {
     }
 
     /// Forgets a pod.
-    pub(crate) fn forget_pod(&self, pod: &DynamicObject) -> Option<ClusterKey> {
+    pub(crate) fn forget_pod(&self, pod: &Unstructured) -> Option<ClusterKey> {
         let (namespace, name, uid) = identity(pod)?;
         let mut all = self.lock();
         let holder = cluster_of(pod)

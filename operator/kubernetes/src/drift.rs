@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::cache::Object;
 use crate::render::Native;
 
+/// Where what is said about an object is, whatever its kind.
+const METADATA: &str = "metadata.";
 /// Where processes are described in a workload: a change below restarts them.
 const TEMPLATE: &str = "spec.template";
 /// Our own bookkeeping in paths.
@@ -39,6 +41,7 @@ pub(crate) fn difference(
     } else {
         DifferenceCause::Spec
     };
+    let in_place = fields.iter().all(|field| field.starts_with(METADATA));
     // The hashes change with everything and say nothing to people, unless they alone were edited.
     let hash = |field: &String| field.contains(HASHES);
     if cause == DifferenceCause::Spec || !fields.iter().all(hash) {
@@ -56,6 +59,7 @@ pub(crate) fn difference(
         cause,
         fields,
         restarts,
+        in_place,
     })
 }
 

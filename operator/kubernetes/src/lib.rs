@@ -15,6 +15,7 @@ pub mod labels;
 mod observe;
 pub mod rbac;
 pub mod render;
+mod unstructured;
 mod watch;
 
 use std::future::Future;

@@ -80,8 +80,10 @@ fn look(
     let owner = match &object.owner {
         Some(uid) if *uid == cluster.uid => Owner::Ours,
         Some(uid) => Owner::Predecessor { uid: uid.clone() },
-        // Somebody took the owner off; the mark of what was applied is still there.
-        None if object.applied.is_some() => Owner::Ours,
+        // Somebody took the owner off; the mark of what was applied is still there. Of a resource that goes it was taken off
+        // for the object to stay.
+        None if object.applied.is_some() && rendered.is_some() => Owner::Ours,
+        None if object.applied.is_some() => Owner::Released,
         None => Owner::Foreign,
     };
     let native = rendered.and_then(|r| Some((r.native.get(id)?, r.outline.get(id)?)));

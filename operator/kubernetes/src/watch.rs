@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::Api;
-use kube::core::{ApiResource, DynamicObject};
+use kube::core::ApiResource;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{self, Event, ExponentialBackoff, watcher};
@@ -22,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::apply::resource;
 use crate::cache::Cache;
+use crate::unstructured::Unstructured;
 use crate::{Kind, labels};
 
 /// Objects in one answer to a list: bounds the memory of a fresh start among thousands.
@@ -193,7 +194,7 @@ impl One {
             Some(kind) => resource(kind),
             None => ApiResource::erase::<Pod>(&()),
         };
-        let api: Api<DynamicObject> = match &self.namespace {
+        let api: Api<Unstructured> = match &self.namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
@@ -230,7 +231,7 @@ impl One {
         }
     }
 
-    fn put(&self, object: DynamicObject) -> Vec<ClusterKey> {
+    fn put(&self, object: Unstructured) -> Vec<ClusterKey> {
         match self.kind {
             Some(kind) => self.cache.put(kind, object),
             None => self.cache.put_pod(object),

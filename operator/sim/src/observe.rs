@@ -148,6 +148,7 @@ impl World {
             cause,
             fields,
             restarts,
+            in_place: false,
         })
     }
 

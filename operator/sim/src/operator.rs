@@ -38,6 +38,8 @@ pub struct Store {
     pub status_writes: u32,
     /// Every event told.
     pub events: Vec<EventNote>,
+    /// The deletion asked for everything to stay.
+    pub orphan: bool,
     /// Nodes given up by annotation.
     pub abandoned: BTreeSet<String>,
 }
@@ -279,6 +281,7 @@ impl Operator {
             cluster: &cluster,
             observed: &observed,
             ledger: ledger.as_ref(),
+            orphan: store.orphan,
             policies: &policies,
             abandoned: &store.abandoned.clone(),
             rhythm: CAPABILITIES.rhythm,

@@ -359,6 +359,31 @@ fn deletion_keeps_or_deletes_volumes_and_adoption_finds_them() {
 }
 
 #[test]
+fn a_deletion_that_orphans_touches_nothing_and_the_next_of_the_name_adopts() {
+    let mut sim = up(&REFERENCE.replace("deletionPolicy: Retain", "deletionPolicy: Delete"));
+    let objects: Vec<_> = sim.world.objects.keys().cloned().collect();
+    let running = |sim: &Sim| -> Vec<String> {
+        let wanted = sim.world.tasks.iter().filter(|task| task.wanted);
+        wanted.map(|task| task.id.clone()).collect()
+    };
+    let (volumes, tasks) = (sim.world.volumes(), running(&sim));
+    sim.store.orphan = true;
+    sim.delete();
+    sim.settle_deletion(LONG).unwrap();
+    assert!(sim.world.objects.keys().eq(&objects));
+    assert_eq!(sim.world.volumes(), volumes);
+    assert_eq!(running(&sim), tasks);
+    assert_eq!(told(&sim, Reason::Orphaned).len(), 1);
+    assert!(sim.store.ledger.as_ref().unwrap().is_retained());
+
+    sim.store.orphan = false;
+    sim.apply(&REFERENCE.replace("deletionPolicy: Retain", "adopt: true"));
+    sim.settle(LONG).unwrap();
+    assert_eq!(sim.world.volumes(), volumes);
+    sim.sound().unwrap();
+}
+
+#[test]
 fn a_node_that_is_away_holds_the_deletion_until_it_is_given_up() {
     let mut sim = up(DEMO);
     sim.edit(|r| r.spec.deletion_policy = Some(DeletionPolicy::Delete));

@@ -184,7 +184,7 @@ impl Applier {
                 format!("create {id}"),
                 "it is there already, but differs",
             )),
-            owner @ (Owner::Predecessor { .. } | Owner::Foreign) => {
+            owner @ (Owner::Predecessor { .. } | Owner::Released | Owner::Foreign) => {
                 Err(not_ours("create", id, &owner))
             }
         }
@@ -247,7 +247,7 @@ impl Applier {
             PlatformError::new(Class::Conflict, format!("{verb} {id}"), "it is gone")
         })?;
         match labels::owner_of(&found.labels(), cluster) {
-            Owner::Foreign => Err(not_ours(verb, id, &Owner::Foreign)),
+            owner @ (Owner::Released | Owner::Foreign) => Err(not_ours(verb, id, &owner)),
             Owner::Ours | Owner::Predecessor { .. } => Ok(found),
         }
     }
@@ -451,7 +451,7 @@ fn not_ours(verb: &str, id: &ObjectId, owner: &Owner) -> PlatformError {
         Owner::Predecessor { uid } => {
             format!("it belongs to an earlier resource of this name (uid {uid})")
         }
-        Owner::Ours | Owner::Foreign => {
+        Owner::Ours | Owner::Released | Owner::Foreign => {
             "it belongs to somebody else: rename or remove it, or give the resource another name"
                 .to_owned()
         }

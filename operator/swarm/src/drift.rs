@@ -73,6 +73,7 @@ pub fn service(
     Some(Difference {
         cause,
         restarts: fields.iter().any(|f| restarts(f)),
+        in_place: false,
         fields,
     })
 }
@@ -99,6 +100,7 @@ pub fn network(rendered: &NetworkObject, observed: &Network) -> Option<Differenc
         cause: DifferenceCause::Spec,
         fields,
         restarts: true,
+        in_place: false,
     })
 }
 

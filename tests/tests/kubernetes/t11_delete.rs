@@ -70,6 +70,39 @@ fn keeping_its_data_and_not() {
     room.ready("single", START);
 }
 
+/// `--cascade=orphan` asks for what the cluster consists of to stay: it stays and goes on, and the next resource of that name takes it
+/// over without a restart.
+#[test]
+fn orphans_stay() {
+    let mut suite = suite();
+    let room = suite.room("orphan");
+    let resource = room.cluster("demo");
+    room.create(&resource);
+    room.ready("demo", START);
+    let before = room.identities("demo");
+    let pods = room.names("pods", "demo");
+    room.kubectl
+        .run(&["delete", "mvc", "demo", "--cascade=orphan", "--timeout=25s"]);
+    assert!(room.find("milvusclusters", "demo").is_none());
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(pods, room.names("pods", "demo"));
+    let now = room.identities("demo");
+    let kept: Vec<&String> = before.keys().filter(|k| !now.contains_key(*k)).collect();
+    assert!(kept.is_empty(), "gone: {kept:?}");
+
+    room.create(&resource);
+    room.ready("demo", START);
+    assert_eq!(
+        pods,
+        room.names("pods", "demo"),
+        "taken over with a restart"
+    );
+    let owner =
+        room.get("deployments", "demo-proxy")["metadata"]["ownerReferences"][0]["uid"].clone();
+    assert_eq!(owner, room.get("milvusclusters", "demo")["metadata"]["uid"]);
+    room.remove("demo");
+}
+
 /// A process that does not end holds the resource, and with it its finalizer: what is left is told.
 #[test]
 fn the_finalizer_goes_last() {

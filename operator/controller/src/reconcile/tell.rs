@@ -17,7 +17,7 @@ use crate::gather::GatherError;
 use crate::{execute, report};
 
 /// Status is written at most this often while it keeps changing; every write is an entry in the Swarm's raft.
-const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What people are told from.
 #[derive(Default)]

@@ -104,6 +104,7 @@ fn resume(
         cause: DifferenceCause::Spec,
         fields: vec!["replicas".to_owned()],
         restarts: false,
+        in_place: true,
     });
     draft.actions.push(Action::Update {
         id: object.id.clone(),

@@ -12,7 +12,7 @@ use crate::capabilities::Rhythm;
 use crate::component::{Component, WorkloadKey};
 use crate::ledger::{Ledger, MemberEntry, RetainedVolume};
 use crate::names::ClusterRef;
-use crate::observed::{InstanceState, Observed, Owner};
+use crate::observed::{InstanceState, Observed, ObservedObject, Owner};
 use crate::outline::ObjectClass;
 use crate::plan::memory::place;
 use crate::plan::{Draft, Memory, next_check};
@@ -54,6 +54,8 @@ pub struct DeletionInput<'a> {
     pub observed: &'a Observed,
     /// The ledger as it is stored.
     pub ledger: Option<&'a Ledger>,
+    /// Whether all that was made for the resource is to stay (`kubectl delete --cascade=orphan`).
+    pub orphan: bool,
     /// What becomes of volumes.
     pub policies: &'a DeletionPolicies,
     /// Ids of nodes that the admin has given up (`operator.milvus.io/abandon-node`).
@@ -69,12 +71,41 @@ pub struct DeletionInput<'a> {
 /// Decides one pass for a resource that is being deleted.
 pub fn plan_deletion(input: &DeletionInput<'_>) -> Plan {
     let mut draft = Draft::default();
+    // The word that it is to stay may have come and gone while nobody listened; what it has done is seen on the objects.
+    let released = |o: &ObservedObject| o.owner == Owner::Released;
+    if input.orphan || input.observed.objects.values().any(released) {
+        leave(input, &mut draft);
+        let next = next_check(&draft, input.rhythm);
+        return draft.finish(BTreeMap::new(), next);
+    }
     let gone = processes(input, &mut draft) && leftovers(input, &mut draft);
     if gone {
         data(input, &mut draft);
     }
     let next = next_check(&draft, input.rhythm);
     draft.finish(BTreeMap::new(), next)
+}
+
+/// Lets go of the resource and of nothing else.
+fn leave(input: &DeletionInput<'_>, draft: &mut Draft) {
+    let keep = DeletionPolicies {
+        default: DeletionPolicy::Retain,
+        by_component: BTreeMap::new(),
+    };
+    let input = DeletionInput {
+        policies: &keep,
+        ..*input
+    };
+    data(&input, draft);
+    if matches!(draft.actions.last(), Some(Action::DropFinalizer)) {
+        draft.note(Notice {
+            reason: Reason::Orphaned,
+            message: "all that was made for the resource stays, as its deletion asked for: processes go on running, and nobody looks \
+                      after them"
+                .to_owned(),
+            field: None,
+        });
+    }
 }
 
 /// The order in which processes go: a wave starts when nothing of the earlier ones runs.

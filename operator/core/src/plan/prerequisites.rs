@@ -30,7 +30,7 @@ fn put_right(view: &View<'_>, id: &ObjectId, draft: &mut Draft) {
         return;
     };
     let mutable = view.input.outline.get(id).is_some_and(|o| o.mutable);
-    if mutable {
+    if mutable || difference.in_place {
         draft.actions.push(Action::Update {
             id: id.clone(),
             difference: difference.clone(),

@@ -181,6 +181,7 @@ impl Scene {
             cause: DifferenceCause::Spec,
             fields: vec!["TaskTemplate.ContainerSpec.Args".to_owned()],
             restarts,
+            in_place: false,
         });
     }
 

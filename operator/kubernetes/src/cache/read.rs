@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use kube::core::DynamicObject;
 use milvus_core::component::Component;
 use milvus_core::names::ClusterKey;
 use milvus_core::observed::InstanceState;
 use serde_json::Value;
 
 use super::{Object, Pod, State};
+use crate::unstructured::Unstructured;
 use crate::{Kind, labels};
 
 /// Annotations that controllers of Kubernetes itself keep on our objects.
@@ -20,12 +20,12 @@ pub(super) fn older(new: Option<u64>, old: Option<u64>) -> bool {
     matches!((new, old), (Some(new), Some(old)) if new < old)
 }
 
-pub(super) fn version(object: &DynamicObject) -> Option<u64> {
+pub(super) fn version(object: &Unstructured) -> Option<u64> {
     object.metadata.resource_version.as_deref()?.parse().ok()
 }
 
 /// The resource that an object belongs to: its owner, else what its label says.
-pub(crate) fn cluster_of(object: &DynamicObject) -> Option<ClusterKey> {
+pub(crate) fn cluster_of(object: &Unstructured) -> Option<ClusterKey> {
     let namespace = object.metadata.namespace.as_deref()?;
     let owner = object
         .metadata
@@ -45,18 +45,18 @@ fn is_ours(owner: &k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReferenc
 }
 
 /// uid of the resource that owns an object, as its owner reference says.
-pub(crate) fn owner_uid(object: &DynamicObject) -> Option<String> {
+pub(crate) fn owner_uid(object: &Unstructured) -> Option<String> {
     let owners = object.metadata.owner_references.iter().flatten();
     owners.filter(|o| is_ours(o)).map(|o| o.uid.clone()).next()
 }
 
 /// Whether an object carries the mark of what was applied last: it was made by an operator, whatever was taken off it since.
-pub(crate) fn marked(object: &DynamicObject) -> bool {
+pub(crate) fn marked(object: &Unstructured) -> bool {
     let annotations = object.metadata.annotations.as_ref();
     annotations.is_some_and(|a| a.contains_key(labels::APPLIED))
 }
 
-pub(super) fn read_object(kind: Kind, mut object: DynamicObject) -> Option<Object> {
+pub(super) fn read_object(kind: Kind, mut object: Unstructured) -> Option<Object> {
     let version = version(&object);
     let owner = owner_uid(&object);
     let metadata = &mut object.metadata;
@@ -90,7 +90,9 @@ pub(super) fn read_object(kind: Kind, mut object: DynamicObject) -> Option<Objec
         "labels": metadata.labels, "annotations": metadata.annotations, "ownerReferences": metadata.owner_references,
         "name": name, "namespace": metadata.namespace,
     });
-    let mut whole = object.data.as_object().cloned().unwrap_or_default();
+    let Value::Object(mut whole) = object.data else {
+        return None;
+    };
     whole.insert("metadata".to_owned(), body);
     whole.insert("kind".to_owned(), Value::from(kind.name()));
     whole.insert("apiVersion".to_owned(), Value::from(kind.api_version()));
@@ -211,35 +213,23 @@ fn pod_uses(spec: &Value) -> BTreeSet<(Kind, String)> {
     found
 }
 
-pub(super) fn read_pod(pod: &DynamicObject) -> Option<Pod> {
+pub(super) fn read_pod(pod: &Unstructured) -> Option<Pod> {
     let metadata = &pod.metadata;
     let labels = metadata.labels.as_ref()?;
     let component = Component::from_name(labels.get(labels::COMPONENT)?)?;
     let spec = pod.data.get("spec").unwrap_or(&Value::Null);
     let status = pod.data.get("status").unwrap_or(&Value::Null);
-    let container = |of: &Value, key: &str| {
-        let all = of
-            .get(key)
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        let own = all
-            .iter()
-            .find(|c| c.get("name").is_some_and(|n| n == component.name()));
-        own.or(all.first()).cloned().unwrap_or_default()
-    };
-    let running = container(status, "containerStatuses");
+    let running = container(status, "containerStatuses", component);
     let condition = |kind: &str| {
         let all = status.get("conditions").and_then(Value::as_array);
         all.into_iter()
             .flatten()
             .find(|c| c.get("type").is_some_and(|t| t == kind))
-            .cloned()
     };
     let ready = condition("Ready").is_some_and(|c| c.get("status").is_some_and(|s| s == "True"));
     let scheduled = condition("PodScheduled");
-    let since = text(&running, "/state/running/startedAt")
-        .or_else(|| text(&running, "/state/terminated/finishedAt"))
+    let since = text(running, "/state/running/startedAt")
+        .or_else(|| text(running, "/state/terminated/finishedAt"))
         .or_else(|| text(status, "/startTime"));
     let read = Pod {
         uid: metadata.uid.clone()?,
@@ -252,13 +242,13 @@ pub(super) fn read_pod(pod: &DynamicObject) -> Option<Pod> {
         node: text(spec, "/nodeName").map(str::to_owned),
         host: text(status, "/hostIP").and_then(|ip| ip.parse().ok()),
         address: text(status, "/podIP").and_then(|ip| ip.parse().ok()),
-        state: pod_state(status, &running, scheduled.as_ref()),
+        state: pod_state(status, running, scheduled),
         ready,
         deleting: metadata.deletion_timestamp.is_some(),
         revision: labels.get(labels::REVISION).cloned(),
         since: since.and_then(|t| t.parse().ok()),
         created: metadata.creation_timestamp.as_ref().map(|t| t.0),
-        image: text(&container(spec, "containers"), "/image")
+        image: text(container(spec, "containers", component), "/image")
             .unwrap_or("")
             .to_owned(),
         claims: spec
@@ -268,6 +258,15 @@ pub(super) fn read_pod(pod: &DynamicObject) -> Option<Pod> {
         uses: pod_uses(spec),
     };
     Some(read)
+}
+
+/// The component's own container in a list of them; the first one where none has its name.
+fn container<'a>(of: &'a Value, key: &str, component: Component) -> &'a Value {
+    let all = of.get(key).and_then(Value::as_array);
+    let mut all = all.into_iter().flatten();
+    let first = all.clone().next();
+    let own = all.find(|c| c.get("name").is_some_and(|n| n == component.name()));
+    own.or(first).unwrap_or(&Value::Null)
 }
 
 /// What a pod is doing, in the words of its kubelet.

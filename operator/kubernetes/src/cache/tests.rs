@@ -5,11 +5,11 @@ use serde_json::Value;
 use super::read::pod_state;
 use super::*;
 
-fn object(value: Value) -> DynamicObject {
+fn object(value: Value) -> Unstructured {
     serde_json::from_value(value).expect("an object")
 }
 
-fn deployment(version: &str, replicas: u32, image: &str) -> DynamicObject {
+fn deployment(version: &str, replicas: u32, image: &str) -> Unstructured {
     object(json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "demo-proxy", "namespace": "team", "uid": "u1", "resourceVersion": version, "generation": 2,

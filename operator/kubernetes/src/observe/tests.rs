@@ -1,18 +1,29 @@
-use kube::core::DynamicObject;
 use milvus_core::names::ClusterKey;
 use serde_json::json;
 
 use super::*;
 use crate::cache::Cache;
+use crate::unstructured::Unstructured;
 
 fn put(cache: &Cache, kind: Kind, name: &str, owner: Option<&str>, uses: &str) {
+    put_applied(cache, kind, name, owner, uses, owner.is_some());
+}
+
+fn put_applied(
+    cache: &Cache,
+    kind: Kind,
+    name: &str,
+    owner: Option<&str>,
+    uses: &str,
+    applied: bool,
+) {
     let owners: Vec<_> = owner
         .map(|uid| json!({"apiVersion": "operator.milvus.io/v1beta1", "kind": "MilvusCluster", "name": "demo", "uid": uid}))
         .into_iter()
         .collect();
-    let object: DynamicObject = serde_json::from_value(json!({
+    let object: Unstructured = serde_json::from_value(json!({
         "metadata": {"name": name, "namespace": "team", "uid": format!("uid-{name}"), "ownerReferences": owners,
-            "annotations": owner.map(|_| json!({"operator.milvus.io/applied": "hash"})),
+            "annotations": applied.then(|| json!({"operator.milvus.io/applied": "hash"})),
             "labels": {"app.kubernetes.io/component": "proxy", "app.kubernetes.io/instance": "demo"}},
         "spec": {"template": {"spec": {"volumes": [{"name": "a", "configMap": {"name": uses}}]}}}
     }))
@@ -28,6 +39,7 @@ fn owners_and_references() {
     put(&cache, Kind::ConfigMap, "old", Some("c1"), "");
     // Neither was ever applied by us, whoever it is given to.
     put(&cache, Kind::ConfigMap, "theirs", None, "");
+    put_applied(&cache, Kind::ConfigMap, "let-go", None, "", true);
     let cluster = ClusterRef {
         key: ClusterKey::new("team", "demo"),
         uid: "c2".to_owned(),
@@ -46,6 +58,7 @@ fn owners_and_references() {
         of(Kind::ConfigMap, "old"),
         (Owner::Predecessor { uid }, false)
     );
+    assert_eq!(of(Kind::ConfigMap, "let-go"), (Owner::Released, false));
     let theirs = ObjectId::new(Kind::ConfigMap.name(), "theirs");
     assert!(!observed.objects.contains_key(&theirs));
     let workload = &observed.objects[&ObjectId::new("Deployment", "demo-proxy")];

@@ -148,6 +148,7 @@ fn hands_are_seen_in_every_field() {
             cause: DifferenceCause::EditedByHand,
             fields: vec![field.to_owned()],
             restarts,
+            in_place: false,
         };
         assert_eq!(difference, Some(expected), "{field}");
     }

@@ -305,6 +305,7 @@ fn deletion_goes_front_to_back_and_ends_with_the_finalizer() {
             cluster: &cluster,
             observed: &scene.observed,
             ledger: ledger.as_ref(),
+            orphan: false,
             policies: &policies,
             abandoned: &abandoned,
             rhythm: swarm_capabilities().rhythm,
@@ -355,4 +356,79 @@ fn deletion_goes_front_to_back_and_ends_with_the_finalizer() {
         }
     }
     panic!("never ends: {order:?}");
+}
+
+/// Asked for while the operator listened, or seen later on the objects that were let go.
+#[test]
+fn a_deletion_that_orphans_removes_nothing() {
+    for listened in [true, false] {
+        let mut scene = Scene::up();
+        let cluster: ClusterRef = scene.desired.cluster.clone();
+        if !listened {
+            let object = scene.observed.objects.values_mut().next().unwrap();
+            object.owner = Owner::Released;
+        }
+        let policies = DeletionPolicies {
+            default: milvus_crds::DeletionPolicy::Delete,
+            ..DeletionPolicies::default()
+        };
+        let mut ledger = scene.ledger.clone();
+        let mut done = Vec::new();
+        for _ in 0..2 {
+            let plan = plan_deletion(&DeletionInput {
+                cluster: &cluster,
+                observed: &scene.observed,
+                ledger: Some(&ledger),
+                orphan: listened,
+                policies: &policies,
+                abandoned: &BTreeSet::new(),
+                rhythm: swarm_capabilities().rhythm,
+                now: now(),
+                memory: &Memory::default(),
+            });
+            let last = plan.actions.contains(&Action::DropFinalizer);
+            let told = |notice: &Notice| notice.reason == Reason::Orphaned;
+            assert_eq!(plan.notices.iter().any(told), last);
+            for action in &plan.actions {
+                if let Action::RecordLedger(kept) = action {
+                    ledger = (**kept).clone();
+                }
+            }
+            done.extend(plan.actions);
+        }
+        assert!(
+            matches!(
+                done.as_slice(),
+                [Action::RecordLedger(_), Action::DropFinalizer]
+            ),
+            "{done:?}"
+        );
+        assert!(ledger.is_retained());
+        assert_eq!(ledger.members, scene.ledger.members);
+    }
+}
+
+/// Content that is fixed is put right by making the object anew, once nothing uses it; labels and owners in place.
+#[test]
+fn what_is_said_about_a_fixed_object_is_put_right_in_place() {
+    for in_place in [true, false] {
+        let mut scene = Scene::up();
+        let fixed =
+            |(_, o): &(&ObjectId, &mut ObservedObject)| o.class == ObjectClass::Prerequisite;
+        let (id, object) = scene.observed.objects.iter_mut().find(fixed).unwrap();
+        let id = id.clone();
+        assert!(object.in_use);
+        object.difference = Some(Difference {
+            cause: DifferenceCause::EditedByHand,
+            fields: vec!["metadata.ownerReferences".to_owned()],
+            restarts: false,
+            in_place,
+        });
+        let plan = scene.plan();
+        let updates =
+            |action: &Action| matches!(action, Action::Update { id: of, .. } if *of == id);
+        assert_eq!(plan.actions.iter().any(updates), in_place);
+        let refused = |notice: &Notice| notice.reason == Reason::ImmutableField;
+        assert_eq!(plan.notices.iter().any(refused), !in_place);
+    }
 }
