@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Speed and cost of an operator on Kubernetes, counted from outside: nothing is asked of the operator itself.
 
-On a fresh cluster with fake nodes: the operator at rest without resources; then 1, 10 and 100 of them are created and after each
+First, on a cluster of its own, the same objects as of the last batch, made by this script: what the control plane takes without
+any operator. Then, on a fresh cluster with fake nodes: the operator at rest without resources; 1, 10 and 100 of them are created and after each
 batch it rests; then it is restarted with all of them, and a Deployment and a Service are deleted behind its back. Requests are
 those that the API server's audit log has of the operator's user: each once when it is answered, a watch when it ends. CPU
 and memory come from /proc. Every operator that makes Deployments can be measured: see --help. Run by kubernetes.sh.
 """
 import argparse
 import base64
+import concurrent.futures
 import http.client
 import json
 import os
@@ -242,34 +244,79 @@ def drift(api, args, total):
         operator.stop()
 
 
-def measure(args):
-    """The whole run on a fresh cluster."""
+def fresh(args):
+    """A fresh cluster with the namespace in it; the kubeconfig of its administrator."""
     cluster("up", "2", "0")
     args.state = pathlib.Path(cluster("env").split("=", 1)[1]).parent
-    kubeconfig = args.state / "admin.kubeconfig"
+    kubeconfig = str(args.state / "admin.kubeconfig")
+    run("kubectl", "--kubeconfig", kubeconfig, "create", "namespace", NAMESPACE)
+    return kubeconfig
+
+
+def filled(template, number, outside):
+    """The resource of a number."""
+    words = {"name": f"m-{number:03}", "namespace": NAMESPACE, "etcd": outside["ETCD"], "storage": outside["STORAGE"], "bucket": outside["BUCKET"]}
+    for word, text in words.items():
+        template = template.replace("{" + word + "}", text)
+    return template
+
+
+def by_hand(args, number):
+    """What our operator would make of so many resources, made by this script alone: eight clients at once, no order, no checks."""
+    kubeconfig = fresh(args)
+    text = filled(args.resource.read_text(), 0, {"ETCD": "127.0.0.1:2379", "STORAGE": "127.0.0.1:9000", "BUCKET": "bench"})
+    planned = json.loads(run(os.environ["MILVUS_TEST_OPERATOR"], "plan", "--platform", "kubernetes", "-f", "-", "-o", "json", text=text))
+    places = []
+    for thing in planned:
+        thing["metadata"].pop("ownerReferences", None)
+        if thing["kind"] == "Secret":  # not shown
+            thing["data"] = {"content": base64.b64encode(bytes(1000)).decode()}
+        group = f"/apis/{thing['apiVersion']}" if "/" in thing["apiVersion"] else f"/api/{thing['apiVersion']}"
+        places.append((f"{group}/namespaces/{NAMESPACE}/{thing['kind'].lower()}s", json.dumps(thing)))
+
+    def make(part):
+        api = Api(kubeconfig)
+        for index in range(part, number, 8):
+            for path, body in places:
+                api.call("POST", path, json.loads(body.replace("m-000", f"m-{index:03}")))
+
+    begun = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(8) as clients:
+        list(clients.map(make, range(8)))
+    created, api = time.monotonic() - begun, Api(kubeconfig)
+    while not all(map(available, api.rows(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"))):
+        if time.monotonic() - begun > args.timeout:
+            raise RuntimeError(f"what was made by hand is not available after {args.timeout} s")
+        time.sleep(0.5)
+    result = {"resources": number, "created_s": round(created, 2), "available_s": round(time.monotonic() - begun, 2)}
+    cluster("down")
+    return result
+
+
+def measure(args):
+    """The whole run on a fresh cluster."""
+    result = {"command": args.command, "batches": []}
+    if args.command == COMMAND:
+        result["hand"] = by_hand(args, args.counts[-1] - sum(args.counts[-2:-1]))
+        print(line("by hand", result["hand"]), file=sys.stderr, flush=True)
+    kubeconfig = fresh(args)
     outside = dict(line.split("=", 1) for line in cluster("external").splitlines())
-    kubectl = ("kubectl", "--kubeconfig", str(kubeconfig))
-    run(*kubectl, "create", "namespace", NAMESPACE)
+    kubectl = ("kubectl", "--kubeconfig", kubeconfig)
     run(*kubectl, "-n", NAMESPACE, "create", "-f", "-", text=json.dumps({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "storage-keys"},
         "stringData": {"accesskey": outside["ACCESS_KEY"], "secretkey": outside["SECRET_KEY"]}}))
     for manifest in args.crd:
         run(*kubectl, "apply", "--server-side", "-f", str(manifest))
-    api, template = Api(str(kubeconfig)), args.resource.read_text()
+    api, template = Api(kubeconfig), args.resource.read_text()
     for _ in range(300):
         if api.call("GET", args.path, absent=True):
             break
         time.sleep(0.1)
 
-    def thing(number):
-        text = template
-        for word, filled in {"name": f"m-{number:03}", "namespace": NAMESPACE, "etcd": outside["ETCD"], "storage": outside["STORAGE"], "bucket": outside["BUCKET"]}.items():
-            text = text.replace("{" + word + "}", filled)
-        return json.loads(run(*kubectl, "create", "--dry-run=client", "-o", "json", "-f", "-", text=text))
-
-    result, operator = {"command": args.command, "batches": []}, Operator(args)
+    operator = Operator(args)
     try:
-        things = [thing(0)]  # kubectl reads the YAML once; the others differ by name alone
+        # kubectl reads the YAML once; the others differ by name alone.
+        things = [json.loads(run(*kubectl, "create", "--dry-run=client", "-o", "json", "-f", "-", text=filled(template, 0, outside)))]
         text = json.dumps(things[0])
         things += [json.loads(text.replace("m-000", f"m-{number:03}")) for number in range(1, max(args.counts))]
         time.sleep(SETTLED)
@@ -311,6 +358,9 @@ def table(result):
     print(f"\n{'resources':<28}" + "".join(f"{text:>10}" for text in columns[0][1]))
     for title, texts in columns[1:]:
         print(f"{title:<28}" + "".join(f"{text:>10}" for text in texts))
+    if "hand" in result:
+        hand = result["hand"]
+        print(f"\nby hand, without an operator: {hand['resources']} times the same objects created after {hand['created_s']} s, available after {hand['available_s']} s")
     seen = result["drift"]
     restart = seen["restart"]
     print(f"\nrestart with {seen['resources']}: {restart['requests']} requests and {restart['cpu_s']:.2f} CPU-s in {restart['seconds']} s, RSS {restart['rss_mib']} MiB")

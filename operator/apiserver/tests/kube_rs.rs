@@ -14,6 +14,7 @@ use http::Request;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Secret};
 use kube::api::{
     Api, DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams,
+    PropagationPolicy,
 };
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
@@ -24,7 +25,7 @@ use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{Controller, WatchStreamExt};
 use kube::{Client, ResourceExt};
 use milvus_apiserver::store::memory::MemoryStore;
-use milvus_apiserver::{ApiServer, Identity};
+use milvus_apiserver::{ApiServer, Authenticator, Identity};
 use serde_json::json;
 use tower::ServiceBuilder;
 
@@ -262,4 +263,59 @@ async fn a_controller_reconciles_repairs_and_cleans_up() {
     .await;
     assert!(maps.get_opt("demo").await.unwrap().is_none());
     running.abort();
+}
+
+/// Whoever holds an object by a finalizer sees until its end that what depends on it is to stay.
+#[tokio::test]
+async fn the_orphaning_finalizer_goes_last() {
+    let server = support::build(MemoryStore::new()).await;
+    let gadgets: Api<DynamicObject> = Api::default_namespaced_with(client(&server), &kind());
+    let mut held = gadget("held");
+    held.metadata.finalizers = Some(vec!["example.io/hold".into()]);
+    gadgets.create(&PostParams::default(), &held).await.unwrap();
+    let orphan = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Orphan),
+        ..DeleteParams::default()
+    };
+    gadgets.delete("held", &orphan).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let going = gadgets.get("held").await.unwrap();
+    assert_eq!(going.finalizers(), ["example.io/hold", "orphan"]);
+    let release = json!({"metadata": {"finalizers": ["orphan"]}});
+    gadgets
+        .patch("held", &PatchParams::default(), &Patch::Merge(release))
+        .await
+        .unwrap();
+    until("the object is gone", || async {
+        gadgets.get_opt("held").await.unwrap().is_none()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn requests_are_measured_and_watches_are_not() {
+    let registry = prometheus::Registry::new();
+    let server = ApiServer::builder()
+        .crd(support::sample_crd())
+        .store(Arc::new(MemoryStore::new()))
+        .authenticator(Authenticator::new().unwrap())
+        .metrics(registry.clone())
+        .build()
+        .await
+        .unwrap();
+    let gadgets: Api<DynamicObject> = Api::default_namespaced_with(client(&server), &kind());
+    let made = gadgets.create(&PostParams::default(), &gadget("a")).await;
+    made.unwrap();
+    let watching = gadgets.watch(&Default::default(), "0").await.unwrap();
+    drop(watching);
+    let families = registry.gather();
+    let measured: Vec<(Vec<&str>, u64)> = families[0]
+        .get_metric()
+        .iter()
+        .map(|metric| {
+            let labels = metric.get_label().iter().map(|label| label.value());
+            (labels.collect(), metric.get_histogram().get_sample_count())
+        })
+        .collect();
+    assert_eq!(measured, [(vec!["gadgets", "", "create"], 1)]);
 }
