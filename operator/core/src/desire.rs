@@ -15,7 +15,7 @@ use crate::desired::{
 };
 use crate::facts::Facts;
 use crate::ledger::Ledger;
-use crate::probe::{Probe, ProbeKind, ProbeTarget};
+use crate::probe::{Probe, ProbeKind, ProbeTarget, S3Access};
 use crate::validate::{Etcd, Part, Queue, Secret, StorageKind, ValidatedCluster};
 
 /// The network that every process joins.
@@ -241,16 +241,28 @@ fn external(cluster: &ValidatedCluster) -> BTreeMap<Component, Probe> {
         external.insert(Component::Etcd, Probe { kind, target });
     }
     if let StorageKind::External {
-        host, port, tls, ..
+        host,
+        port,
+        tls,
+        region,
+        cloud_provider,
     } = &cluster.storage.kind
     {
-        external.insert(
-            Component::Minio,
-            Probe {
-                kind: ProbeKind::S3 { tls: *tls },
-                target: ProbeTarget::External(vec![format!("{host}:{port}")]),
-            },
-        );
+        let keys = cluster.storage.credentials.clone();
+        let access = keys
+            .filter(|_| cloud_provider.is_none())
+            .map(|keys| S3Access {
+                bucket: cluster.storage.bucket.clone(),
+                region: region.clone(),
+                keys,
+            });
+        // Without the service's trust roots a handshake proves little more than a connection does.
+        let kind = match tls {
+            true => ProbeKind::Tcp { port: *port },
+            false => ProbeKind::S3 { access },
+        };
+        let target = ProbeTarget::External(vec![format!("{host}:{port}")]);
+        external.insert(Component::Minio, Probe { kind, target });
     }
     let brokers = match &cluster.queue {
         Queue::ExternalPulsar { host, port } => Some(vec![format!("{host}:{port}")]),

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use crate::component::Component;
+use crate::validate::Credentials;
 
 /// What makes a component ready, asked over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +41,10 @@ pub enum ProbeKind {
         /// API port.
         port: u16,
     },
-    /// An S3 service of somebody else: any HTTP answer.
+    /// An S3 service of somebody else: any HTTP answer, but one that refuses the keys.
     S3 {
-        /// TLS.
-        tls: bool,
+        /// How Milvus will come; `None` where it brings no keys of its own.
+        access: Option<S3Access>,
     },
     /// ZooKeeper `srvr`: answers with a mode only when it serves.
     Zookeeper {
@@ -84,6 +85,17 @@ pub enum ProbeKind {
     },
     /// The gateway answers on its tunnel.
     Gateway,
+}
+
+/// How Milvus comes to its bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3Access {
+    /// Bucket.
+    pub bucket: String,
+    /// Region, where one was given.
+    pub region: Option<String>,
+    /// Access key and secret key.
+    pub keys: Credentials,
 }
 
 /// Identifies one check in one pass: the component and the host (or address) asked.

@@ -53,6 +53,8 @@ pub enum Reason {
     PortTaken,
     /// An instance ended with an error.
     InstanceFailed,
+    /// A service of somebody else does not know the keys that it was shown.
+    CredentialsRefused,
     /// Nothing is wrong.
     AsExpected,
     // Events about what was done
@@ -112,6 +114,7 @@ impl Reason {
                 | Reason::MountFailed
                 | Reason::PortTaken
                 | Reason::InstanceFailed
+                | Reason::CredentialsRefused
                 | Reason::Recreated
                 | Reason::Repaired
                 | Reason::Unready

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use milvus_core::probe::{ProbeDetail, ProbeFailure, ProbeFailureKind};
+use milvus_core::probe::{ProbeDetail, ProbeFailure, ProbeFailureKind, S3Access};
 use milvus_platform::{Connection, Dial, DialError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::http::{failure, grpc_empty, request};
+use crate::s3;
 use crate::sessions::count_sessions;
 
 /// For one question, from dialling to the last byte. Pulsar's health check writes and reads a message, which takes a
@@ -24,6 +25,8 @@ pub enum Question {
     MinioCluster,
     /// Any HTTP answer will do.
     AnyHttp,
+    /// S3: are these keys known?
+    S3Bucket(S3Access),
     /// ZooKeeper: in which mode does it serve?
     ZookeeperMode,
     /// A connection will do.
@@ -108,6 +111,11 @@ async fn ask_unbounded(
             } else {
                 not_ready(format!("{authority}: answers {}", answer.status))
             }
+        }
+        Question::S3Bucket(access) => {
+            let (host, path) = s3::signed(&authority, access)?;
+            let answer = request(connection, &host, http::Method::GET, &path, None).await?;
+            s3::judge(&authority, &answer)
         }
         Question::ZookeeperMode => zookeeper(connection, &authority).await,
         Question::BrokerHealth => {

@@ -4,6 +4,7 @@
 mod ask;
 mod http;
 mod pass;
+mod s3;
 mod sessions;
 
 pub use ask::{Question, ask};

@@ -215,9 +215,10 @@ fn question(kind: &ProbeKind, id: &ProbeId, memory: &ProbeMemory) -> Option<(u16
     Some(match kind {
         ProbeKind::Etcd { port } => (*port, Question::EtcdHealth),
         ProbeKind::Minio { port } => (*port, Question::MinioCluster),
-        ProbeKind::S3 { tls: false } => (0, Question::AnyHttp),
-        // Without the service's trust roots a handshake proves little more than a connection does.
-        ProbeKind::S3 { tls: true } => (0, Question::Tcp),
+        ProbeKind::S3 { access } => match access {
+            Some(access) => (0, Question::S3Bucket(access.clone())),
+            None => (0, Question::AnyHttp),
+        },
         ProbeKind::Zookeeper { port } => (*port, Question::ZookeeperMode),
         ProbeKind::Bookkeeper { port } | ProbeKind::Tcp { port } => (*port, Question::Tcp),
         ProbeKind::Broker { port } if memory.served.contains(&id.target) => {

@@ -112,6 +112,16 @@ fn table(room: &Room) -> Vec<Bad> {
             Heard::Waits("DependenciesReady", "False", &["minio", "did not answer"]),
         ),
         bad(
+            room.cluster("denied"),
+            "a key that the S3 store does not know",
+            &[("/spec/dependencies/storage/secretRef", json!("wrong"))],
+            Heard::Told(
+                "Degraded",
+                "True",
+                &["spec.dependencies.storage.secretRef", "InvalidAccessKeyId"],
+            ),
+        ),
+        bad(
             room.cluster("bucket"),
             "a Secret without the keys",
             &[("/spec/dependencies/storage/secretRef", json!("empty"))],
@@ -132,6 +142,7 @@ fn each_is_told_by_field_and_cause() {
     let mut suite = suite();
     suite.bed.volumes(12);
     let room = suite.room("bad");
+    room.secret("wrong", "somebody", "else-entirely");
     let empty = json!({"metadata": {"name": "empty"}, "stringData": {"user": "a"}});
     room.api.create("secrets", &room.namespace, &empty).unwrap();
     room.create(&room.cluster("good"));

@@ -8,6 +8,7 @@ use crate::desired::{Shape, Workload};
 use crate::observed::{Instance, InstanceState};
 use crate::plan::readiness::{self, Health, instances};
 use crate::plan::{Draft, View, WorkloadObject, start};
+use crate::probe::ProbeFailureKind;
 use crate::reasons::Reason;
 
 pub(super) fn explain(view: &View<'_>, draft: &mut Draft) {
@@ -26,10 +27,28 @@ pub(super) fn explain(view: &View<'_>, draft: &mut Draft) {
                     detail: readiness.detail.clone(),
                 },
             );
+            refused(view, *component, draft);
         }
     }
     if draft.waiting.is_empty() && draft.actions.is_empty() {
         whole(view, draft);
+    }
+}
+
+/// Keys that a service of somebody else does not know: whoever needs them would only start to fail.
+fn refused(view: &View<'_>, component: Component, draft: &mut Draft) {
+    let answers = view.input.observed.probes.iter();
+    let denied = answers
+        .filter(|(id, _)| id.component == component)
+        .filter_map(|(_, result)| result.outcome.as_ref().err())
+        .find(|failure| failure.kind == ProbeFailureKind::Denied);
+    if let Some(failure) = denied {
+        draft.note(Notice {
+            reason: Reason::CredentialsRefused,
+            message: failure.message.clone(),
+            field: (component == Component::Minio)
+                .then(|| "spec.dependencies.storage.secretRef".to_owned()),
+        });
     }
 }
 

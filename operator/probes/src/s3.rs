@@ -1,0 +1,141 @@
+//! One signed request to an S3 service: does it know these keys? What they may do is for the service's own policies, and not
+//! judged here. Pure.
+
+use std::time::Duration;
+
+use milvus_core::probe::{ProbeDetail, ProbeFailure, ProbeFailureKind, S3Access};
+use rusty_s3::actions::{GetObject, S3Action};
+use rusty_s3::{Bucket, Credentials, UrlStyle};
+
+use crate::http::{Answer, failure};
+
+/// How long a signature is good: for one question, and for clocks that are a little apart.
+const VALID: Duration = Duration::from_secs(300);
+/// Where no region is given: what MinIO and clients of S3 take for granted.
+const REGION: &str = "us-east-1";
+/// What is asked for. Nobody makes it: the answer is that it is not there.
+const OBJECT: &str = "asked-by-milvus-operator";
+/// Error codes of a service that does not know an access key, or knows another secret for it
+/// (docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
+const UNKNOWN_KEYS: [&str; 2] = ["InvalidAccessKeyId", "SignatureDoesNotMatch"];
+/// The service's clock and ours are apart: it takes no signature of ours.
+const CLOCKS: &str = "RequestTimeTooSkewed";
+
+/// `Host` header and path of a signed request. The signature is in the path, which is never shown.
+pub(crate) fn signed(authority: &str, access: &S3Access) -> Result<(String, String), ProbeFailure> {
+    let wrong = |problem: String| {
+        let message = format!("{authority}: no request can be made of it: {problem}");
+        failure(ProbeFailureKind::Other, message)
+    };
+    let endpoint = format!("http://{authority}")
+        .parse()
+        .map_err(|e| wrong(format!("{e}")))?;
+    let region = access.region.clone().unwrap_or_else(|| REGION.to_owned());
+    let bucket = Bucket::new(endpoint, UrlStyle::Path, access.bucket.clone(), region)
+        .map_err(|e| wrong(e.to_string()))?;
+    let keys = Credentials::new(access.keys.user.0.clone(), access.keys.password.0.clone());
+    let url = GetObject::new(&bucket, Some(&keys), OBJECT).sign(VALID);
+    // As it was signed: without the port where that is HTTP's own.
+    let host = match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => authority.to_owned(),
+    };
+    let query = url.query().unwrap_or_default();
+    Ok((host, format!("{}?{query}", url.path())))
+}
+
+/// What an answer says of the keys.
+pub(crate) fn judge(authority: &str, answer: &Answer) -> Result<ProbeDetail, ProbeFailure> {
+    let code = code(&answer.body);
+    let code = code.as_deref().unwrap_or_default();
+    if UNKNOWN_KEYS.contains(&code) {
+        let message = format!("{authority}: does not accept the keys of the Secret: {code}");
+        return Err(failure(ProbeFailureKind::Denied, message));
+    }
+    if code == CLOCKS {
+        let message = format!("{authority}: its clock and the operator's are apart: {code}");
+        return Err(failure(ProbeFailureKind::NotReady, message));
+    }
+    if answer.status >= 500 {
+        let message = format!("{authority}: answers {} {code}", answer.status);
+        return Err(failure(ProbeFailureKind::NotReady, message));
+    }
+    // No such object or bucket, or no right to look: Milvus makes the ones, and may not need the other.
+    let said = if code.is_empty() { "answers" } else { code };
+    Ok(ProbeDetail {
+        note: said.to_owned(),
+        ..ProbeDetail::default()
+    })
+}
+
+/// The code in an error's body.
+fn code(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let (_, rest) = text.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    let plain = code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric());
+    plain.then(|| code.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use milvus_core::validate::{Credentials as Keys, Secret};
+
+    fn access() -> S3Access {
+        S3Access {
+            bucket: "milvus".to_owned(),
+            region: None,
+            keys: Keys {
+                user: Secret("someone".to_owned()),
+                password: Secret("something-long".to_owned()),
+            },
+        }
+    }
+
+    #[test]
+    fn the_host_is_the_one_that_is_signed() {
+        let (host, path) = signed("s3.example.org:9000", &access()).expect("a request");
+        assert_eq!(host, "s3.example.org:9000");
+        assert!(
+            path.starts_with("/milvus/asked-by-milvus-operator?"),
+            "{path}"
+        );
+        assert!(path.contains("X-Amz-Signature="), "{path}");
+        assert!(!path.contains("something-long"), "{path}");
+        let (host, _) = signed("s3.example.org:80", &access()).expect("a request");
+        assert_eq!(host, "s3.example.org");
+    }
+
+    #[test]
+    fn only_what_speaks_of_the_keys_refuses_them() {
+        let judge = |status: u16, code: &str| {
+            let body = format!("<Error><Code>{code}</Code><Message>m</Message></Error>");
+            let body = body.into_bytes().into();
+            judge("s3:9000", &Answer { status, body }).map_err(|f| f.kind)
+        };
+        assert_eq!(
+            judge(403, "InvalidAccessKeyId"),
+            Err(ProbeFailureKind::Denied)
+        );
+        assert_eq!(
+            judge(403, "SignatureDoesNotMatch"),
+            Err(ProbeFailureKind::Denied)
+        );
+        assert_eq!(
+            judge(403, "RequestTimeTooSkewed"),
+            Err(ProbeFailureKind::NotReady)
+        );
+        assert_eq!(judge(503, "SlowDown"), Err(ProbeFailureKind::NotReady));
+        for fine in [
+            (200, ""),
+            (404, "NoSuchKey"),
+            (404, "NoSuchBucket"),
+            (403, "AccessDenied"),
+            (301, "PermanentRedirect"),
+        ] {
+            assert!(judge(fine.0, fine.1).is_ok(), "{fine:?}");
+        }
+    }
+}
