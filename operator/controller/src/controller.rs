@@ -287,7 +287,8 @@ async fn work<B: Backend>(
             () = stop.cancelled() => break,
             () = tokio::time::sleep(pause) => {}
             () = wake.notified() => {
-                let due = HINTED_INTERVAL.saturating_sub(started.elapsed());
+                // Our own writes echo as hints: they do not put off what was to follow sooner.
+                let due = HINTED_INTERVAL.min(pause).saturating_sub(started.elapsed());
                 tokio::time::sleep(SETTLE.max(due)).await;
             }
         }
