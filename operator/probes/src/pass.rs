@@ -1,6 +1,7 @@
 //! All questions of one pass, asked side by side; those of clients only once somebody can serve them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -29,11 +30,32 @@ pub struct Ways<'a> {
     pub processes: bool,
 }
 
-/// What earlier passes learnt. Losing it costs one more health message per broker, nothing else.
+/// How long the good answer of a service that somebody else runs counts: while a cluster comes up it is looked at several times
+/// a second, and many clusters share one such service.
+const GOOD_FOR: Duration = Duration::from_secs(1);
+
+/// What earlier passes learnt. Losing it costs one more health message per broker and one more question per external service,
+/// nothing else.
 #[derive(Clone, Debug, Default)]
 pub struct ProbeMemory {
     /// Instances of Pulsar's broker that have passed the check that writes a message.
     served: BTreeSet<String>,
+    /// Good answers of external services, what they were asked, and when they answered.
+    external: BTreeMap<ProbeId, (Question, ProbeResult, Instant)>,
+}
+
+impl ProbeMemory {
+    /// The answer that still counts.
+    fn recall(&self, asked: &Asked, now: Instant) -> Option<ProbeResult> {
+        let (question, result, at) = self.external.get(&asked.id)?;
+        let counts = now.duration_since(*at) < GOOD_FOR && *question == asked.question;
+        counts.then(|| result.clone())
+    }
+
+    fn learn(&mut self, asked: &Asked, result: &ProbeResult, now: Instant) {
+        let learnt = (asked.question.clone(), result.clone(), now);
+        self.external.insert(asked.id.clone(), learnt);
+    }
 }
 
 struct Asked {
@@ -42,6 +64,8 @@ struct Asked {
     port: u16,
     question: Question,
     outside: bool,
+    /// Of a service that somebody else runs.
+    external: bool,
 }
 
 /// Asks everything that `desired` wants to know of what was `observed`. `endpoints` are the client addresses
@@ -61,7 +85,19 @@ pub async fn probe(
         .collect();
     memory.served.retain(|target| brokers.contains(target));
     let mut answers = BTreeMap::new();
-    for (asked, result) in ask_all(ways, asked).await {
+    let (now, mut asking) = (Instant::now(), Vec::new());
+    for asked in asked {
+        if let Some(result) = memory.recall(&asked, now) {
+            answers.insert(asked.id, result);
+        } else {
+            asking.push(asked);
+        }
+    }
+    memory.external.retain(|id, _| answers.contains_key(id));
+    for (asked, result) in ask_all(ways, asking).await {
+        if asked.external && result.outcome.is_ok() {
+            memory.learn(&asked, &result, Instant::now());
+        }
         if asked.question == Question::BrokerHealth && result.outcome.is_ok() {
             memory.served.insert(asked.id.target.clone());
         }
@@ -121,6 +157,7 @@ fn client_questions(endpoints: &[String]) -> Vec<Asked> {
                 port,
                 question: Question::GrpcVersion,
                 outside: true,
+                external: false,
             })
         })
         .collect()
@@ -145,6 +182,7 @@ fn questions(
                         port,
                         question,
                         outside: false,
+                        external: false,
                     });
                 }
             }
@@ -164,6 +202,7 @@ fn questions(
                         port,
                         question,
                         outside: false,
+                        external: true,
                     });
                 }
             }
@@ -276,6 +315,7 @@ fn sessions(addressing: Addressing, desired: &Desired, observed: &Observed) -> O
         port,
         question,
         outside: false,
+        external: false,
     })
 }
 
@@ -286,4 +326,34 @@ fn split(address: &str) -> Option<(String, u16)> {
         .trim_end_matches('/');
     let (host, port) = bare.rsplit_once(':')?;
     Some((host.to_owned(), port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use milvus_core::probe::ProbeDetail;
+
+    #[test]
+    fn a_good_answer_of_an_external_service_counts_for_a_second_and_for_its_question() {
+        let asked = |question: Question| Asked {
+            id: ProbeId::target(Component::Minio, "s3:9000"),
+            host: "s3".to_owned(),
+            port: 9000,
+            question,
+            outside: false,
+            external: true,
+        };
+        let result = ProbeResult {
+            at: Timestamp::UNIX_EPOCH,
+            outcome: Ok(ProbeDetail::default()),
+        };
+        let (mut memory, now) = (ProbeMemory::default(), Instant::now());
+        assert_eq!(memory.recall(&asked(Question::AnyHttp), now), None);
+        memory.learn(&asked(Question::AnyHttp), &result, now);
+        let soon = now + Duration::from_millis(900);
+        assert_eq!(memory.recall(&asked(Question::AnyHttp), soon), Some(result));
+        assert_eq!(memory.recall(&asked(Question::Tcp), soon), None);
+        let later = now + Duration::from_millis(1100);
+        assert_eq!(memory.recall(&asked(Question::AnyHttp), later), None);
+    }
 }
