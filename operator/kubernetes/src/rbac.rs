@@ -8,7 +8,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use crate::Kind;
 
-/// What the objects of a cluster are dealt with by: a look before one is made, the watch (a list first), server-side apply
+/// What the objects of a cluster are dealt with by: a look at what stands where one is to be made, the watch (a list first), server-side apply
 /// (`patch`; for a new object the API server asks for `create` too), and the end.
 const OWNED: [&str; 6] = ["get", "list", "watch", "create", "patch", "delete"];
 

@@ -148,8 +148,9 @@ pub fn story(bed: &Bed) {
     kubectl.run(&["get", "crd", DEFINITION]);
 }
 
-/// Every right is used by the life of one cluster, and nothing is asked for beyond. Two rights are not seen in requests: to make an
-/// object by server-side apply (the request is a patch), and to block the deletion of an owner (asked for at admission).
+/// Every right is used by the life of one cluster, and nothing is asked for beyond. Three rights are not seen in requests: to make an
+/// object by server-side apply (the request is a patch), to look at one that stands already where it is to be made (none does
+/// here; and this cluster names no Secret), and to block the deletion of an owner (asked for at admission).
 fn exactly_as_granted(bed: &Bed, account: &str) {
     let requests = bed.cluster.requests(account);
     let home = |namespace: &str| namespace == HOME;
@@ -159,6 +160,12 @@ fn exactly_as_granted(bed: &Bed, account: &str) {
         .iter()
         .filter(|kind| ![Kind::ConfigMap, Kind::Secret].contains(kind))
         .map(|kind| ("create", kind.group(), kind.plural()))
+        .chain(
+            Kind::ALL
+                .iter()
+                .filter(|kind| **kind != Kind::ConfigMap)
+                .map(|kind| ("get", kind.group(), kind.plural())),
+        )
         .chain([("update", "operator.milvus.io", "milvusclusters/finalizers")])
         .map(|(verb, group, resource)| (verb.to_owned(), group.to_owned(), resource.to_owned()))
         .collect();
