@@ -71,6 +71,16 @@ pub(crate) struct SecretRead {
     owner: Option<String>,
 }
 
+impl SecretRead {
+    fn of(version: SecretVersion, found: Option<Secret>) -> Self {
+        Self {
+            version,
+            owner: found.as_ref().and_then(owner_uid),
+            data: found.map(data_of),
+        }
+    }
+}
+
 /// Names of all Secrets that a resource needs: referred to, or made for it.
 pub(crate) fn secret_names(
     resource: &MilvusCluster,
@@ -116,7 +126,6 @@ pub(crate) async fn facts<B: Backend>(
         if let Entry::Vacant(missing) = secrets.entry(generated.name.clone()) {
             let data = generate(key, &generated.kind)?;
             let owner = owner(&generated.kind, resource);
-            let owner_uid = owner.as_ref().map(|o| o.uid.clone());
             let made = NewSecret {
                 namespace: &key.namespace,
                 name: &generated.name,
@@ -125,15 +134,11 @@ pub(crate) async fn facts<B: Backend>(
             };
             let secret = make_secret(&context.client, made).await?;
             // It is not read again until the watch shows a change of it.
-            let version = context.secrets.made(&secret);
-            let data = data_of(secret);
-            let read = SecretRead {
-                version,
-                data: Some(data.clone()),
-                owner: owner_uid,
-            };
+            let read = SecretRead::of(context.secrets.made(&secret), Some(secret));
+            if let Some(data) = &read.data {
+                missing.insert(data.clone());
+            }
             memory.secrets.insert(generated.name, read);
-            missing.insert(data);
         }
     }
     if memory.ledger.is_none() {
@@ -186,12 +191,7 @@ async fn secret<B: Backend>(
             read_secret(&context.client, namespace, name).await?
         }
     };
-    let owner = found.as_ref().and_then(owner_uid);
-    Ok(SecretRead {
-        version,
-        data: found.map(data_of),
-        owner,
-    })
+    Ok(SecretRead::of(version, found))
 }
 
 /// uid of the resource that a Secret goes with.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::{Action, Plan};
 use crate::component::{Component, WorkloadKey};
-use crate::observed::{InstanceState, ObservedObject, Owner};
+use crate::observed::{InstanceState, Owner};
 use crate::outline::ObjectId;
 use crate::plan::{DeletionInput, PlanInput};
 
@@ -100,8 +100,7 @@ pub fn check_deletion(plan: &Plan, input: &DeletionInput<'_>) -> Vec<String> {
         .instances
         .iter()
         .any(|i| i.state.may_run() && i.state != InstanceState::Lost);
-    let released = |o: &ObservedObject| o.owner == Owner::Released;
-    if input.orphan || input.observed.objects.values().any(released) {
+    if input.leaves_all() {
         let touches = |action: &&Action| {
             !matches!(
                 action,

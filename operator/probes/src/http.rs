@@ -67,7 +67,8 @@ pub(crate) async fn request(
         .map_err(|e| {
             failure(
                 ProbeFailureKind::Other,
-                format!("the request for {path} cannot be made: {e}"),
+                // Without its path: that may bear a signature.
+                format!("the request to {host} cannot be made: {e}"),
             )
         })?;
     let answer = async {

@@ -12,7 +12,7 @@ use crate::capabilities::Rhythm;
 use crate::component::{Component, WorkloadKey};
 use crate::ledger::{Ledger, MemberEntry, RetainedVolume};
 use crate::names::ClusterRef;
-use crate::observed::{InstanceState, Observed, ObservedObject, Owner};
+use crate::observed::{InstanceState, Observed, Owner};
 use crate::outline::ObjectClass;
 use crate::plan::memory::place;
 use crate::plan::{Draft, Memory, next_check};
@@ -68,12 +68,19 @@ pub struct DeletionInput<'a> {
     pub memory: &'a Memory,
 }
 
+impl DeletionInput<'_> {
+    /// Whether everything stays. The word that it is to stay may have come and gone while nobody listened; what it has done is
+    /// seen on the objects.
+    pub(crate) fn leaves_all(&self) -> bool {
+        let mut objects = self.observed.objects.values();
+        self.orphan || objects.any(|o| o.owner == Owner::Released)
+    }
+}
+
 /// Decides one pass for a resource that is being deleted.
 pub fn plan_deletion(input: &DeletionInput<'_>) -> Plan {
     let mut draft = Draft::default();
-    // The word that it is to stay may have come and gone while nobody listened; what it has done is seen on the objects.
-    let released = |o: &ObservedObject| o.owner == Owner::Released;
-    if input.orphan || input.observed.objects.values().any(released) {
+    if input.leaves_all() {
         leave(input, &mut draft);
         let next = next_check(&draft, input.rhythm);
         return draft.finish(BTreeMap::new(), next);
