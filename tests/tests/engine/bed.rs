@@ -76,21 +76,33 @@ impl Bed {
         wrote
     }
 
+    /// Puts an object right. Where the engine was faster with a change of its own (the end of a rollout), it is looked at
+    /// anew, as the operator does.
     pub async fn update(
         &self,
         rendered: &Rendered<Native>,
         id: &ObjectId,
         observed: &Observed,
     ) -> Result<bool, PlatformError> {
-        let action = Action::Update {
-            id: id.clone(),
-            difference: observed.objects[id].difference.clone().unwrap(),
-        };
-        let outcome = self
-            .backend
-            .apply(&rendered.cluster, &action, Some(rendered))
-            .await?;
-        Ok(outcome.wrote)
+        let mut difference = observed.objects[id].difference.clone();
+        for _ in 0..20 {
+            let action = Action::Update {
+                id: id.clone(),
+                difference: difference.unwrap(),
+            };
+            let outcome = self
+                .backend
+                .apply(&rendered.cluster, &action, Some(rendered))
+                .await;
+            match outcome {
+                Err(error) if error.class == Class::Conflict => println!("again: {error}"),
+                outcome => return Ok(outcome?.wrote),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let observed = self.backend.observe(&rendered.cluster, Some(rendered));
+            difference = observed.await?.objects[id].difference.clone();
+        }
+        panic!("{id} is never in the state in which it was seen");
     }
 
     pub async fn wait(
