@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::cache::{Cache, cluster_of, marked, owner_uid};
 use crate::render::Native;
+use crate::shapes::{Shape, Shapes};
 use crate::unstructured::Unstructured;
 use crate::{Kind, drift, error, labels};
 
@@ -57,6 +58,17 @@ pub(crate) async fn call<T>(
 pub(crate) struct Applier {
     pub(crate) client: Client,
     pub(crate) cache: Arc<Cache>,
+    pub(crate) shapes: Arc<Shapes>,
+}
+
+/// Why an object is applied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It is new. A field that somebody else owns is a conflict; unknown fields are looked for unless they were before.
+    New,
+    /// It differs. Fields are taken back from whoever owns them; unknown ones are looked for always, for what the API server
+    /// drops without a word would be put back for ever.
+    Differs,
 }
 
 impl Applier {
@@ -116,13 +128,13 @@ impl Applier {
         if let Some(Value::Object(metadata)) = new.get_mut("metadata") {
             metadata.insert("resourceVersion".to_owned(), NOBODY_S_VERSION.into());
         }
-        match self.patch(&api, id, kind, &new, false).await {
+        match self.patch(&api, id, kind, &new, Why::New).await {
             Err(error) if error.class == Class::Conflict => {}
             result => return result.map(|()| true),
         }
         let Some(found) = call(&format!("look for {id}"), api.get_opt(&id.name)).await? else {
             // It has gone in between, or this API server takes no version for what is not there.
-            self.patch(&api, id, kind, &native.object, false).await?;
+            self.patch(&api, id, kind, &native.object, Why::New).await?;
             return Ok(true);
         };
         let why = if foreign(cluster, &found) {
@@ -177,22 +189,29 @@ impl Applier {
         let native = native(id, rendered)?;
         let api = self.api(cluster, kind);
         self.make_room(cluster, id, native, &api).await?;
-        self.patch(&api, id, kind, &native.object, true).await
+        self.patch(&api, id, kind, &native.object, Why::Differs)
+            .await
     }
 
-    /// Server-side apply. Without `force` a field that somebody else owns is a conflict.
+    /// Server-side apply.
     async fn patch(
         &self,
         api: &Api<Unstructured>,
         id: &ObjectId,
         kind: Kind,
         object: &Value,
-        force: bool,
+        why: Why,
     ) -> Result<(), PlatformError> {
+        let shape = Shape::of(kind, object);
+        let check = if why == Why::New && self.shapes.passed(shape) {
+            ValidationDirective::Ignore
+        } else {
+            ValidationDirective::Strict
+        };
         let params = PatchParams {
-            force,
+            force: why == Why::Differs,
             field_manager: Some(labels::OPERATOR.to_owned()),
-            field_validation: Some(ValidationDirective::Strict),
+            field_validation: Some(check),
             ..PatchParams::default()
         };
         let patch = Patch::Apply(object);
@@ -200,6 +219,7 @@ impl Applier {
         let object = call(&format!("apply {id}"), request)
             .await
             .map_err(|error| explained(kind, error))?;
+        self.shapes.remember(shape);
         // The answer is newer than any event that is on its way.
         self.cache.put(kind, object);
         Ok(())

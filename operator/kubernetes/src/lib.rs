@@ -2,8 +2,8 @@
 //!
 //! `render` (pure) turns a cluster into native objects; `drift` (pure) tells how an object in the API differs from its
 //! rendering; the objects and pods that the API server told of are kept in `cache`, filled by `watch`; `observe` (pure) reads
-//! them; `apply` writes; `dial` leads to pods; `rbac` (pure) lists the rights that all of this takes. Decisions are made
-//! elsewhere.
+//! them; `apply` writes, and `shapes` remembers what of it was checked before; `dial` leads to pods; `rbac` (pure) lists the
+//! rights that all of this takes. Decisions are made elsewhere.
 
 mod apply;
 mod cache;
@@ -15,6 +15,7 @@ pub mod labels;
 mod observe;
 pub mod rbac;
 pub mod render;
+mod shapes;
 mod unstructured;
 mod watch;
 
@@ -117,6 +118,7 @@ impl KubernetesBackend {
             applier: Applier {
                 client,
                 cache: cache.clone(),
+                shapes: Arc::default(),
             },
             cache,
             watches,
