@@ -38,6 +38,11 @@ def what(event):
     return f"{event['verb']} {name}" + (f"/{ref['subresource']}" if ref.get("subresource") else "")
 
 
+def seconds(stamp):
+    """A time of the log in seconds of the epoch."""
+    return datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
+
+
 def count(log, user=None, start=0, end=None, since=None):
     """Requests by user, each a counter by verb and resource. `since` is in seconds of the epoch."""
     found = collections.defaultdict(collections.Counter)
@@ -45,12 +50,16 @@ def count(log, user=None, start=0, end=None, since=None):
         name = event["user"].get("username", "?")
         if not answered(event) or (user and name != user):
             continue
-        if since is not None:
-            stamp = datetime.datetime.fromisoformat(event["requestReceivedTimestamp"].replace("Z", "+00:00"))
-            if stamp.timestamp() < since:
-                continue
+        if since is not None and seconds(event["requestReceivedTimestamp"]) < since:
+            continue
         found[name][what(event)] += 1
     return found
+
+
+def made(log, user, resource, start=0):
+    """When the last object of a resource was made by a user since a byte position of the log, in seconds of the epoch."""
+    new = (event for event in events(log, start) if event.get("responseStatus", {}).get("code") == 201 and event["user"].get("username") == user)
+    return max(seconds(event["stageTimestamp"]) for event in new if (event.get("objectRef") or {}).get("resource") == resource)
 
 
 def writes(counter):
