@@ -24,6 +24,8 @@ pub(crate) struct Executed {
     pub failed: Option<(Action, PlatformError)>,
     /// The ledger as it stands now, if it was written or forgotten.
     pub ledger: Option<Option<Ledger>>,
+    /// How long it took to make an object on average, if any was made.
+    pub making: Option<Duration>,
 }
 
 /// Carries out `plan`. `recorded` is the ledger as it was read.
@@ -39,7 +41,9 @@ pub(crate) async fn execute<B: Backend>(
         done: Vec::new(),
         failed: None,
         ledger: None,
+        making: None,
     };
+    let (mut made, mut making) = (0, Duration::ZERO);
     for action in &plan.actions {
         let started = tokio::time::Instant::now();
         let result = one(context, cluster, resource, action, rendered, recorded).await;
@@ -60,6 +64,11 @@ pub(crate) async fn execute<B: Backend>(
                         executed.ledger = Some(outcome.wrote.then(|| (**ledger).clone()))
                     }
                     Action::ForgetLedger => executed.ledger = Some(None),
+                    Action::Create { .. } => {
+                        made += 1;
+                        making += started.elapsed();
+                        executed.making = Some(making / made);
+                    }
                     _ => {}
                 }
                 executed.done.push((action.clone(), outcome));

@@ -23,7 +23,7 @@ use milvus_core::reasons::Reason;
 use milvus_core::status::Failure;
 use milvus_core::validate::{ValidatedCluster, Violation};
 use milvus_core::{desire, place, validate};
-use milvus_crds::{MilvusCluster, MilvusClusterSpec, MilvusClusterStatus};
+use milvus_crds::{MilvusCluster, MilvusClusterSpec};
 use milvus_platform::{Backend, Class, PlatformError, Rendered};
 use milvus_probes::{ProbeMemory, Ways};
 
@@ -33,7 +33,7 @@ use crate::gather::{self, GatherError, SecretRead};
 use crate::outside::Outside;
 use crate::report::{self, ReportError};
 use crate::turns::Turn;
-use tell::{Told, reason, tell, unseen};
+use tell::{Telling, Told, reason, tell, unseen};
 
 /// Gives up a node that holds data of a deleted cluster: its id, several separated by commas.
 const ABANDON_NODE: &str = "operator.milvus.io/abandon-node";
@@ -50,12 +50,12 @@ pub(crate) struct Memory<N> {
     pub probes: ProbeMemory,
     /// Whether the processes did not all answer in time at the last time.
     slow: bool,
-    /// The status as last written, and when: the watch may lag behind.
-    status: Option<(MilvusClusterStatus, tokio::time::Instant)>,
     /// The last spec that could be honoured: a refused edit leaves the cluster looked after as it was.
     good: Option<MilvusClusterSpec>,
     /// What people were told lately.
     told: report::Told,
+    /// What they are to be told, and when.
+    telling: Telling,
     /// What was made of the last spec and facts: the same again, while neither changes.
     prepared: Option<Prepared<N>>,
     /// uid that all of this belongs to.
@@ -70,9 +70,9 @@ impl<N> Memory<N> {
             plan: plan::Memory::default(),
             probes: ProbeMemory::default(),
             slow: false,
-            status: None,
             good: None,
             told: report::Told::default(),
+            telling: Telling::default(),
             prepared: None,
             uid,
         }
@@ -159,7 +159,7 @@ pub(crate) async fn pass<B: Backend>(
         *memory = Memory::of(cluster.uid.clone());
     }
     let mut resource = (*resource).clone();
-    if let Some((written, _)) = &memory.status {
+    if let Some(written) = memory.telling.status() {
         // The watch may lag behind our own writes.
         resource.status = Some(written.clone());
     }
@@ -188,7 +188,9 @@ async fn keep<B: Backend>(
         .is_some_and(|f| f.iter().any(|f| f == report::FINALIZER))
     {
         // Its own echo wakes the next pass.
+        let began = tokio::time::Instant::now();
         report::add_finalizer(&context.client, resource).await?;
+        memory.telling.wrote(began.elapsed());
     }
     let capabilities = context.backend.capabilities();
     let facts = gather::facts(context, &cluster.key, resource, memory).await?;
@@ -452,7 +454,11 @@ async fn finish<B: Backend>(
         done,
         failed,
         ledger,
+        making,
     } = executed;
+    if let Some(took) = making {
+        memory.telling.wrote(took);
+    }
     let actions: Vec<&Action> = done.iter().map(|(action, _)| action).collect();
     let gone = actions.iter().any(|a| matches!(a, Action::DropFinalizer));
     memory

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::core::PartialObjectMeta;
 use kube::{Client, Resource, ResourceExt};
 use milvus_core::reasons::Reason;
 use milvus_core::status::EventNote;
@@ -42,7 +43,8 @@ pub(crate) enum ReportError {
     },
 }
 
-fn api(client: &Client, resource: &MilvusCluster) -> Api<MilvusCluster> {
+/// Answers tell nothing that is asked: no more of them is read than metadata.
+fn api(client: &Client, resource: &MilvusCluster) -> Api<PartialObjectMeta<MilvusCluster>> {
     Api::namespaced(client.clone(), &resource.namespace().unwrap_or_default())
 }
 

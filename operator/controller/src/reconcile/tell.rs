@@ -8,8 +8,9 @@ use milvus_core::desired::Desired;
 use milvus_core::observed::Observed;
 use milvus_core::reasons::Reason;
 use milvus_core::status::{self, Failure, StatusInput};
-use milvus_crds::MilvusCluster;
+use milvus_crds::{MilvusCluster, MilvusClusterStatus, Phase};
 use milvus_platform::{Backend, Class};
+use tokio::time::Instant;
 
 use super::{Memory, PassError};
 use crate::context::Context;
@@ -18,6 +19,68 @@ use crate::{execute, report};
 
 /// Status is written at most this often while it keeps changing; every write is an entry in the Swarm's raft.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
+/// A start that is over within this time is told of once, when it is over.
+const START_INTERVAL: Duration = Duration::from_secs(1);
+/// Telling takes at most this part of the time: where writes take long, because many clusters start at once, the API server has
+/// better to do than to hear of each step of each.
+const SHARE: u32 = 40;
+/// However long writes take, nobody waits longer for news.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What is not told yet, and how often may be told.
+#[derive(Default)]
+pub(super) struct Telling {
+    /// What was done and is not told.
+    done: Vec<(Action, Outcome)>,
+    /// Since when there has been something to tell.
+    since: Option<Instant>,
+    /// The status as last written, and when: the watch may lag behind.
+    written: Option<(MilvusClusterStatus, Instant)>,
+    /// How long a write took lately.
+    took: Duration,
+}
+
+impl Telling {
+    /// The status as last written.
+    pub(super) fn status(&self) -> Option<&MilvusClusterStatus> {
+        self.written.as_ref().map(|(status, _)| status)
+    }
+
+    /// A write has taken so long.
+    pub(super) fn wrote(&mut self, took: Duration) {
+        self.took = took;
+    }
+
+    /// The time from one news to the next.
+    fn interval(&self, least: Duration) -> Duration {
+        (self.took * SHARE).clamp(least, LONGEST_INTERVAL)
+    }
+
+    /// How long a new status may wait, where nothing has failed. `well` is whether nobody has to do anything about it.
+    fn pause(
+        &self,
+        old: Option<&MilvusClusterStatus>,
+        new: &MilvusClusterStatus,
+        well: bool,
+    ) -> Duration {
+        let due = match (old, &self.written) {
+            (None, _) if well && new.phase == Some(Phase::Creating) => self
+                .since
+                .map(|since| since + self.interval(START_INTERVAL)),
+            (Some(old), Some((_, at)))
+                if old.phase == new.phase
+                    && old.observed_generation == new.observed_generation
+                    && self.done.is_empty() =>
+            {
+                Some(*at + self.interval(STATUS_INTERVAL))
+            }
+            _ => None,
+        };
+        due.map_or(Duration::ZERO, |due| {
+            due.saturating_duration_since(Instant::now())
+        })
+    }
+}
 
 /// What people are told from.
 #[derive(Default)]
@@ -34,8 +97,8 @@ pub(super) struct Told<'a> {
     pub(super) gone: bool,
 }
 
-/// Posts the events of a pass and writes the status if it differs, at most once per [`STATUS_INTERVAL`]. Gives the time
-/// until there is something to tell that could not be told now.
+/// Posts the events of a pass and writes the status if it differs, both not too often. Gives the time until there is something
+/// to tell that could not be told now.
 pub(super) async fn tell<B: Backend>(
     context: &Context<B>,
     resource: &MilvusCluster,
@@ -43,6 +106,7 @@ pub(super) async fn tell<B: Backend>(
     told: Told<'_>,
 ) -> Result<Duration, PassError> {
     let ledger = memory.ledger.clone().flatten();
+    memory.telling.done.extend_from_slice(told.done);
     let (status, notes) = status::status(StatusInput {
         resource,
         refusals: told.refusals,
@@ -52,37 +116,40 @@ pub(super) async fn tell<B: Backend>(
         ledger: ledger.as_ref(),
         plan: told.plan,
         unplaced: told.unplaced,
-        done: told.done,
+        done: &memory.telling.done,
         failure: told.failure,
         memory: &memory.plan,
         now: Timestamp::now(),
     });
     let old = resource.status.as_ref();
-    if told.gone || old == Some(&status) {
-        report::events(&context.client, resource, &notes, &mut memory.told).await;
+    let news = !told.gone && old != Some(&status);
+    let well = told.refusals.is_empty()
+        && told.unplaced.is_empty()
+        && told.plan.is_some_and(|plan| plan.notices.is_empty());
+    if news && told.failure.is_none() {
+        memory.telling.since.get_or_insert_with(Instant::now);
+        let pause = memory.telling.pause(old, &status, well);
+        if !pause.is_zero() {
+            // Events are derived from the difference to the status that stands, so they come with the write.
+            return Ok(pause);
+        }
+    }
+    memory.telling.done.clear();
+    memory.telling.since = None;
+    report::events(&context.client, resource, &notes, &mut memory.told).await;
+    if !news {
         return Ok(Duration::MAX);
     }
-    let urgent = old.is_none_or(|old| {
-        old.phase != status.phase || old.observed_generation != status.observed_generation
-    });
-    if let Some((_, at)) = &memory.status
-        && !urgent
-        && at.elapsed() < STATUS_INTERVAL
-        && told.done.is_empty()
-        && told.failure.is_none()
-    {
-        // Events are derived from the difference to the status that stands, so they come with the write.
-        return Ok(STATUS_INTERVAL - at.elapsed());
-    }
-    report::events(&context.client, resource, &notes, &mut memory.told).await;
+    let began = Instant::now();
     if report::status(&context.client, resource, &status).await? {
         context
             .metrics
             .status_writes
             .with_label_values(&["written"])
             .inc();
+        memory.telling.wrote(began.elapsed());
     }
-    memory.status = Some((status, tokio::time::Instant::now()));
+    memory.telling.written = Some((status, Instant::now()));
     Ok(Duration::MAX)
 }
 
@@ -123,5 +190,58 @@ pub(super) fn reason(class: Class) -> Reason {
     match class {
         Class::Transient => Reason::PlatformUnreachable,
         Class::Invalid | Class::Conflict | Class::Denied | Class::Bug => Reason::ActionFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phase(phase: Phase) -> MilvusClusterStatus {
+        MilvusClusterStatus {
+            phase: Some(phase),
+            ..MilvusClusterStatus::default()
+        }
+    }
+
+    async fn after(millis: u64) {
+        tokio::time::advance(Duration::from_millis(millis)).await;
+    }
+
+    /// Seconds that a status may wait, of a cluster whose last write took this many milliseconds.
+    async fn start(took: u64, well: bool, new: Phase) -> f32 {
+        let mut telling = Telling::default();
+        telling.wrote(Duration::from_millis(took));
+        telling.since = Some(Instant::now());
+        telling.pause(None, &phase(new), well).as_secs_f32()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_is_told_of_after_a_second_or_when_it_is_over() {
+        assert_eq!(start(5, true, Phase::Creating).await, 1.0);
+        assert_eq!(start(5, true, Phase::Ready).await, 0.0);
+        // Something has to be done about it.
+        assert_eq!(start(5, false, Phase::Creating).await, 0.0);
+        // The API server is busy.
+        assert_eq!(start(100, true, Phase::Creating).await, 4.0);
+        assert_eq!(start(10_000, true, Phase::Creating).await, 5.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn numbers_wait_and_a_phase_does_not() {
+        let telling = Telling {
+            written: Some((phase(Phase::Creating), Instant::now())),
+            ..Telling::default()
+        };
+        after(500).await;
+        let old = phase(Phase::Creating);
+        let pause = |telling: &Telling, new| telling.pause(Some(&old), &phase(new), true);
+        assert_eq!(
+            pause(&telling, Phase::Creating),
+            Duration::from_millis(1500)
+        );
+        assert_eq!(pause(&telling, Phase::Ready), Duration::ZERO);
+        after(1500).await;
+        assert_eq!(pause(&telling, Phase::Creating), Duration::ZERO);
     }
 }

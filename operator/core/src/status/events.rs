@@ -44,7 +44,26 @@ pub(super) fn all(facts: &Facts<'_>, status: &MilvusClusterStatus) -> Vec<EventN
     components(facts, status, &mut events);
     readiness(facts, status, &mut events);
     waiting(facts, status, &mut events);
+    if facts.old.is_none() {
+        at_once(&mut events);
+    }
     events
+}
+
+/// A start that was over before it was told of is one event: a second tells nothing, and is a write all the same.
+fn at_once(events: &mut Vec<EventNote>) {
+    let of = |reason| move |event: &EventNote| event.reason == reason;
+    let Some(mut ready) = events.iter().position(of(Reason::Ready)) else {
+        return;
+    };
+    if let Some(created) = events.iter().position(of(Reason::Created)) {
+        let created = events.remove(created).message;
+        ready -= 1;
+        let message = &mut events[ready].message;
+        message.push_str("; ");
+        message.push_str(&created);
+    }
+    events.retain(|event| event.reason != Reason::ComponentReady);
 }
 
 fn refusals(facts: &Facts<'_>, events: &mut Vec<EventNote>) {

@@ -1,10 +1,13 @@
 use super::*;
+use crate::action::CreateCause;
+use crate::outline::ObjectId;
 use crate::plan::tests::{Scene, now};
 
 struct Told<'a> {
     refusals: &'a [Notice],
     seen: bool,
     failure: Option<&'a Failure>,
+    done: &'a [(Action, Outcome)],
 }
 
 fn tell(scene: &Scene, told: &Told<'_>, later: i64) -> (MilvusClusterStatus, Vec<EventNote>) {
@@ -18,7 +21,7 @@ fn tell(scene: &Scene, told: &Told<'_>, later: i64) -> (MilvusClusterStatus, Vec
         ledger: Some(&scene.ledger),
         plan: told.seen.then_some(&plan),
         unplaced: &[],
-        done: &[],
+        done: told.done,
         failure: told.failure,
         memory: &scene.memory,
         now: now() + jiff::SignedDuration::from_secs(later),
@@ -29,6 +32,7 @@ const SEEN: Told<'_> = Told {
     refusals: &[],
     seen: true,
     failure: None,
+    done: &[],
 };
 
 fn condition<'a>(
@@ -76,6 +80,46 @@ fn a_first_start_says_what_it_waits_for_and_since_when() {
 }
 
 #[test]
+fn a_start_that_is_over_before_it_is_told_of_is_one_event() {
+    let mut scene = Scene::up();
+    let made = |kind, name: &str| {
+        let id = ObjectId::new(kind, name);
+        let cause = CreateCause::New;
+        let outcome = Outcome {
+            at: now(),
+            wrote: true,
+            remark: None,
+        };
+        (Action::Create { id, cause }, outcome)
+    };
+    let done = [made("Deployment", "demo-proxy"), made("Service", "demo")];
+    let told = Told {
+        done: &done,
+        ..SEEN
+    };
+    scene.resource.metadata.creation_timestamp = Some(seconds(now()));
+    let (_, events) = tell(&scene, &told, 1);
+    let events: Vec<String> = events
+        .iter()
+        .map(|event| format!("{}: {}", event.reason, event.message))
+        .collect();
+    assert_eq!(
+        events,
+        [
+            "Ready: the cluster answers at 10.0.0.1:19530, 1 s after it was asked for; created Deployment demo-proxy; Service demo"
+        ]
+    );
+    // Of one that was told of, each step is told.
+    scene.resource.status = Some(MilvusClusterStatus::default());
+    let (_, events) = tell(&scene, &told, 1);
+    let reasons: Vec<Reason> = events.iter().map(|event| event.reason).collect();
+    assert_eq!(
+        reasons,
+        [Reason::Created, Reason::ComponentReady, Reason::Ready]
+    );
+}
+
+#[test]
 fn an_unseen_platform_makes_unknown_and_keeps_the_rest() {
     let mut scene = Scene::up();
     scene.resource.status = Some(tell(&scene, &SEEN, 0).0);
@@ -87,6 +131,7 @@ fn an_unseen_platform_makes_unknown_and_keeps_the_rest() {
         refusals: &[],
         seen: false,
         failure: Some(&failure),
+        ..SEEN
     };
     let (status, events) = tell(&scene, &told, 10);
     assert_eq!(status.phase, Some(Phase::Unknown));
@@ -117,8 +162,7 @@ fn a_refused_edit_is_named_and_the_rest_speaks_of_the_generation_before() {
     }];
     let told = Told {
         refusals: &refusals,
-        seen: true,
-        failure: None,
+        ..SEEN
     };
     let (status, events) = tell(&scene, &told, 10);
     assert_eq!(status.phase, Some(Phase::Invalid));
