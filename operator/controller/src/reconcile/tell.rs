@@ -25,7 +25,7 @@ const START_INTERVAL: Duration = Duration::from_secs(1);
 /// better to do than to hear of each step of each.
 const SHARE: u32 = 40;
 /// However long writes take, nobody waits longer for news.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(8);
 
 /// What is not told yet, and how often may be told.
 #[derive(Default)]
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(start(5, false, Phase::Creating).await, 0.0);
         // The API server is busy.
         assert_eq!(start(100, true, Phase::Creating).await, 4.0);
-        assert_eq!(start(10_000, true, Phase::Creating).await, 5.0);
+        assert_eq!(start(10_000, true, Phase::Creating).await, 8.0);
     }
 
     #[tokio::test(start_paused = true)]
