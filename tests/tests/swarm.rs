@@ -25,6 +25,8 @@ mod t04_restart;
 mod t05_edits;
 #[path = "swarm/t06_bad_input.rs"]
 mod t06_bad_input;
+#[path = "swarm/t06_full_disk.rs"]
+mod t06_full_disk;
 #[path = "swarm/t07_loss.rs"]
 mod t07_loss;
 #[path = "swarm/t08_delete.rs"]

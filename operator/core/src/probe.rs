@@ -51,7 +51,7 @@ pub enum ProbeKind {
         /// Client port.
         port: u16,
     },
-    /// A bookie accepts connections.
+    /// A bookie accepts connections, and has not told ZooKeeper that it takes no writes.
     Bookkeeper {
         /// Bookie port.
         port: u16,

@@ -8,6 +8,7 @@ use milvus_core::probe::{ProbeDetail, ProbeFailure, ProbeFailureKind, S3Access};
 use milvus_platform::{Connection, Dial, DialError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::bookies;
 use crate::http::{failure, grpc_empty, request};
 use crate::s3;
 use crate::sessions::count_sessions;
@@ -31,6 +32,11 @@ pub enum Question {
     ZookeeperMode,
     /// A connection will do.
     Tcp,
+    /// BookKeeper: does it take connections, and has it not told ZooKeeper that it takes no writes?
+    Bookie {
+        /// A ZooKeeper that may be asked.
+        zookeeper: Option<(String, u16)>,
+    },
     /// Pulsar broker: can a message be written and read back? Writes one.
     BrokerHealth,
     /// Pulsar broker: is it registered and serving? Writes nothing.
@@ -80,6 +86,19 @@ async fn ask_unbounded(
     let authority = format!("{host}:{port}");
     match question {
         Question::Tcp => Ok(ProbeDetail::default()),
+        Question::Bookie { zookeeper } => {
+            drop(connection);
+            let Some((host, port)) = zookeeper else {
+                return Ok(ProbeDetail::default());
+            };
+            // A ZooKeeper that does not answer is its own trouble.
+            match bookies::read_only(dial, host, *port, &authority).await {
+                Ok(true) => not_ready(format!(
+                    "{authority} takes no writes: it is read-only, as it is when its disk is full beyond diskUsageThreshold"
+                )),
+                Ok(false) | Err(_) => Ok(note("takes writes")),
+            }
+        }
         Question::EtcdHealth => {
             let answer =
                 request(connection, &authority, http::Method::GET, "/health", None).await?;

@@ -2,6 +2,7 @@
 //! endpoint. This room asks and reports; it judges nothing and writes nothing. Every question has a time-out.
 
 mod ask;
+mod bookies;
 mod http;
 mod pass;
 mod s3;

@@ -170,12 +170,16 @@ fn questions(
     memory: &ProbeMemory,
 ) -> Vec<Asked> {
     let addressing = ways.addressing;
+    let zookeeper = zookeeper(addressing, desired, observed);
     let mut asked = Vec::new();
     for workload in desired.workloads.iter().filter(|_| ways.processes) {
         if let Some(probe) = &workload.probe {
             for (target, host) in hosts(addressing, desired, observed, workload, probe) {
                 let id = ProbeId::target(workload.component, target);
-                if let Some((port, question)) = question(&probe.kind, &id, memory) {
+                if let Some((port, mut question)) = question(&probe.kind, &id, memory) {
+                    if let Question::Bookie { zookeeper: place } = &mut question {
+                        place.clone_from(&zookeeper);
+                    }
                     asked.push(Asked {
                         id,
                         host,
@@ -259,7 +263,8 @@ fn question(kind: &ProbeKind, id: &ProbeId, memory: &ProbeMemory) -> Option<(u16
             None => (0, Question::AnyHttp),
         },
         ProbeKind::Zookeeper { port } => (*port, Question::ZookeeperMode),
-        ProbeKind::Bookkeeper { port } | ProbeKind::Tcp { port } => (*port, Question::Tcp),
+        ProbeKind::Bookkeeper { port } => (*port, Question::Bookie { zookeeper: None }),
+        ProbeKind::Tcp { port } => (*port, Question::Tcp),
         ProbeKind::Broker { port } if memory.served.contains(&id.target) => {
             (*port, Question::BrokerReady)
         }
@@ -269,6 +274,32 @@ fn question(kind: &ProbeKind, id: &ProbeId, memory: &ProbeMemory) -> Option<(u16
             return None;
         }
     })
+}
+
+/// The ZooKeeper that bookies of the cluster register with, and its port: the first that may answer.
+fn zookeeper(
+    addressing: Addressing,
+    desired: &Desired,
+    observed: &Observed,
+) -> Option<(String, u16)> {
+    let mut probes = desired.workloads.iter().filter_map(|w| w.probe.as_ref());
+    let port = probes.find_map(|probe| match probe.kind {
+        ProbeKind::Zookeeper { port } => Some(port),
+        _ => None,
+    })?;
+    let member = running(observed, Component::Zookeeper)?;
+    Some((addressing.host(&desired.cluster.key, member), port))
+}
+
+/// The first member of a component that runs.
+fn running(observed: &Observed, component: Component) -> Option<WorkloadKey> {
+    let instances = observed.instances.iter();
+    instances
+        .filter(|i| {
+            i.workload.component == component && i.wanted && i.state == InstanceState::Running
+        })
+        .map(|i| i.workload)
+        .min()
 }
 
 /// Sessions are asked of the first etcd that may answer.
@@ -292,16 +323,7 @@ fn sessions(addressing: Addressing, desired: &Desired, observed: &Observed) -> O
         ProbeTarget::External(addresses) => split(addresses.first()?)?,
         ProbeTarget::Host(host) => (host.clone(), *port),
         ProbeTarget::EachMember | ProbeTarget::EachInstance => {
-            let member = observed
-                .instances
-                .iter()
-                .filter(|i| {
-                    i.workload.component == Component::Etcd
-                        && i.wanted
-                        && i.state == InstanceState::Running
-                })
-                .map(|i| i.workload)
-                .min()?;
+            let member = running(observed, Component::Etcd)?;
             (addressing.host(&desired.cluster.key, member), *port)
         }
     };

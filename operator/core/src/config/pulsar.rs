@@ -22,7 +22,7 @@ pub(crate) fn zookeeper(hosts: &[String]) -> String {
         ("clientPort", ZOOKEEPER_PORT.to_string()),
         ("maxClientCnxns", "0".to_owned()),
         ("admin.enableServer", "false".to_owned()),
-        ("4lw.commands.whitelist", "srvr,ruok,mntr".to_owned()),
+        ("4lw.commands.whitelist", "srvr,ruok,mntr,dump".to_owned()),
         ("autopurge.snapRetainCount", "3".to_owned()),
         ("autopurge.purgeInterval", "1".to_owned()),
         // The member's own name may resolve to an address that is not its own yet while it starts.
