@@ -97,6 +97,18 @@ pub(super) struct Told<'a> {
     pub(super) gone: bool,
 }
 
+impl Told<'_> {
+    /// Whether nobody has to do anything about what was seen: a cluster that comes up waits for its own parts alone.
+    fn well(&self) -> bool {
+        let answer = |plan: &Plan| plan.readiness.values().all(|r| !r.external || r.ready);
+        self.refusals.is_empty()
+            && self.unplaced.is_empty()
+            && self
+                .plan
+                .is_some_and(|plan| plan.notices.is_empty() && answer(plan))
+    }
+}
+
 /// Posts the events of a pass and writes the status if it differs, both not too often. Gives the time until there is something
 /// to tell that could not be told now.
 pub(super) async fn tell<B: Backend>(
@@ -123,12 +135,9 @@ pub(super) async fn tell<B: Backend>(
     });
     let old = resource.status.as_ref();
     let news = !told.gone && old != Some(&status);
-    let well = told.refusals.is_empty()
-        && told.unplaced.is_empty()
-        && told.plan.is_some_and(|plan| plan.notices.is_empty());
     if news && told.failure.is_none() {
         memory.telling.since.get_or_insert_with(Instant::now);
-        let pause = memory.telling.pause(old, &status, well);
+        let pause = memory.telling.pause(old, &status, told.well());
         if !pause.is_zero() {
             // Events are derived from the difference to the status that stands, so they come with the write.
             return Ok(pause);
