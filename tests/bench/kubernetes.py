@@ -222,10 +222,10 @@ def create(api, operator, args, objects, total):
     watch.stop()
     time.sleep(args.settle)  # what it does after the last is Ready belongs to the batch
     (after, rss, peak), counted = operator.usage(), operator.requests(start)
-    created = round(audit.made(operator.audit, operator.user, "deployments", start) - epoch, 2)
+    made = audit.made(operator.audit, operator.user, "deployments", start)
     return {
         "resources": total, "added": len(objects), "applied_s": round(applied, 2), "deployments": last[1],
-        "created_s": created, "available_s": first(timeline, 2, last[1]), "ready_s": ready,
+        "created_s": made and round(made - epoch, 2), "available_s": first(timeline, 2, last[1]), "ready_s": ready,
         "not_ready": total - last[3], "requests": sum(counted.values()), "writes": audit.writes(counted),
         "requests_per_resource": round(sum(counted.values()) / len(objects), 1), "writes_per_resource": round(audit.writes(counted) / len(objects), 1),
         "cpu_s": round(after - before, 2), "api_server_cpu_s": round(cpu(server) - served, 2), "rss_mib": round(rss, 1), "peak_mib": round(peak, 1), "by": dict(counted.most_common()),

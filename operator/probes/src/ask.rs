@@ -93,10 +93,11 @@ async fn ask_unbounded(
             };
             // A ZooKeeper that does not answer is its own trouble.
             match bookies::read_only(dial, host, *port, &authority).await {
-                Ok(true) => not_ready(format!(
+                Some(true) => not_ready(format!(
                     "{authority} takes no writes: it is read-only, as it is when its disk is full beyond diskUsageThreshold"
                 )),
-                Ok(false) | Err(_) => Ok(note("takes writes")),
+                Some(false) => Ok(note("takes writes")),
+                None => Ok(ProbeDetail::default()),
             }
         }
         Question::EtcdHealth => {

@@ -176,10 +176,9 @@ fn questions(
         if let Some(probe) = &workload.probe {
             for (target, host) in hosts(addressing, desired, observed, workload, probe) {
                 let id = ProbeId::target(workload.component, target);
-                if let Some((port, mut question)) = question(&probe.kind, &id, memory) {
-                    if let Question::Bookie { zookeeper: place } = &mut question {
-                        place.clone_from(&zookeeper);
-                    }
+                if let Some((port, question)) =
+                    question(&probe.kind, &id, memory, zookeeper.as_ref())
+                {
                     asked.push(Asked {
                         id,
                         host,
@@ -199,7 +198,7 @@ fn questions(
                 let Some((host, port)) = split(address) else {
                     continue;
                 };
-                if let Some((_, question)) = question(&probe.kind, &id, memory) {
+                if let Some((_, question)) = question(&probe.kind, &id, memory, None) {
                     asked.push(Asked {
                         id,
                         host,
@@ -254,7 +253,12 @@ fn hosts(
 }
 
 /// The port and the question; `None` for what is not asked of a host.
-fn question(kind: &ProbeKind, id: &ProbeId, memory: &ProbeMemory) -> Option<(u16, Question)> {
+fn question(
+    kind: &ProbeKind,
+    id: &ProbeId,
+    memory: &ProbeMemory,
+    zookeeper: Option<&(String, u16)>,
+) -> Option<(u16, Question)> {
     Some(match kind {
         ProbeKind::Etcd { port } => (*port, Question::EtcdHealth),
         ProbeKind::Minio { port } => (*port, Question::MinioCluster),
@@ -263,7 +267,10 @@ fn question(kind: &ProbeKind, id: &ProbeId, memory: &ProbeMemory) -> Option<(u16
             None => (0, Question::AnyHttp),
         },
         ProbeKind::Zookeeper { port } => (*port, Question::ZookeeperMode),
-        ProbeKind::Bookkeeper { port } => (*port, Question::Bookie { zookeeper: None }),
+        ProbeKind::Bookkeeper { port } => {
+            let zookeeper = zookeeper.cloned();
+            (*port, Question::Bookie { zookeeper })
+        }
         ProbeKind::Tcp { port } => (*port, Question::Tcp),
         ProbeKind::Broker { port } if memory.served.contains(&id.target) => {
             (*port, Question::BrokerReady)

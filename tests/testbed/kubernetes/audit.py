@@ -57,9 +57,9 @@ def count(log, user=None, start=0, end=None, since=None):
 
 
 def made(log, user, resource, start=0):
-    """When the last object of a resource was made by a user since a byte position of the log, in seconds of the epoch."""
+    """When the last object of a resource was made by a user since a byte position of the log, in seconds of the epoch; None without one."""
     new = (event for event in events(log, start) if event.get("responseStatus", {}).get("code") == 201 and event["user"].get("username") == user)
-    return max(seconds(event["stageTimestamp"]) for event in new if (event.get("objectRef") or {}).get("resource") == resource)
+    return max((seconds(event["stageTimestamp"]) for event in new if (event.get("objectRef") or {}).get("resource") == resource), default=None)
 
 
 def writes(counter):

@@ -52,18 +52,17 @@ pub(super) fn all(facts: &Facts<'_>, status: &MilvusClusterStatus) -> Vec<EventN
 
 /// A start that was over before it was told of is one event: a second tells nothing, and is a write all the same.
 fn at_once(events: &mut Vec<EventNote>) {
-    let of = |reason| move |event: &EventNote| event.reason == reason;
-    let Some(mut ready) = events.iter().position(of(Reason::Ready)) else {
+    if !events.iter().any(|event| event.reason == Reason::Ready) {
         return;
-    };
-    if let Some(created) = events.iter().position(of(Reason::Created)) {
-        let created = events.remove(created).message;
-        ready -= 1;
-        let message = &mut events[ready].message;
-        message.push_str("; ");
-        message.push_str(&created);
     }
+    let created = events.iter().position(|e| e.reason == Reason::Created);
+    let created = created.map(|at| events.remove(at).message);
     events.retain(|event| event.reason != Reason::ComponentReady);
+    let ready = events.iter_mut().find(|e| e.reason == Reason::Ready);
+    if let (Some(ready), Some(created)) = (ready, created) {
+        ready.message.push_str("; ");
+        ready.message.push_str(&created);
+    }
 }
 
 fn refusals(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
