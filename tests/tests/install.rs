@@ -266,6 +266,17 @@ impl Kubectl<'_> {
         }
     }
 
+    /// Asks every manager for an API; the first that answers.
+    fn answers(&self) -> Option<&str> {
+        let mut addresses = self.swarm.nodes[..2].iter().map(|(address, _)| address);
+        let found = addresses.find(|address| {
+            let server = format!("--server=https://{address}:6443");
+            let ask = ["get", "--raw", "/readyz", "--request-timeout=2s", &server];
+            run(&mut self.command(&ask)).status.success()
+        });
+        found.map(String::as_str)
+    }
+
     fn get(&self, what: &[&str]) -> String {
         let mut args = vec!["get", "-n", "team-a", "-o", "name"];
         args.extend(what);
@@ -463,6 +474,8 @@ fn the_operator_is_installed_used_upgraded_moved_and_removed() {
     assert!(stayed.contains("stored records"), "{stayed}");
     let stored = swarm.ids("config");
     assert!(!stored.is_empty());
+    // Nobody is left who would take requests and end before they are done.
+    assert_eq!(kubectl.answers(), None);
     good(&mut swarm.install(&second, &[]));
     kubectl.find();
     assert_eq!(
@@ -537,6 +550,7 @@ fn the_operator_is_installed_used_upgraded_moved_and_removed() {
     client::fill_at(&endpoint);
     let services = swarm.ids("service");
     good(&mut swarm.operator(&["uninstall", "swarm"]));
+    assert_eq!(kubectl.answers(), None);
     client::check_at(&endpoint);
     good(&mut swarm.install(&kubectl.config, &[]));
     kubectl.find();

@@ -15,6 +15,7 @@ use milvus_swarm::installation::{
     self, Applied, Installation, InstallationError, Secrets, compose,
 };
 
+use super::ending::{self, Ending};
 use crate::keys::{self, Keys, KeysError};
 
 pub(crate) use options::SwarmArgs;
@@ -103,6 +104,11 @@ async fn swarm(args: &SwarmArgs) -> Result<(), InstallError> {
         installation::image_id(&args.docker_host, &image).await?
     };
     let service = args.service(image.clone(), image_id, generation);
+    if swarm.state().await?.is_none()
+        && let Ending::Left { words } = ending::wait(&swarm).await?
+    {
+        eprintln!("warning: an earlier operator has not ended: {words}");
+    }
     let applied = swarm.apply(&service, auth).await?;
     match &applied {
         Applied::Created => eprintln!(

@@ -4,6 +4,7 @@
 mod completion;
 pub(crate) mod convert;
 mod crd;
+mod ending;
 pub(crate) mod export;
 pub(crate) mod install;
 mod manifest;

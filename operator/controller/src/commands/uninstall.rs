@@ -2,15 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use milvus_swarm::installation::{Installation, InstallationError, SERVICE};
-use tokio::time::{Instant, sleep};
 
-/// Longer than the operator's own grace to end.
-const STOP_TIMEOUT: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(500);
+use super::ending::{self, Ending};
 
 /// Flags of `uninstall`.
 #[derive(Debug, Args)]
@@ -68,9 +64,9 @@ pub(crate) enum UninstallError {
     #[error("this cannot be undone: {what} would be removed; run it again with --yes")]
     Unconfirmed { what: String },
     #[error(
-        "the operator's task has not ended after {seconds} s, so nothing was purged: look at docker service ps, then run it again"
+        "not ended: {words}; so nothing was purged: bring the node back or remove it with docker node rm, then run it again"
     )]
-    StillRunning { seconds: u64 },
+    StillRunning { words: String },
 }
 
 /// What is there.
@@ -97,17 +93,12 @@ pub(crate) async fn uninstall(args: UninstallArgs) -> Result<ExitCode, Uninstall
     } else {
         eprintln!("service {SERVICE} was not there");
     }
-    if args.purge_store || args.purge_keys {
+    let purge = args.purge_store || args.purge_keys;
+    match ending::wait(&swarm).await? {
+        Ending::Ended => {}
         // A running operator would write its records again, and it holds its secrets.
-        let deadline = Instant::now() + STOP_TIMEOUT;
-        while swarm.has_tasks().await? {
-            if Instant::now() > deadline {
-                return Err(UninstallError::StillRunning {
-                    seconds: STOP_TIMEOUT.as_secs(),
-                });
-            }
-            sleep(POLL).await;
-        }
+        Ending::Left { words } if purge => return Err(UninstallError::StillRunning { words }),
+        Ending::Left { words } => eprintln!("warning: not ended: {words}"),
     }
     if args.purge_store {
         // Looked for again: the operator may have written until it ended.

@@ -18,12 +18,12 @@ use serde_json::json;
 
 pub use compose::compose;
 pub use service::{OperatorService, SOCKET_IN_TASK};
-pub use state::{OperatorState, OperatorTask};
+pub use state::{OperatorState, OperatorTask, RunningTask};
 
 use crate::api::wire::{self, StoredFile};
 use crate::api::{ApiError, Engine, FileKind};
 use crate::labels;
-use state::{is_alive, state_of, upgrade};
+use state::{running_of, state_of, upgrade};
 
 /// The operator's stack.
 pub const STACK: &str = milvus_core::names::OPERATOR_STACK;
@@ -292,13 +292,17 @@ impl Installation {
         Ok(true)
     }
 
-    /// Whether tasks of the operator are left, also of a service that is gone.
-    pub async fn has_tasks(&self) -> Result<bool, InstallationError> {
+    /// The operator's tasks that have not ended, also of a service that is gone.
+    pub async fn running(&self) -> Result<Vec<RunningTask>, InstallationError> {
         let tasks = self
             .engine
             .tasks_labelled(&format!("{PART}={OPERATOR}"))
             .await?;
-        Ok(tasks.iter().any(|task| is_alive(&task.status.state)))
+        if tasks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let nodes = self.engine.nodes().await?;
+        Ok(running_of(&tasks, &nodes))
     }
 
     /// Clusters that have services on this Swarm (`<namespace>/<name>`), with their number.

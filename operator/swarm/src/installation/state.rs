@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::IMAGE_ID;
-use crate::api::wire::{self, Task};
+use crate::api::wire::{self, Node, Task};
 use crate::drift;
 use crate::labels::Labels;
 
@@ -72,7 +72,31 @@ pub(super) fn upgrade(mut spec: Value, found: &wire::Service) -> Option<(Vec<Str
     Some((changes, spec))
 }
 
-pub(super) fn is_alive(state: &str) -> bool {
+/// A task of the operator that has not ended, as far as the Swarm knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningTask {
+    /// Name of its node; empty before it is placed.
+    pub node: String,
+    /// Whether that node answers: of one that does not, nobody knows when its task ends.
+    pub node_answers: bool,
+}
+
+/// Those that have not ended.
+pub(super) fn running_of(tasks: &[Task], nodes: &[Node]) -> Vec<RunningTask> {
+    let running = tasks.iter().filter(|task| is_alive(&task.status.state));
+    running
+        .map(|task| {
+            let node = nodes.iter().find(|node| node.id == task.node_id);
+            RunningTask {
+                node: node.map_or_else(String::new, |n| n.description.hostname.clone()),
+                // One that has no node yet never gets one any more, and one whose node was removed is forgotten with it.
+                node_answers: node.is_none_or(|n| n.status.state == "ready"),
+            }
+        })
+        .collect()
+}
+
+fn is_alive(state: &str) -> bool {
     !matches!(
         state,
         "complete" | "shutdown" | "failed" | "rejected" | "orphaned" | "remove"

@@ -159,5 +159,34 @@ fn the_newest_task_tells_how_the_operator_is() {
     assert_eq!(state.last_failure.as_deref(), Some("exit 3"));
     let state = state_of(&service, &tasks[2..]);
     assert!(!state.task.expect("task").current);
-    assert!(is_alive("starting") && is_alive("running") && !is_alive("shutdown"));
+}
+
+#[test]
+fn an_operator_that_has_not_ended_is_named_with_its_node() {
+    let task = |node: &str, state: &str| -> Task {
+        serde_json::from_value(json!({ "ID": "t", "NodeID": node, "Status": { "State": state } }))
+            .expect("task")
+    };
+    let node = |id: &str, name: &str, state: &str| -> wire::Node {
+        serde_json::from_value(json!({
+            "ID": id, "Description": { "Hostname": name }, "Status": { "State": state },
+        }))
+        .expect("node")
+    };
+    let nodes = [node("n1", "m1", "ready"), node("n2", "m2", "down")];
+    let tasks = [
+        task("n1", "shutdown"),
+        task("n1", "running"),
+        task("n2", "starting"),
+        task("", "pending"),
+    ];
+    let found: Vec<(String, bool)> = state::running_of(&tasks, &nodes)
+        .into_iter()
+        .map(|task| (task.node, task.node_answers))
+        .collect();
+    let wanted = [("m1", true), ("m2", false), ("", true)];
+    assert_eq!(
+        found,
+        wanted.map(|(node, answers)| (node.to_owned(), answers))
+    );
 }
