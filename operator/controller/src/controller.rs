@@ -18,9 +18,9 @@ use milvus_crds::MilvusCluster;
 use milvus_kubernetes::reopening;
 use milvus_platform::{Backend, Change};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::context::{Context, secret_key};
 use crate::gather;
@@ -36,6 +36,9 @@ const PASS_INTERVAL: Duration = Duration::from_millis(100);
 const HINTED_INTERVAL: Duration = Duration::from_millis(250);
 /// A pass that takes longer is abandoned; every call in it has a shorter time-out of its own.
 const PASS_TIMEOUT: Duration = Duration::from_secs(120);
+/// At the end passes may take this long to come to theirs: less than the grace that a platform gives the operator, so that a
+/// Lease can still be let go.
+const DRAIN: Duration = Duration::from_secs(15);
 
 /// Between counts of clusters for the metrics.
 const COUNT_INTERVAL: Duration = Duration::from_secs(5);
@@ -43,10 +46,11 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 struct Worker {
     wake: Arc<Notify>,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    /// Ends with this, in the middle of a pass if need be: whoever may not act any more drops everything.
+    task: AbortOnDropHandle<()>,
 }
 
-/// Runs until `shutdown`, then lets running passes come to an end.
+/// Runs until `shutdown`, then lets running passes come to an end. Dropped, it ends them where they are.
 pub(crate) async fn run<B: Backend>(
     context: Arc<Context<B>>,
     readiness: Readiness,
@@ -136,7 +140,12 @@ pub(crate) async fn run<B: Backend>(
             worker.task
         })
         .collect();
-    futures::future::join_all(tasks).await;
+    let ends = futures::future::join_all(tasks);
+    if tokio::time::timeout(DRAIN, ends).await.is_err() {
+        tracing::warn!(
+            "some passes did not end in time and are cut off; the next operator goes on with them"
+        );
+    }
 }
 
 /// Counts clusters by phase.
@@ -229,12 +238,15 @@ fn deleted<B: Backend>(
     }
     if let Some(worker) = workers.remove(key) {
         worker.stop.cancel();
+        // Its last pass still has to tell of what it did.
+        worker.task.detach();
     }
 }
 
 fn spawn<B: Backend>(context: Arc<Context<B>>, key: ClusterKey, stop: CancellationToken) -> Worker {
     let wake = Arc::new(Notify::new());
     let task = tokio::spawn(work(context, key, wake.clone(), stop.clone()));
+    let task = AbortOnDropHandle::new(task);
     Worker { wake, stop, task }
 }
 
@@ -247,9 +259,18 @@ async fn work<B: Backend>(
 ) {
     let mut memory = Memory::of(String::new());
     let mut failures = 0_u32;
-    while let Some(resource) = context.resources.get(&key) {
+    loop {
         let started = Instant::now();
-        let mut turn = context.turns.pass().await;
+        // Who waits for a turn while the operator ends does not begin any more.
+        let mut turn = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            turn = context.turns.pass() => turn,
+        };
+        // As it is now, not as it was before the wait.
+        let Some(resource) = context.resources.get(&key) else {
+            break;
+        };
         let pass = tokio::time::timeout(
             PASS_TIMEOUT,
             reconcile::pass(&context, &key, resource, &mut memory, &mut turn),

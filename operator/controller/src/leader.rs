@@ -80,13 +80,18 @@ impl Leader {
         }
     }
 
-    /// Renews the Lease until `shutdown`, then lets it go. When it is lost, `shutdown` is set: somebody else may lead.
-    pub(crate) async fn keep(self, shutdown: CancellationToken) -> Result<(), LeaderError> {
+    /// Renews the Lease until `done`, which says that nothing of ours acts any more, then lets it go. When it is lost, `lost` is
+    /// set: somebody else may lead, and whatever acts has to end at once.
+    pub(crate) async fn keep(
+        self,
+        done: CancellationToken,
+        lost: CancellationToken,
+    ) -> Result<(), LeaderError> {
         let mut renewed = Instant::now();
         let mut pause = INTERVAL;
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => {
+                () = done.cancelled() => {
                     self.release().await;
                     return Ok(());
                 }
@@ -103,7 +108,7 @@ impl Leader {
                 Err(_) => "no answer in time".to_owned(),
             };
             if renewed.elapsed() >= RENEW || why.starts_with("somebody") {
-                shutdown.cancel();
+                lost.cancel();
                 let lease = format!("{}/{}", self.namespace, self.name);
                 return Err(LeaderError::Lost { lease, why });
             }

@@ -9,6 +9,7 @@ use kube::{Client, Config, Resource};
 use milvus_crds::MilvusCluster;
 use milvus_kubernetes::{KubernetesBackend, Scope};
 use milvus_platform::Class;
+use tokio_util::sync::CancellationToken;
 use tower::timeout::TimeoutLayer;
 
 use super::{Process, RunError, pause};
@@ -27,63 +28,59 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let options = &args.kubernetes;
     let config = config(options).await?;
-    let server = config.cluster_url.clone();
+    let server = config.cluster_url.to_string();
     let own_namespace = config.default_namespace.clone();
     let client = client(config).map_err(|e| RunError::Client(Box::new(e)))?;
     let process = Process::start(args).await?;
-    let shutdown = process.shutdown.clone();
-    let leader = if options.leader_elect {
+    // Two tokens, because an end that was asked for takes its time, and the Lease is ours until it is over.
+    let (done, lost) = (CancellationToken::new(), CancellationToken::new());
+    let mut leader = None;
+    if options.leader_elect {
         let namespace = options.leader_namespace.clone().unwrap_or(own_namespace);
-        let leader = Leader::new(client.clone(), &namespace, &options.leader_lease);
+        let candidate = Leader::new(client.clone(), &namespace, &options.leader_lease);
         // A standby is well: it is ready to take over.
         process.readiness.set();
-        if !leader.elected(&shutdown).await {
+        if !candidate.elected(&process.shutdown).await {
             process.end(async {}).await;
             return Ok(());
         }
-        Some(tokio::spawn(leader.keep(shutdown.clone())))
-    } else {
-        None
+        leader = Some(tokio::spawn(candidate.keep(done.clone(), lost.clone())));
+    }
+    let worked = tokio::select! {
+        biased;
+        // What is in flight ends where it is: it is another's turn.
+        () = lost.cancelled() => Ok(()),
+        worked = work(args, client, &server, &process) => worked,
     };
+    done.cancel();
+    let mut loss = None;
+    let released = async {
+        if let Some(leader) = leader
+            && let Ok(Err(error)) = leader.await
+        {
+            loss = Some(error);
+        }
+    };
+    process.end(released).await;
+    worked?;
+    loss.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Looks after clusters until a signal comes.
+async fn work(
+    args: &RunArgs,
+    client: Client,
+    server: &str,
+    process: &Process,
+) -> Result<(), RunError> {
+    let shutdown = process.shutdown.clone();
+    let options = &args.kubernetes;
     let scope = Scope {
         namespaces: options.watch_namespaces.clone(),
         wire_checks: options.wire_checks == WireChecks::Full,
     };
-    let mut told = false;
-    let backend = loop {
-        match defined(&client).await {
-            Ok(true) => {}
-            Ok(false) => {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::warn!(
-                        %server,
-                        "the API server knows no {}.{}: give it the definition (milvus-operator crd | kubectl apply -f -); waiting for it",
-                        MilvusCluster::plural(&()),
-                        milvus_crds::GROUP
-                    );
-                }
-                if pause(&shutdown).await {
-                    process.end(async {}).await;
-                    return Ok(());
-                }
-                continue;
-            }
-            // The next call fails the same way and says so.
-            Err(error) => {
-                tracing::debug!(error = %telemetry::chain(&error), "the definition was not looked for")
-            }
-        }
-        match KubernetesBackend::start(client.clone(), &scope).await {
-            Ok(backend) => break backend,
-            Err(error) if error.class == Class::Transient => {
-                tracing::warn!(%server, error = %telemetry::chain(&error), "the API server does not answer yet");
-            }
-            Err(error) => return Err(error.into()),
-        }
-        if pause(&shutdown).await {
-            process.end(async {}).await;
-            return Ok(());
-        }
+    let Some(backend) = open(&client, &scope, server, &shutdown).await? else {
+        return Ok(());
     };
     let context = Arc::new(Context {
         ledgers: Ledgers::new(client.clone(), Home::Beside),
@@ -98,18 +95,49 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
     });
     tracing::info!(%server, metrics = %args.metrics_listen, "milvus-operator runs");
     controller::run(context, process.readiness.clone(), shutdown).await;
-    let mut lost = None;
-    let released = async {
-        if let Some(leader) = leader
-            && let Ok(Err(error)) = leader.await
-        {
-            lost = Some(error);
+    Ok(())
+}
+
+/// Opens the platform, waiting for an API server and a definition that are not there yet. `None` when a signal came first.
+async fn open(
+    client: &Client,
+    scope: &Scope,
+    server: &str,
+    shutdown: &CancellationToken,
+) -> Result<Option<KubernetesBackend>, RunError> {
+    let mut told = false;
+    loop {
+        match defined(client).await {
+            Ok(true) => {}
+            Ok(false) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(
+                        %server,
+                        "the API server knows no {}.{}: give it the definition (milvus-operator crd | kubectl apply -f -); waiting for it",
+                        MilvusCluster::plural(&()),
+                        milvus_crds::GROUP
+                    );
+                }
+                if pause(shutdown).await {
+                    return Ok(None);
+                }
+                continue;
+            }
+            // The next call fails the same way and says so.
+            Err(error) => {
+                tracing::debug!(error = %telemetry::chain(&error), "the definition was not looked for")
+            }
         }
-    };
-    process.end(released).await;
-    match lost {
-        Some(error) => Err(error.into()),
-        None => Ok(()),
+        match KubernetesBackend::start(client.clone(), scope).await {
+            Ok(backend) => return Ok(Some(backend)),
+            Err(error) if error.class == Class::Transient => {
+                tracing::warn!(%server, error = %telemetry::chain(&error), "the API server does not answer yet");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if pause(shutdown).await {
+            return Ok(None);
+        }
     }
 }
 
