@@ -50,6 +50,8 @@ pub(crate) struct Memory<N> {
     pub probes: ProbeMemory,
     /// Whether the processes did not all answer in time at the last time.
     slow: bool,
+    /// Why the spec of a generation cannot be honoured; empty when it can.
+    refusals: Option<(i64, Vec<Notice>)>,
     /// The last spec that could be honoured: a refused edit leaves the cluster looked after as it was.
     good: Option<MilvusClusterSpec>,
     /// What people were told lately.
@@ -70,6 +72,7 @@ impl<N> Memory<N> {
             plan: plan::Memory::default(),
             probes: ProbeMemory::default(),
             slow: false,
+            refusals: None,
             good: None,
             told: report::Told::default(),
             telling: Telling::default(),
@@ -199,7 +202,7 @@ async fn keep<B: Backend>(
         Ok(wanted) => wanted,
         Err(unplaced) => {
             let told = Told {
-                refusals: &refusals,
+                refusals: Some(&refusals),
                 unplaced: &unplaced,
                 ..Told::default()
             };
@@ -248,7 +251,7 @@ async fn keep<B: Backend>(
         resource,
         memory,
         Seen {
-            refusals: &refusals,
+            refusals: Some(&refusals),
             desired: Some(&wanted.desired),
             addresses: &addresses,
             observed,
@@ -281,10 +284,12 @@ fn wanted<B: Backend>(
     let validated = match validate::validate(resource, facts, capabilities) {
         Ok(validated) => {
             memory.good = Some(resource.spec.clone());
+            memory.refusals = Some((cluster.generation, Vec::new()));
             validated
         }
         Err(violations) => {
             *refusals = violations.into_iter().map(refusal).collect();
+            memory.refusals = Some((cluster.generation, refusals.clone()));
             match last_good(resource, facts, capabilities, memory.good.as_ref()) {
                 Some(validated) => validated,
                 None => return Ok(Err(Vec::new())),
@@ -387,7 +392,7 @@ async fn delete<B: Backend>(
         resource,
         memory,
         Seen {
-            refusals: &[],
+            refusals: None,
             desired: None,
             addresses: &[],
             observed,
@@ -435,7 +440,7 @@ async fn ask<B: Backend>(
 
 /// What one pass saw and decided.
 struct Seen<'a> {
-    refusals: &'a [Notice],
+    refusals: Option<&'a [Notice]>,
     desired: Option<&'a Desired>,
     addresses: &'a [String],
     observed: Observed,

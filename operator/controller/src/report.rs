@@ -48,22 +48,21 @@ fn api(client: &Client, resource: &MilvusCluster) -> Api<PartialObjectMeta<Milvu
     Api::namespaced(client.clone(), &resource.namespace().unwrap_or_default())
 }
 
-/// Writes `status` when it differs from what the resource has. Tells whether it wrote.
+/// Writes `status` to this very resource, not to another of its name.
 pub(crate) async fn status(
     client: &Client,
     resource: &MilvusCluster,
     status: &MilvusClusterStatus,
-) -> Result<bool, ReportError> {
-    if resource.status.as_ref() == Some(status) {
-        return Ok(false);
-    }
+) -> Result<(), ReportError> {
     let failed = |source| ReportError::Status {
         name: resource.name_any(),
         source,
     };
-    let patch =
-        serde_json::from_value(json!([{ "op": "add", "path": "/status", "value": status }]))
-            .map_err(|e| failed(kube::Error::SerdeError(e)))?;
+    let patch = serde_json::from_value(json!([
+        { "op": "test", "path": "/metadata/uid", "value": resource.meta().uid },
+        { "op": "add", "path": "/status", "value": status },
+    ]))
+    .map_err(|e| failed(kube::Error::SerdeError(e)))?;
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
@@ -71,8 +70,8 @@ pub(crate) async fn status(
     api(client, resource)
         .patch_status(&resource.name_any(), &params, &Patch::Json::<()>(patch))
         .await
-        .map_err(failed)?;
-    Ok(true)
+        .map(|_| ())
+        .map_err(failed)
 }
 
 /// Puts our finalizer on the resource.

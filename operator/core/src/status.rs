@@ -29,8 +29,8 @@ use crate::reasons::Reason;
 pub struct StatusInput<'a> {
     /// The resource with its old status.
     pub resource: &'a MilvusCluster,
-    /// Why the resource cannot be honoured; empty when it can.
-    pub refusals: &'a [Notice],
+    /// Why the resource cannot be honoured; empty when it can, `None` where nobody could judge its present spec.
+    pub refusals: Option<&'a [Notice]>,
     /// What the cluster should be; the last good one while the resource is refused, if it is known.
     pub desired: Option<&'a Desired>,
     /// Where clients reach it (`host:port`), best first, as far as the platform knows.
@@ -66,7 +66,8 @@ pub struct Failure {
 struct Facts<'a> {
     input: StatusInput<'a>,
     old: Option<&'a MilvusClusterStatus>,
-    generation: i64,
+    /// The generation that the status speaks of.
+    spoken_of: Option<i64>,
     deleting: bool,
     waiting: Vec<&'a Waiting>,
     notices: Vec<&'a Notice>,
@@ -78,20 +79,27 @@ struct Facts<'a> {
     was_ready: bool,
 }
 
+impl Facts<'_> {
+    /// Why the resource cannot be honoured, as far as that is known.
+    fn refusals(&self) -> &[Notice] {
+        self.input.refusals.unwrap_or_default()
+    }
+}
+
 /// The status of a resource after a pass, and the events of that pass.
 pub fn status(input: StatusInput<'_>) -> (MilvusClusterStatus, Vec<EventNote>) {
     let facts = facts(input);
     let old = facts.old;
     let mut status = MilvusClusterStatus {
         phase: None,
-        observed_generation: Some(facts.generation),
+        observed_generation: facts.spoken_of,
         mode: Some(input.resource.spec.mode.unwrap_or_default()),
         ..old.cloned().unwrap_or_default()
     };
     status.conditions = conditions::all(&facts);
     status.phase = Some(phase(&facts));
     if let (Some(desired), Some(observed)) = (input.desired, input.observed) {
-        if input.refusals.is_empty() {
+        if facts.refusals().is_empty() {
             status.version = Some(desired.version.clone());
         }
         if let Some(plan) = input.plan {
@@ -116,11 +124,18 @@ fn facts(input: StatusInput<'_>) -> Facts<'_> {
     waiting.sort_by_key(|w| words::rank(&w.on));
     let notices: Vec<&Notice> = input.plan.into_iter().flat_map(|p| &p.notices).collect();
     let (lacking, judged) = lacking(&input);
+    let deleting = input.resource.metadata.deletion_timestamp.is_some();
+    let spoken_of = if deleting || input.refusals.is_some() {
+        Some(input.resource.metadata.generation.unwrap_or(0))
+    } else {
+        // A spec that nobody has judged is not observed.
+        old.and_then(|o| o.observed_generation)
+    };
     Facts {
         input,
         old,
-        generation: input.resource.metadata.generation.unwrap_or(0),
-        deleting: input.resource.metadata.deletion_timestamp.is_some(),
+        spoken_of,
+        deleting,
         waiting,
         notices,
         lacking,
@@ -166,7 +181,7 @@ fn phase(facts: &Facts<'_>) -> Phase {
     if facts.deleting {
         return Phase::Deleting;
     }
-    if !facts.input.refusals.is_empty() {
+    if !facts.refusals().is_empty() {
         return Phase::Invalid;
     }
     if facts.input.observed.is_none() {

@@ -135,7 +135,7 @@ impl Operator {
     ) {
         let input = StatusInput {
             resource,
-            refusals,
+            refusals: Some(refusals),
             desired: None,
             addresses: &[],
             observed: None,
@@ -189,7 +189,7 @@ impl Operator {
                     reason: Reason::PlatformUnreachable,
                     message: error.to_string(),
                 };
-                self.unseen(resource, &desired, &failure, world, store);
+                self.unseen(resource, refusals, &desired, &failure, world, store);
                 return PassReport {
                     failure: Some(failure.message),
                     next: Duration::from_secs(1),
@@ -235,6 +235,7 @@ impl Operator {
     fn unseen(
         &mut self,
         resource: &MilvusCluster,
+        refusals: &[Notice],
         desired: &Desired,
         failure: &Failure,
         world: &World,
@@ -242,7 +243,7 @@ impl Operator {
     ) {
         let input = StatusInput {
             resource,
-            refusals: &[],
+            refusals: Some(refusals),
             desired: Some(desired),
             addresses: &[],
             observed: None,
@@ -326,7 +327,7 @@ impl Operator {
         let done: Vec<&Action> = executed.done.iter().map(|(a, _)| a).collect();
         let input = StatusInput {
             resource,
-            refusals,
+            refusals: desired.is_some().then_some(refusals),
             desired,
             addresses: &[],
             observed: Some(observed),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kube::Resource;
 use milvus_core::action::{Action, Notice, Outcome, Plan, Waiting};
 use milvus_core::desired::Desired;
 use milvus_core::observed::Observed;
@@ -36,6 +37,8 @@ pub(super) struct Telling {
     since: Option<Instant>,
     /// The status as last written, and when: the watch may lag behind.
     written: Option<(MilvusClusterStatus, Instant)>,
+    /// A write was sent whose outcome is not known: what stands may be its status or the one before.
+    unsure: bool,
     /// How long a write took lately.
     took: Duration,
 }
@@ -85,7 +88,8 @@ impl Telling {
 /// What people are told from.
 #[derive(Default)]
 pub(super) struct Told<'a> {
-    pub(super) refusals: &'a [Notice],
+    /// `None` where nobody has judged the present spec.
+    pub(super) refusals: Option<&'a [Notice]>,
     pub(super) unplaced: &'a [Waiting],
     pub(super) desired: Option<&'a Desired>,
     pub(super) addresses: &'a [String],
@@ -101,7 +105,7 @@ impl Told<'_> {
     /// Whether nobody has to do anything about what was seen: a cluster that comes up waits for its own parts alone.
     fn well(&self) -> bool {
         let answer = |plan: &Plan| plan.readiness.values().all(|r| !r.external || r.ready);
-        self.refusals.is_empty()
+        self.refusals.is_none_or(<[Notice]>::is_empty)
             && self.unplaced.is_empty()
             && self
                 .plan
@@ -134,8 +138,9 @@ pub(super) async fn tell<B: Backend>(
         now: Timestamp::now(),
     });
     let old = resource.status.as_ref();
-    let news = !told.gone && old != Some(&status);
-    if news && told.failure.is_none() {
+    let unsure = memory.telling.unsure;
+    let news = !told.gone && (unsure || old != Some(&status));
+    if news && told.failure.is_none() && !unsure {
         memory.telling.since.get_or_insert_with(Instant::now);
         let pause = memory.telling.pause(old, &status, told.well());
         if !pause.is_zero() {
@@ -143,22 +148,25 @@ pub(super) async fn tell<B: Backend>(
             return Ok(pause);
         }
     }
-    memory.telling.done.clear();
-    memory.telling.since = None;
-    report::events(&context.client, resource, &notes, &mut memory.told).await;
-    if !news {
-        return Ok(Duration::MAX);
-    }
-    let began = Instant::now();
-    if report::status(&context.client, resource, &status).await? {
+    // The status first: events are derived from the difference to the one that stands, so one that could not be written is told of
+    // with the next, and nothing is told twice.
+    if news {
+        let began = Instant::now();
+        // True as well where the pass is dropped in the middle of it.
+        memory.telling.unsure = true;
+        report::status(&context.client, resource, &status).await?;
+        memory.telling.unsure = false;
         context
             .metrics
             .status_writes
             .with_label_values(&["written"])
             .inc();
         memory.telling.wrote(began.elapsed());
+        memory.telling.written = Some((status, Instant::now()));
     }
-    memory.telling.written = Some((status, Instant::now()));
+    memory.telling.done.clear();
+    memory.telling.since = None;
+    report::events(&context.client, resource, &notes, &mut memory.told).await;
     Ok(Duration::MAX)
 }
 
@@ -179,11 +187,18 @@ pub(super) async fn unseen<B: Backend>(
         reason: reason(error.class),
         message: error.to_string(),
     };
+    let refusals = memory.refusals.clone();
+    let generation = resource.meta().generation.unwrap_or(0);
     if let Err(error) = tell(
         context,
         resource,
         memory,
         Told {
+            // What was judged of this very spec still holds.
+            refusals: refusals
+                .as_ref()
+                .filter(|(of, _)| *of == generation)
+                .map(|(_, refusals)| refusals.as_slice()),
             failure: Some(&failure),
             ..Told::default()
         },

@@ -29,7 +29,7 @@ fn verdict(status: &'static str, reason: Reason, message: impl Into<String>) -> 
 
 pub(super) fn all(facts: &Facts<'_>) -> Vec<Condition> {
     [
-        (ACCEPTED, Some(accepted(facts))),
+        (ACCEPTED, accepted(facts)),
         (DEPENDENCIES_READY, dependencies(facts)),
         (READY, Some(ready(facts))),
         (PROGRESSING, Some(progressing(facts))),
@@ -58,8 +58,8 @@ fn condition(kind: &str, verdict: Verdict, facts: &Facts<'_>) -> Condition {
         .map(|c| c.last_transition_time.clone());
     // While a resource is refused, everything but the refusal speaks of the last one that was not.
     let generation = before
-        .filter(|_| kind != ACCEPTED && !facts.input.refusals.is_empty())
-        .map_or(Some(facts.generation), |c| c.observed_generation);
+        .filter(|_| kind != ACCEPTED && !facts.refusals().is_empty())
+        .map_or(facts.spoken_of, |c| c.observed_generation);
     Condition {
         type_: kind.to_owned(),
         status: verdict.status.to_owned(),
@@ -70,12 +70,17 @@ fn condition(kind: &str, verdict: Verdict, facts: &Facts<'_>) -> Condition {
     }
 }
 
-fn accepted(facts: &Facts<'_>) -> Verdict {
-    let Some(first) = facts.input.refusals.first() else {
-        return verdict("True", Reason::Valid, "the resource can be honoured");
+fn accepted(facts: &Facts<'_>) -> Option<Verdict> {
+    let refusals = facts.input.refusals?;
+    let Some(first) = refusals.first() else {
+        return Some(verdict(
+            "True",
+            Reason::Valid,
+            "the resource can be honoured",
+        ));
     };
-    let all: Vec<String> = facts.input.refusals.iter().map(with_field).collect();
-    verdict("False", first.reason, words::shorten(&all))
+    let all: Vec<String> = refusals.iter().map(with_field).collect();
+    Some(verdict("False", first.reason, words::shorten(&all)))
 }
 
 /// A notice with its field, in one line.
@@ -89,7 +94,7 @@ pub(super) fn with_field(notice: &Notice) -> String {
 }
 
 fn unreachable(facts: &Facts<'_>) -> Option<Verdict> {
-    if facts.input.observed.is_some() || !facts.input.refusals.is_empty() {
+    if facts.input.observed.is_some() || !facts.refusals().is_empty() {
         return None;
     }
     let (reason, message) = facts.input.failure.map_or(
@@ -138,7 +143,7 @@ fn ready(facts: &Facts<'_>) -> Verdict {
         return unknown;
     }
     if !facts.judged {
-        return match facts.input.refusals.first() {
+        return match facts.refusals().first() {
             // Not looked at while the resource is refused: what was true may not be true now.
             Some(_) if facts.was_ready => verdict(
                 "Unknown",
@@ -183,7 +188,7 @@ fn progressing(facts: &Facts<'_>) -> Verdict {
         let words = waiting_words(facts);
         return verdict("True", Reason::Deleting, words);
     }
-    if !facts.input.refusals.is_empty() {
+    if !facts.refusals().is_empty() {
         return verdict(
             "False",
             Reason::InvalidSpec,
@@ -257,7 +262,7 @@ fn degraded(facts: &Facts<'_>) -> Option<Verdict> {
 
 fn updated(facts: &Facts<'_>) -> Option<Verdict> {
     let plan = facts.input.plan?;
-    if facts.deleting || !facts.input.refusals.is_empty() {
+    if facts.deleting || !facts.refusals().is_empty() {
         return None;
     }
     Some(if plan.changing.is_empty() && facts.judged {

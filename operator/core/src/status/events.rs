@@ -69,7 +69,7 @@ fn refusals(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
     let told = conditions::old(facts, conditions::ACCEPTED)
         .filter(|c| c.status == "False")
         .map_or("", |c| c.message.as_str());
-    for refusal in facts.input.refusals.iter().take(5) {
+    for refusal in facts.refusals().iter().take(5) {
         let message = with_field(refusal);
         if !told.contains(&message) {
             events.push(event(refusal.reason, "Validate", message));

@@ -4,7 +4,7 @@ use crate::outline::ObjectId;
 use crate::plan::tests::{Scene, now};
 
 struct Told<'a> {
-    refusals: &'a [Notice],
+    refusals: Option<&'a [Notice]>,
     seen: bool,
     failure: Option<&'a Failure>,
     done: &'a [(Action, Outcome)],
@@ -29,7 +29,7 @@ fn tell(scene: &Scene, told: &Told<'_>, later: i64) -> (MilvusClusterStatus, Vec
 }
 
 const SEEN: Told<'_> = Told {
-    refusals: &[],
+    refusals: Some(&[]),
     seen: true,
     failure: None,
     done: &[],
@@ -128,7 +128,6 @@ fn an_unseen_platform_makes_unknown_and_keeps_the_rest() {
         message: "list services: no quorum of managers".to_owned(),
     };
     let told = Told {
-        refusals: &[],
         seen: false,
         failure: Some(&failure),
         ..SEEN
@@ -150,6 +149,43 @@ fn an_unseen_platform_makes_unknown_and_keeps_the_rest() {
     assert_eq!(events, []);
 }
 
+/// Nobody could look at what the resource refers to, or at the platform: nothing is said of the new spec.
+#[test]
+fn a_spec_that_nobody_has_judged_is_neither_accepted_nor_observed() {
+    let mut scene = Scene::up();
+    let failure = Failure {
+        reason: Reason::ActionFailed,
+        message: "read Secret default/s3: forbidden".to_owned(),
+    };
+    let told = Told {
+        refusals: None,
+        seen: false,
+        failure: Some(&failure),
+        ..SEEN
+    };
+    let (first, _) = tell(&scene, &told, 0);
+    assert_eq!(first.observed_generation, None);
+    assert!(first.conditions.iter().all(|c| c.type_ != "Accepted"));
+
+    let refusals = [Notice {
+        reason: Reason::InvalidSpec,
+        message: "etcd needs an odd number of members".to_owned(),
+        field: None,
+    }];
+    let refused = Told {
+        refusals: Some(&refusals),
+        ..SEEN
+    };
+    scene.resource.status = Some(tell(&scene, &refused, 5).0);
+    scene.resource.metadata.generation = Some(2);
+    let (status, _) = tell(&scene, &told, 10);
+    assert_eq!(status.observed_generation, Some(1));
+    let accepted = condition(&status, "Accepted");
+    assert_eq!(accepted.status, "False");
+    assert_eq!(accepted.observed_generation, Some(1));
+    assert_eq!(condition(&status, "Ready").observed_generation, Some(1));
+}
+
 #[test]
 fn a_refused_edit_is_named_and_the_rest_speaks_of_the_generation_before() {
     let mut scene = Scene::up();
@@ -161,7 +197,7 @@ fn a_refused_edit_is_named_and_the_rest_speaks_of_the_generation_before() {
         field: Some("spec.dependencies.etcd.inCluster.values.replicaCount".to_owned()),
     }];
     let told = Told {
-        refusals: &refusals,
+        refusals: Some(&refusals),
         ..SEEN
     };
     let (status, events) = tell(&scene, &told, 10);
@@ -211,7 +247,7 @@ fn a_deleted_cluster_is_counted_down() {
     let deleting = |scene: &Scene| {
         status(StatusInput {
             resource: &scene.resource,
-            refusals: &[],
+            refusals: None,
             desired: None,
             addresses: &[],
             observed: Some(&scene.observed),
