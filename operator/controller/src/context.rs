@@ -9,6 +9,7 @@ use kube::{Api, Resource, ResourceExt};
 use milvus_core::names::ClusterKey;
 use milvus_crds::MilvusCluster;
 use milvus_platform::Backend;
+use milvus_probes::ExternalAnswers;
 
 use crate::ledger_store::Ledgers;
 use crate::metrics::Metrics;
@@ -25,6 +26,8 @@ pub(crate) struct Context<B: Backend> {
     pub namespaces: Namespaces,
     pub gateway_image: String,
     pub turns: Turns,
+    /// What services that somebody else runs have answered lately.
+    pub external: ExternalAnswers,
 }
 
 /// Where the operator looks.

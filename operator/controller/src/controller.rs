@@ -36,6 +36,10 @@ const PASS_INTERVAL: Duration = Duration::from_millis(100);
 const HINTED_INTERVAL: Duration = Duration::from_millis(250);
 /// A pass that takes longer is abandoned; every call in it has a shorter time-out of its own.
 const PASS_TIMEOUT: Duration = Duration::from_secs(120);
+/// While a cluster rests, what somebody else runs for it is asked again after at most this long: no watch tells of that.
+const EXTERNAL_INTERVAL: Duration = Duration::from_secs(15);
+/// The good answer that another cluster had so lately counts as this one's: many share one service, and few of them ask.
+const EXTERNAL_FRESH: Duration = Duration::from_secs(10);
 /// At the end passes may take this long to come to theirs: less than the grace that a platform gives the operator, so that a
 /// Lease can still be let go.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -307,11 +311,28 @@ async fn work<B: Backend>(
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(pause) => {}
+            () = outside_changed(&context, &memory) => {}
             () = wake.notified() => {
                 // Our own writes echo as hints: they do not put off what was to follow sooner.
                 let due = HINTED_INTERVAL.min(pause).saturating_sub(started.elapsed());
                 tokio::time::sleep(SETTLE.max(due)).await;
             }
+        }
+    }
+}
+
+/// Comes to its end when something that somebody else runs answers otherwise than the last pass found; never where nothing is.
+async fn outside_changed<B: Backend>(context: &Context<B>, memory: &Memory<B::Native>) {
+    let Some(watched) = &memory.probes.watched else {
+        return std::future::pending().await;
+    };
+    loop {
+        // Clusters that came to rest together do not all ask at once: then the answer to one serves the others.
+        let part = rand::random_range(0.5..1.0);
+        tokio::time::sleep(EXTERNAL_INTERVAL.mul_f64(part)).await;
+        let asking = watched.changed(&context.external, EXTERNAL_FRESH);
+        if context.turns.again(asking).await {
+            return;
         }
     }
 }

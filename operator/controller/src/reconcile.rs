@@ -10,7 +10,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use milvus_core::action::{Action, Notice, Plan, Waiting};
-use milvus_core::capabilities::Capabilities;
 use milvus_core::component::WorkloadKey;
 use milvus_core::desired::Desired;
 use milvus_core::facts::Facts;
@@ -21,7 +20,7 @@ use milvus_core::plan::{self, DeletionInput, DeletionPolicies, PlanInput};
 use milvus_core::probe::{ProbeId, ProbeResult};
 use milvus_core::reasons::Reason;
 use milvus_core::status::Failure;
-use milvus_core::validate::{ValidatedCluster, Violation};
+use milvus_core::validate::Violation;
 use milvus_core::{desire, place, validate};
 use milvus_crds::{MilvusCluster, MilvusClusterSpec};
 use milvus_platform::{Backend, Class, PlatformError, Rendered};
@@ -281,20 +280,15 @@ fn wanted<B: Backend>(
         return Ok(Ok(prepared.cluster.clone()));
     }
     let capabilities = context.backend.capabilities();
-    let validated = match validate::validate(resource, facts, capabilities) {
-        Ok(validated) => {
-            memory.good = Some(resource.spec.clone());
-            memory.refusals = Some((cluster.generation, Vec::new()));
-            validated
-        }
-        Err(violations) => {
-            *refusals = violations.into_iter().map(refusal).collect();
-            memory.refusals = Some((cluster.generation, refusals.clone()));
-            match last_good(resource, facts, capabilities, memory.good.as_ref()) {
-                Some(validated) => validated,
-                None => return Ok(Err(Vec::new())),
-            }
-        }
+    let judged = validate::judge(resource, facts, capabilities, memory.good.as_ref());
+    let found = judged.violations.iter().cloned();
+    *refusals = found.map(refusal).collect();
+    memory.refusals = Some((cluster.generation, refusals.clone()));
+    if refusals.is_empty() {
+        memory.good = Some(resource.spec.clone());
+    }
+    let Some(validated) = &judged.cluster else {
+        return Ok(Err(Vec::new()));
     };
     let ledger = place::place(
         &validated.members(),
@@ -305,15 +299,16 @@ fn wanted<B: Backend>(
         cluster,
         resource.spec.adopt,
     );
-    let ledger = match ledger {
+    let mut ledger = match ledger {
         Ok(ledger) => ledger,
         Err(unplaced) => return Ok(Err(unplaced)),
     };
-    let desired = desire::desire(&validated, &ledger, facts, capabilities);
+    judged.note(&mut ledger);
+    let desired = desire::desire(validated, &ledger, facts, capabilities);
     let rendered = context.backend.render(&desired)?;
     let wanted = Arc::new(Wanted {
         ledger,
-        notices: validated.notices,
+        notices: validated.notices.clone(),
         desired,
         rendered,
     });
@@ -332,18 +327,6 @@ fn refusal(violation: Violation) -> Notice {
         message: violation.message,
         field: Some(violation.field),
     }
-}
-
-/// The cluster as the last spec wanted it that could be honoured; `None` when there was none, or not under these facts.
-fn last_good(
-    resource: &MilvusCluster,
-    facts: &Facts,
-    capabilities: &Capabilities,
-    good: Option<&MilvusClusterSpec>,
-) -> Option<ValidatedCluster> {
-    let mut last = resource.clone();
-    last.spec = good?.clone();
-    validate::validate(&last, facts, capabilities).ok()
 }
 
 /// A resource that is to go.
@@ -423,7 +406,9 @@ async fn ask<B: Backend>(
     let inside = context.backend.dial(cluster, observed, &credentials);
     let capabilities = context.backend.capabilities();
     let ways = Ways {
-        inside: inside.as_ref(),
+        inside: inside.clone(),
+        // Through a gateway each cluster has a way of its own.
+        via: capabilities.gateway.then(|| cluster.key.clone()),
         // Without a gateway clients come the way that the operator goes.
         outside: if capabilities.gateway {
             &Outside
@@ -432,6 +417,7 @@ async fn ask<B: Backend>(
         },
         addressing: capabilities.addressing,
         processes: capabilities.wire_checks,
+        external: &context.external,
     };
     let Asking { memory, turn } = asking;
     let questions = milvus_probes::probe(&ways, desired, observed, endpoints, &mut memory.probes);

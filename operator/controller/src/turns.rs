@@ -16,6 +16,8 @@ const PASSES: usize = 16;
 const PROMPT: usize = 64;
 /// Clusters that are asked at once, of those that did not answer in time at the last time.
 const SLOW: usize = 32;
+/// Clusters at rest whose external services are asked again at once.
+const AGAIN: usize = 32;
 /// In which time a cluster answers. A time-out of a question is several times this.
 const IN_TIME: Duration = Duration::from_secs(1);
 
@@ -25,6 +27,7 @@ pub(crate) struct Turns {
     passes: Arc<Semaphore>,
     prompt: Arc<Semaphore>,
     slow: Arc<Semaphore>,
+    again: Arc<Semaphore>,
 }
 
 impl Default for Turns {
@@ -34,6 +37,7 @@ impl Default for Turns {
             passes: places(PASSES),
             prompt: places(PROMPT),
             slow: places(SLOW),
+            again: places(AGAIN),
         }
     }
 }
@@ -45,6 +49,14 @@ impl Turns {
             turns: self.clone(),
             place: place(&self.passes).await,
         }
+    }
+}
+
+impl Turns {
+    /// Asks again on behalf of a cluster at rest, in nobody's way.
+    pub(crate) async fn again<T>(&self, questions: impl Future<Output = T>) -> T {
+        let _place = place(&self.again).await;
+        questions.await
     }
 }
 

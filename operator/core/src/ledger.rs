@@ -31,6 +31,9 @@ pub struct Ledger {
     pub generated_secrets: BTreeMap<String, String>,
     /// Volumes that were left behind when a resource was deleted under `Retain`.
     pub retained: Vec<RetainedVolume>,
+    /// While the resource's spec is refused: the last one that was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_good: Option<serde_json::Value>,
 }
 
 /// Where one member lives.

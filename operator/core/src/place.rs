@@ -51,6 +51,7 @@ pub fn place(
         Some(left) if adopt => Ledger {
             owner_uid: cluster.uid.clone(),
             retained: Vec::new(),
+            last_good: None,
             ..left.clone()
         },
         Some(left) => return Err(refused(left)),

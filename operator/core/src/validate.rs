@@ -6,6 +6,7 @@ mod cluster;
 mod dependencies;
 mod facts;
 mod fields;
+mod judgement;
 mod parts;
 mod passthrough;
 mod queue;
@@ -29,6 +30,7 @@ pub use cluster::{
     Credentials, Etcd, EtcdMembers, ExternalEtcd, Gateway, GatewayPki, JavaPart, Part, Pulsar,
     Queue, Secret, Storage, StorageKind, Tls, ValidatedCluster,
 };
+pub use judgement::{Judgement, judge};
 pub use secrets::{
     GeneratedSecret, GeneratedSecretKind, generated_secrets_needed, secrets_referenced,
 };

@@ -3,10 +3,12 @@
 
 mod ask;
 mod bookies;
+mod external;
 mod http;
 mod pass;
 mod s3;
 mod sessions;
 
 pub use ask::{Question, ask};
+pub use external::{ExternalAnswers, Via, Watched};
 pub use pass::{ProbeMemory, Ways, probe};

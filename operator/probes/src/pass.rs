@@ -1,6 +1,7 @@
 //! All questions of one pass, asked side by side; those of clients only once somebody can serve them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -13,6 +14,7 @@ use milvus_core::probe::{Probe, ProbeFailureKind, ProbeId, ProbeKind, ProbeResul
 use milvus_platform::Dial;
 
 use crate::ask::{Question, ask};
+use crate::external::{ExternalAnswers, Via, Watched};
 use crate::http::failure;
 
 /// Questions in flight at once, per cluster.
@@ -21,51 +23,43 @@ const CONCURRENCY: usize = 24;
 /// The ways to a cluster.
 pub struct Ways<'a> {
     /// Into its network.
-    pub inside: &'a dyn Dial,
+    pub inside: Arc<dyn Dial>,
+    /// Whose way that is.
+    pub via: Via,
     /// As its clients come.
     pub outside: &'a dyn Dial,
     /// How one finds another inside.
     pub addressing: Addressing,
     /// Whether processes of the cluster are asked, or only what somebody else runs.
     pub processes: bool,
+    /// What services that somebody else runs have answered lately.
+    pub external: &'a ExternalAnswers,
 }
 
 /// How long the good answer of a service that somebody else runs counts: while a cluster comes up it is looked at several times
 /// a second, and many clusters share one such service.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
-/// What earlier passes learnt. Losing it costs one more health message per broker and one more question per external service,
-/// nothing else.
-#[derive(Clone, Debug, Default)]
+/// What earlier passes learnt. Losing it costs one more health message per broker, nothing else.
+#[derive(Debug, Default)]
 pub struct ProbeMemory {
     /// Instances of Pulsar's broker that have passed the check that writes a message.
     served: BTreeSet<String>,
-    /// Good answers of external services, what they were asked, and when they answered.
-    external: BTreeMap<ProbeId, (Question, ProbeResult, Instant)>,
+    /// What somebody else runs, as the last pass found it.
+    pub watched: Option<Watched>,
 }
 
-impl ProbeMemory {
-    /// The answer that still counts.
-    fn recall(&self, asked: &Asked, now: Instant) -> Option<ProbeResult> {
-        let (question, result, at) = self.external.get(&asked.id)?;
-        let counts = now.duration_since(*at) < GOOD_FOR && *question == asked.question;
-        counts.then(|| result.clone())
-    }
-
-    fn learn(&mut self, asked: &Asked, result: &ProbeResult, now: Instant) {
-        let learnt = (asked.question.clone(), result.clone(), now);
-        self.external.insert(asked.id.clone(), learnt);
-    }
-}
-
-struct Asked {
-    id: ProbeId,
-    host: String,
-    port: u16,
-    question: Question,
-    outside: bool,
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) id: ProbeId,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Who may be asked instead, where that one does not answer.
+    pub(crate) others: Vec<(String, u16)>,
+    pub(crate) question: Question,
+    pub(crate) outside: bool,
     /// Of a service that somebody else runs.
-    external: bool,
+    pub(crate) external: bool,
 }
 
 /// Asks everything that `desired` wants to know of what was `observed`. `endpoints` are the client addresses
@@ -85,24 +79,32 @@ pub async fn probe(
         .collect();
     memory.served.retain(|target| brokers.contains(target));
     let mut answers = BTreeMap::new();
-    let (now, mut asking) = (Instant::now(), Vec::new());
+    let (now, mut asking, mut external) = (Instant::now(), Vec::new(), Vec::new());
     for asked in asked {
-        if let Some(result) = memory.recall(&asked, now) {
+        let known = asked
+            .external
+            .then(|| ways.external.recall(&ways.via, &asked, GOOD_FOR, now))
+            .flatten();
+        if asked.external {
+            external.push(asked.clone());
+        }
+        if let Some(result) = known {
             answers.insert(asked.id, result);
         } else {
             asking.push(asked);
         }
     }
-    memory.external.retain(|id, _| answers.contains_key(id));
     for (asked, result) in ask_all(ways, asking).await {
-        if asked.external && result.outcome.is_ok() {
-            memory.learn(&asked, &result, Instant::now());
+        if asked.external {
+            ways.external
+                .learn(&ways.via, &asked, &result, Instant::now());
         }
         if asked.question == Question::BrokerHealth && result.outcome.is_ok() {
             memory.served.insert(asked.id.target.clone());
         }
         answers.insert(asked.id, result);
     }
+    memory.watched = Watched::of(ways.inside.clone(), ways.via.clone(), external, &answers);
     if !desired.endpoint.asked {
         return answers;
     }
@@ -134,15 +136,30 @@ async fn ask_all(ways: &Ways<'_>, asked: Vec<Asked>) -> Vec<(Asked, ProbeResult)
             let dial = if asked.outside {
                 ways.outside
             } else {
-                ways.inside
+                ways.inside.as_ref()
             };
-            let outcome = ask(dial, &asked.host, asked.port, &asked.question).await;
-            let at = Timestamp::now();
-            (asked, ProbeResult { at, outcome })
+            let result = ask_one(dial, &asked).await;
+            (asked, result)
         })
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await
+}
+
+/// Asks one, and the others in its stead until one answers. The first one's trouble is what is told.
+pub(crate) async fn ask_one(dial: &dyn Dial, asked: &Asked) -> ProbeResult {
+    let mut outcome = ask(dial, &asked.host, asked.port, &asked.question).await;
+    for (host, port) in &asked.others {
+        if outcome.is_ok() {
+            break;
+        }
+        let instead = ask(dial, host, *port, &asked.question).await;
+        if instead.is_ok() {
+            outcome = instead;
+        }
+    }
+    let at = Timestamp::now();
+    ProbeResult { at, outcome }
 }
 
 /// What is asked as a client would, from outside.
@@ -155,6 +172,7 @@ fn client_questions(endpoints: &[String]) -> Vec<Asked> {
                 id: ProbeId::endpoint(address),
                 host,
                 port,
+                others: Vec::new(),
                 question: Question::GrpcVersion,
                 outside: true,
                 external: false,
@@ -183,6 +201,7 @@ fn questions(
                         id,
                         host,
                         port,
+                        others: Vec::new(),
                         question,
                         outside: false,
                         external: false,
@@ -203,6 +222,7 @@ fn questions(
                         id,
                         host,
                         port,
+                        others: Vec::new(),
                         question,
                         outside: false,
                         external: true,
@@ -294,22 +314,23 @@ fn zookeeper(
         ProbeKind::Zookeeper { port } => Some(port),
         _ => None,
     })?;
-    let member = running(observed, Component::Zookeeper)?;
+    let member = running(observed, Component::Zookeeper).next()?;
     Some((addressing.host(&desired.cluster.key, member), port))
 }
 
-/// The first member of a component that runs.
-fn running(observed: &Observed, component: Component) -> Option<WorkloadKey> {
+/// The members of a component that run, in order.
+fn running(observed: &Observed, component: Component) -> impl Iterator<Item = WorkloadKey> {
     let instances = observed.instances.iter();
-    instances
+    let members: BTreeSet<WorkloadKey> = instances
         .filter(|i| {
             i.workload.component == component && i.wanted && i.state == InstanceState::Running
         })
         .map(|i| i.workload)
-        .min()
+        .collect();
+    members.into_iter()
 }
 
-/// Sessions are asked of the first etcd that may answer.
+/// Sessions are asked of the first etcd that answers: one member that is away does not hide them.
 fn sessions(addressing: Addressing, desired: &Desired, observed: &Observed) -> Option<Asked> {
     let probe = &desired.sessions.as_ref()?.probe;
     let ProbeKind::Sessions { port, root } = &probe.kind else {
@@ -326,14 +347,14 @@ fn sessions(addressing: Addressing, desired: &Desired, observed: &Observed) -> O
     if milvus.is_empty() {
         return None;
     }
-    let (host, port) = match &probe.target {
-        ProbeTarget::External(addresses) => split(addresses.first()?)?,
-        ProbeTarget::Host(host) => (host.clone(), *port),
-        ProbeTarget::EachMember | ProbeTarget::EachInstance => {
-            let member = running(observed, Component::Etcd)?;
-            (addressing.host(&desired.cluster.key, member), *port)
-        }
+    let mut askable: VecDeque<(String, u16)> = match &probe.target {
+        ProbeTarget::External(addresses) => addresses.iter().filter_map(|a| split(a)).collect(),
+        ProbeTarget::Host(host) => [(host.clone(), *port)].into(),
+        ProbeTarget::EachMember | ProbeTarget::EachInstance => running(observed, Component::Etcd)
+            .map(|member| (addressing.host(&desired.cluster.key, member), *port))
+            .collect(),
     };
+    let (host, port) = askable.pop_front()?;
     let question = Question::Sessions {
         root: root.clone(),
         addresses: milvus,
@@ -342,6 +363,7 @@ fn sessions(addressing: Addressing, desired: &Desired, observed: &Observed) -> O
         id: ProbeId::sessions(),
         host,
         port,
+        others: askable.into(),
         question,
         outside: false,
         external: false,
@@ -359,30 +381,46 @@ fn split(address: &str) -> Option<(String, u16)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use milvus_core::probe::ProbeDetail;
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+    use milvus_platform::{Connection, DialError};
 
-    #[test]
-    fn a_good_answer_of_an_external_service_counts_for_a_second_and_for_its_question() {
-        let asked = |question: Question| Asked {
-            id: ProbeId::target(Component::Minio, "s3:9000"),
-            host: "s3".to_owned(),
-            port: 9000,
-            question,
+    use super::*;
+
+    /// The second of two takes connections.
+    struct Second;
+
+    impl Dial for Second {
+        fn dial(
+            &self,
+            host: &str,
+            _: u16,
+        ) -> BoxFuture<'_, Result<Box<dyn Connection>, DialError>> {
+            let host = host.to_owned();
+            async move {
+                let (ours, _) = tokio::io::duplex(64);
+                (host == "etcd-1")
+                    .then(|| Box::new(ours) as Box<dyn Connection>)
+                    .ok_or(DialError::Refused(host))
+            }
+            .boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn another_is_asked_instead_of_one_that_is_away() {
+        let mut asked = Asked {
+            id: ProbeId::sessions(),
+            host: "etcd-0".to_owned(),
+            port: 2379,
+            others: vec![("etcd-1".to_owned(), 2379)],
+            question: Question::Tcp,
             outside: false,
-            external: true,
+            external: false,
         };
-        let result = ProbeResult {
-            at: Timestamp::UNIX_EPOCH,
-            outcome: Ok(ProbeDetail::default()),
-        };
-        let (mut memory, now) = (ProbeMemory::default(), Instant::now());
-        assert_eq!(memory.recall(&asked(Question::AnyHttp), now), None);
-        memory.learn(&asked(Question::AnyHttp), &result, now);
-        let soon = now + Duration::from_millis(900);
-        assert_eq!(memory.recall(&asked(Question::AnyHttp), soon), Some(result));
-        assert_eq!(memory.recall(&asked(Question::Tcp), soon), None);
-        let later = now + Duration::from_millis(1100);
-        assert_eq!(memory.recall(&asked(Question::AnyHttp), later), None);
+        assert!(ask_one(&Second, &asked).await.outcome.is_ok());
+        asked.others = vec![("etcd-2".to_owned(), 2379)];
+        let failure = ask_one(&Second, &asked).await.outcome.expect_err("nobody");
+        assert!(failure.message.contains("etcd-0"), "{failure:?}");
     }
 }

@@ -16,7 +16,7 @@ use milvus_core::place::place;
 use milvus_core::plan::{DeletionInput, DeletionPolicies, Memory, PlanInput, plan, plan_deletion};
 use milvus_core::reasons::Reason;
 use milvus_core::status::{EventNote, Failure, StatusInput, status};
-use milvus_core::validate::{ValidatedCluster, identity, validate};
+use milvus_core::validate::{Judgement, identity, judge};
 use milvus_crds::{MilvusCluster, MilvusClusterSpec};
 use milvus_platform::Rendered;
 
@@ -93,35 +93,27 @@ impl Operator {
             gateway_image: "milvus-operator:test".to_owned(),
             ..Facts::default()
         };
-        match validate(&resource, &facts, &CAPABILITIES) {
-            Err(violations) => {
-                let refusals: Vec<Notice> = violations
-                    .into_iter()
-                    .map(|v| Notice {
-                        reason: v.reason,
-                        message: v.message,
-                        field: Some(v.field),
-                    })
-                    .collect();
-                let mut last = resource.clone();
-                let good = self.good.clone().and_then(|spec| {
-                    last.spec = spec;
-                    validate(&last, &facts, &CAPABILITIES).ok()
-                });
-                if let Some(good) = good {
-                    return self.reconcile(&resource, &refusals, &good, &facts, world, store);
-                }
-                self.refused(&resource, &refusals, &[], world, store);
-                PassReport {
-                    failure: Some(format!("{refusals:?}")),
-                    next: Duration::from_secs(15),
-                    ..PassReport::default()
-                }
-            }
-            Ok(cluster) => {
-                self.good = Some(resource.spec.clone());
-                self.reconcile(&resource, &[], &cluster, &facts, world, store)
-            }
+        let judged = judge(&resource, &facts, &CAPABILITIES, self.good.as_ref());
+        let refusals: Vec<Notice> = judged
+            .violations
+            .iter()
+            .map(|v| Notice {
+                reason: v.reason,
+                message: v.message.clone(),
+                field: Some(v.field.clone()),
+            })
+            .collect();
+        if refusals.is_empty() {
+            self.good = Some(resource.spec.clone());
+        }
+        if judged.cluster.is_some() {
+            return self.reconcile(&resource, &refusals, &judged, &facts, world, store);
+        }
+        self.refused(&resource, &refusals, &[], world, store);
+        PassReport {
+            failure: Some(format!("{refusals:?}")),
+            next: Duration::from_secs(15),
+            ..PassReport::default()
         }
     }
 
@@ -155,11 +147,14 @@ impl Operator {
         &mut self,
         resource: &MilvusCluster,
         refusals: &[Notice],
-        cluster: &ValidatedCluster,
+        judged: &Judgement,
         facts: &Facts,
         world: &mut World,
         store: &mut Store,
     ) -> PassReport {
+        let Some(cluster) = &judged.cluster else {
+            return PassReport::default();
+        };
         let wanted = place(
             &cluster.members(),
             cluster.fixed(),
@@ -169,7 +164,7 @@ impl Operator {
             &cluster.cluster,
             cluster.adopt,
         );
-        let wanted = match wanted {
+        let mut wanted = match wanted {
             Ok(wanted) => wanted,
             Err(unplaced) => {
                 self.refused(resource, &[], &unplaced, world, store);
@@ -180,6 +175,7 @@ impl Operator {
                 };
             }
         };
+        judged.note(&mut wanted);
         let desired = desire(cluster, &wanted, facts, &CAPABILITIES);
         let rendered = render(&desired);
         let mut observed = match world.observe(&cluster.cluster, Some(&rendered)) {

@@ -469,8 +469,19 @@ fn a_bad_resource_is_refused_and_the_running_cluster_stays() {
     sim.run(Duration::from_secs(60));
     assert_eq!(sim.shape(), shape);
     assert_eq!(sim.phase(), Some(Phase::Invalid));
-    // An operator that never saw the good one touches nothing and claims nothing.
+    // So does an operator that starts while it is refused, and writes nothing for that.
     sim.operator = Operator::default();
+    let records = sim.store.ledger_writes;
+    assert!(sim.world.remove_by_hand(&proxy));
+    sim.run(Duration::from_secs(60));
+    assert_eq!(sim.shape(), shape);
+    assert_eq!(sim.condition("Ready").unwrap().0, "True");
+    assert_eq!(sim.phase(), Some(Phase::Invalid));
+    assert_eq!(sim.store.ledger_writes, records);
+    sim.rests(10).unwrap();
+    // One that finds no word of a good one touches nothing and claims nothing.
+    sim.operator = Operator::default();
+    sim.store.ledger.as_mut().unwrap().last_good = None;
     let writes = sim.world.writes.len();
     sim.run(Duration::from_secs(60));
     assert_eq!(sim.condition("Ready").unwrap().0, "Unknown");
@@ -479,5 +490,6 @@ fn a_bad_resource_is_refused_and_the_running_cluster_stays() {
     sim.edit(|r| r.spec.dependencies.etcd.in_cluster.values.replica_count = Some(3));
     sim.settle(LONG).unwrap();
     assert_eq!(sim.shape(), shape);
+    assert_eq!(sim.store.ledger.as_ref().unwrap().last_good, None);
     sim.sound().unwrap();
 }

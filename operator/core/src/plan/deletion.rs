@@ -365,6 +365,7 @@ fn close(input: &DeletionInput<'_>, ledger: &Ledger, abandoned: bool, draft: &mu
         members: kept,
         bootstrapped,
         retained,
+        last_good: None,
         ..ledger.clone()
     })));
 }

@@ -9,6 +9,7 @@ use kube::{Client, Config, Resource};
 use milvus_crds::MilvusCluster;
 use milvus_kubernetes::{KubernetesBackend, Scope};
 use milvus_platform::Class;
+use milvus_probes::ExternalAnswers;
 use tokio_util::sync::CancellationToken;
 use tower::timeout::TimeoutLayer;
 
@@ -92,6 +93,7 @@ async fn work(
         namespaces: Namespaces(scope.namespaces),
         gateway_image: String::new(),
         turns: Turns::default(),
+        external: ExternalAnswers::default(),
     });
     tracing::info!(%server, metrics = %args.metrics_listen, "milvus-operator runs");
     controller::run(context, process.readiness.clone(), shutdown).await;

@@ -11,6 +11,7 @@ use milvus_apiserver::store::swarm::SwarmStore;
 use milvus_apiserver::store::{Store, StoreError};
 use milvus_apiserver::{ApiServer, Authenticator, BuildError, Identity};
 use milvus_platform::Class;
+use milvus_probes::ExternalAnswers;
 use milvus_swarm::api::Engine;
 use milvus_swarm::{Settings, SwarmBackend, SwarmConfigs};
 use tokio_util::sync::CancellationToken;
@@ -71,6 +72,7 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
         namespaces: Namespaces::default(),
         gateway_image: args.gateway_image.clone(),
         turns: Turns::default(),
+        external: ExternalAnswers::default(),
     });
     tracing::info!(api = %args.api_listen, metrics = %args.metrics_listen, docker = %args.docker_host, "milvus-operator runs");
     controller::run(context, process.readiness.clone(), shutdown).await;
