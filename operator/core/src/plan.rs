@@ -12,6 +12,7 @@ mod ledger;
 mod memory;
 mod ownership;
 mod prerequisites;
+mod quorum;
 pub mod readiness;
 mod start;
 mod trouble;

@@ -3,20 +3,13 @@
 //! quorum member only while the others answer. What is down already needs no turn: putting it right takes nothing away,
 //! and it is the way back from a change that broke it.
 
-use std::time::Duration;
-
-use jiff::SignedDuration;
-
 use crate::action::{Action, Notice, RemoveCause, WaitingOn};
 use crate::component::{Component, WorkloadKey};
 use crate::desired::Shape;
 use crate::observed::{Difference, DifferenceCause, InstanceState, ObservedObject};
 use crate::plan::readiness::{Health, health, instances};
-use crate::plan::{Draft, View, WorkloadObject, start};
+use crate::plan::{Draft, View, WorkloadObject, quorum, start};
 use crate::reasons::Reason;
-
-/// How long a quorum must have been lost before its running members are changed without it. An election is shorter.
-const LOST_QUORUM: Duration = Duration::from_secs(10);
 
 struct Candidate<'a> {
     object: WorkloadObject<'a>,
@@ -137,6 +130,9 @@ fn stalled(object: &WorkloadObject<'_>, observed: &ObservedObject, draft: &mut D
 
 /// Whether a change takes nothing away that works now.
 fn needs_no_turn(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
+    if quorum::together(object) {
+        return quorum::takes_nothing(view, object);
+    }
     let health = health(object.workload, object.key, view.input.observed);
     if object.key.ordinal.is_none() {
         return matches!(health, Health::Down | Health::NotReady);
@@ -188,7 +184,9 @@ fn take_turn(
 ) {
     for candidate in turns {
         let key = candidate.object.key;
-        let after = active.or_else(|| blocker(view, objects, &candidate.object));
+        let after = quorum::held_up_by(view, &candidate.object)
+            .or(active)
+            .or_else(|| blocker(view, objects, &candidate.object));
         match after {
             Some(after) => draft.wait(
                 key.component,
@@ -214,7 +212,7 @@ fn blocker(
 ) -> Option<WorkloadKey> {
     let component = candidate.key.component;
     let others = || objects.iter().filter(|o| o.key != candidate.key);
-    if candidate.key.ordinal.is_some() && quorum_lost_for_good(view, component) {
+    if candidate.key.ordinal.is_some() && quorum::lost_for_good(view, component) {
         // Nothing that works is left to protect; still never two at once.
         return others()
             .find(|o| {
@@ -253,27 +251,4 @@ fn settled(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
 
 fn runs(view: &View<'_>, key: WorkloadKey) -> bool {
     instances(view.input.observed, key).any(|i| i.wanted && i.state == InstanceState::Running)
-}
-
-/// Whether a component has said for a while that it has no quorum. Answers that did not come do not count: they may be
-/// our own way in that is broken.
-fn quorum_lost_for_good(view: &View<'_>, component: Component) -> bool {
-    let lost_long = view
-        .input
-        .memory
-        .unready
-        .get(&component)
-        .is_some_and(|since| {
-            let lost = view.input.now.duration_since(*since);
-            SignedDuration::try_from(LOST_QUORUM).is_ok_and(|limit| lost >= limit)
-        });
-    let asked = view
-        .workload(component)
-        .map(|w| {
-            w.keys()
-                .iter()
-                .all(|key| health(w, *key, view.input.observed) != Health::Unknown)
-        })
-        .unwrap_or(false);
-    !view.ready(component) && lost_long && asked
 }

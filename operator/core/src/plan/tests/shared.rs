@@ -1,0 +1,136 @@
+//! Members of a quorum that are one native workload, as on Kubernetes.
+
+use super::*;
+use crate::testing::kubernetes_capabilities;
+
+fn up() -> Scene {
+    Scene::up_on(kubernetes_capabilities())
+}
+
+/// A change of the resource: the object's revision is an older one than what was rendered.
+fn edited(scene: &mut Scene, name: &str) {
+    scene.differs(name, true);
+    let object = scene.observed.objects.get_mut(&service(name)).unwrap();
+    object.revision = Some(Revision("r0".to_owned()));
+}
+
+fn waits_for(plan: &Plan, workload: &str, after: &str) -> bool {
+    let turn = WaitingOn::Turn {
+        workload: key(workload),
+        after: key(after),
+    };
+    plan.waiting.iter().any(|w| w.on == turn)
+}
+
+#[test]
+fn at_rest_nothing_is_planned() {
+    let plan = up().plan();
+    assert_eq!(names(&plan), Vec::<String>::new());
+    assert_eq!(plan.waiting, []);
+}
+
+#[test]
+fn one_quorum_at_a_time_is_handed_over() {
+    let mut scene = up();
+    for name in ["etcd", "zookeeper", "minio"] {
+        edited(&mut scene, name);
+    }
+    let plan = scene.plan();
+    assert_eq!(names(&plan), ["update reference_etcd"]);
+    assert!(waits_for(&plan, "zookeeper", "etcd"), "{:?}", plan.waiting);
+}
+
+/// The platform replaces the highest ordinal first: with another one down the quorum would be lost.
+#[test]
+fn a_quorum_with_a_member_down_is_left_alone() {
+    let mut scene = up();
+    for (name, member) in [
+        ("etcd", "etcd-0"),
+        ("zookeeper", "zookeeper-0"),
+        ("minio", "minio-0"),
+    ] {
+        edited(&mut scene, name);
+        let key = key(member);
+        for instance in &mut scene.observed.instances {
+            if instance.workload == key {
+                instance.ready = Some(false);
+            }
+        }
+    }
+    let plan = scene.plan();
+    assert_eq!(names(&plan), Vec::<String>::new());
+    for name in ["etcd", "zookeeper", "minio"] {
+        let after = format!("{name}-0");
+        assert!(waits_for(&plan, name, &after), "{:?}", plan.waiting);
+    }
+    assert!(plan.changing.contains(&key("etcd")));
+}
+
+#[test]
+fn what_is_down_and_comes_first_is_put_right_at_once() {
+    let mut scene = up();
+    edited(&mut scene, "etcd");
+    scene.state("etcd-2", InstanceState::Starting);
+    assert_eq!(names(&scene.plan()), ["update reference_etcd"]);
+    // It is gone altogether.
+    scene
+        .observed
+        .instances
+        .retain(|i| i.workload != key("etcd-2"));
+    assert_eq!(names(&scene.plan()), ["update reference_etcd"]);
+}
+
+/// Taking back a change that has stopped at the second member: the first one, well, would be taken down with it. That is done
+/// only when the second one has had its time.
+#[test]
+fn a_broken_change_is_taken_back() {
+    let mut scene = up();
+    edited(&mut scene, "etcd");
+    let object = scene.observed.objects.get_mut(&service("etcd")).unwrap();
+    object.updating = true;
+    for instance in &mut scene.observed.instances {
+        instance.current = instance.workload != key("etcd-0");
+    }
+    scene.state("etcd-1", InstanceState::Starting);
+    let plan = scene.plan();
+    assert_eq!(names(&plan), Vec::<String>::new(), "it may come up yet");
+    assert!(waits_for(&plan, "etcd", "etcd-1"), "{:?}", plan.waiting);
+    let since = now() - jiff::SignedDuration::from_secs(121);
+    scene.memory.lacking.insert(Component::Etcd, since);
+    assert_eq!(names(&scene.plan()), ["update reference_etcd"]);
+    // A member of the old template that is away is no fault of the new one.
+    scene.state("etcd-1", InstanceState::Running);
+    scene.state("etcd-0", InstanceState::Starting);
+    assert_eq!(names(&scene.plan()), Vec::<String>::new());
+}
+
+#[test]
+fn a_lost_quorum_is_changed_after_a_while() {
+    let mut scene = up();
+    edited(&mut scene, "etcd");
+    for name in ["etcd-0", "etcd-1", "etcd-2"] {
+        scene.fails(name, ProbeFailureKind::NotReady);
+    }
+    scene.fails("etcd-2", ProbeFailureKind::Timeout);
+    assert_eq!(names(&scene.plan()), Vec::<String>::new());
+    scene.fails("etcd-2", ProbeFailureKind::NotReady);
+    let since = now() - jiff::SignedDuration::from_secs(11);
+    scene.memory.unready.insert(Component::Etcd, since);
+    assert_eq!(names(&scene.plan()), ["update reference_etcd"]);
+}
+
+#[test]
+fn the_check_finds_a_rollout_that_harms_a_quorum() {
+    let mut scene = up();
+    edited(&mut scene, "etcd");
+    let good = scene.plan();
+    assert_eq!(names(&good), ["update reference_etcd"]);
+    scene.state("etcd-0", InstanceState::Starting);
+    let wrong = check(&good, &scene.input(&scene.capabilities));
+    assert!(
+        wrong
+            .iter()
+            .any(|w| w.contains("while etcd-0 does not answer")),
+        "{wrong:?}"
+    );
+}
