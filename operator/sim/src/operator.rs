@@ -21,7 +21,7 @@ use milvus_crds::{MilvusCluster, MilvusClusterSpec};
 use milvus_platform::Rendered;
 
 use crate::render::{Native, render};
-use crate::world::{CAPABILITIES, World};
+use crate::world::World;
 
 /// What outlives the operator: the resource, the ledger, Secrets.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +93,7 @@ impl Operator {
             gateway_image: "milvus-operator:test".to_owned(),
             ..Facts::default()
         };
-        match validate(&resource, &facts, &CAPABILITIES) {
+        match validate(&resource, &facts, world.capabilities()) {
             Err(violations) => {
                 let refusals: Vec<Notice> = violations
                     .into_iter()
@@ -106,7 +106,7 @@ impl Operator {
                 let mut last = resource.clone();
                 let good = self.good.clone().and_then(|spec| {
                     last.spec = spec;
-                    validate(&last, &facts, &CAPABILITIES).ok()
+                    validate(&last, &facts, world.capabilities()).ok()
                 });
                 if let Some(good) = good {
                     return self.reconcile(&resource, &refusals, &good, &facts, world, store);
@@ -165,7 +165,7 @@ impl Operator {
             cluster.fixed(),
             facts.ledger.as_ref(),
             &facts.topology,
-            &CAPABILITIES,
+            world.capabilities(),
             &cluster.cluster,
             cluster.adopt,
         );
@@ -180,8 +180,8 @@ impl Operator {
                 };
             }
         };
-        let desired = desire(cluster, &wanted, facts, &CAPABILITIES);
-        let rendered = render(&desired);
+        let desired = desire(cluster, &wanted, facts, world.capabilities());
+        let rendered = render(&desired, world.capabilities());
         let mut observed = match world.observe(&cluster.cluster, Some(&rendered)) {
             Ok(observed) => observed,
             Err(error) => {
@@ -206,7 +206,7 @@ impl Operator {
             observed: &observed,
             ledger: ledger.as_ref().unwrap_or(&none),
             wanted_ledger: &wanted,
-            capabilities: &CAPABILITIES,
+            capabilities: world.capabilities(),
             now: world.now,
             memory: &self.memory,
         };
@@ -284,7 +284,7 @@ impl Operator {
             orphan: store.orphan,
             policies: &policies,
             abandoned: &store.abandoned.clone(),
-            rhythm: CAPABILITIES.rhythm,
+            rhythm: world.capabilities().rhythm,
             now: world.now,
             memory: &self.memory,
         };
