@@ -134,3 +134,39 @@ fn the_check_finds_a_rollout_that_harms_a_quorum() {
         "{wrong:?}"
     );
 }
+
+/// What goes beside workloads may be refused for ever: it comes after them, and nothing else is held up by it.
+#[test]
+fn what_goes_beside_workloads_holds_nothing_up() {
+    let beside = ObjectId::new("PodMonitor", "reference-milvus");
+    let with_it = |mut scene: Scene| {
+        let outline = ObjectOutline {
+            class: ObjectClass::Ancillary,
+            workload: None,
+            revision: Revision("r1".to_owned()),
+            uses: BTreeSet::new(),
+            replicas: None,
+            mutable: true,
+        };
+        scene.outline.insert(beside.clone(), outline);
+        scene
+    };
+    let starting = with_it(Scene::on(kubernetes_capabilities()));
+    let plan = starting.plan();
+    assert!(plan.actions.len() > 1);
+    assert!(plan.actions.last().unwrap().is_ancillary(&starting.outline));
+
+    let mut scene = with_it(up());
+    assert_eq!(names(&scene.plan()), ["create reference-milvus New"]);
+    // What has come to life is written down all the same, and what is wrong with the whole is said.
+    scene.ledger.bootstrapped.remove(&Component::Bookkeeper);
+    scene.wanted = scene.ledger.clone();
+    let plan = scene.plan();
+    assert!(matches!(plan.actions.as_slice(), [Action::RecordLedger(_)]));
+    let failure = ProbeFailure {
+        kind: ProbeFailureKind::Refused,
+        message: "nobody listens".to_owned(),
+    };
+    scene.answer(ProbeId::endpoint("10.0.0.1:19530"), Err(failure));
+    assert!(!scene.plan().waiting.is_empty());
+}
