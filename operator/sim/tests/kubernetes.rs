@@ -59,6 +59,32 @@ fn clusters_start_and_then_nothing_is_written() {
     }
 }
 
+#[test]
+fn a_change_is_done_when_every_member_runs_it() {
+    let mut sim = up(REFERENCE);
+    edit_quorums(&mut sim);
+    let end = sim.world.now + LONG;
+    let mut rolled = false;
+    while sim.world.now < end {
+        sim.step();
+        let left = outdated(&sim, Component::Etcd);
+        rolled |= left > 0;
+        let updated = sim.condition("Updated").unwrap();
+        assert!(
+            left == 0 || updated.0 == "False",
+            "{updated:?}, {left} left"
+        );
+        // The rollout by itself is no reason not to be ready.
+        assert_eq!(sim.condition("Ready").unwrap().0, "True");
+        if rolled && updated.0 == "True" {
+            break;
+        }
+    }
+    assert!(rolled);
+    sim.settle(LONG).unwrap();
+    sim.sound().unwrap();
+}
+
 /// The platform would take the highest member down next, and with it the quorum.
 #[test]
 fn no_quorum_is_changed_while_a_lower_member_is_away() {

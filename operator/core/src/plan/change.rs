@@ -7,7 +7,7 @@ use crate::action::{Action, Notice, RemoveCause, WaitingOn};
 use crate::component::{Component, WorkloadKey};
 use crate::desired::Shape;
 use crate::observed::{Difference, DifferenceCause, InstanceState, ObservedObject};
-use crate::plan::readiness::{Health, health, instances};
+use crate::plan::readiness::{self, Health, health, instances};
 use crate::plan::{Draft, View, WorkloadObject, quorum, start};
 use crate::reasons::Reason;
 
@@ -28,6 +28,7 @@ pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
             job(view, object, observed, draft);
             continue;
         }
+        stalled(object, observed, draft);
         if stopped(object, observed) && view.overlaps(object) {
             draft.changing.insert(object.key);
             active.get_or_insert(object.key);
@@ -35,7 +36,7 @@ pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
             continue;
         }
         match &observed.difference {
-            None => stalled(object, observed, draft),
+            None => rolling(view, object, draft),
             Some(difference) if !difference.restarts => draft.actions.push(Action::Update {
                 id: object.id.clone(),
                 difference: difference.clone(),
@@ -118,11 +119,34 @@ fn job(view: &View<'_>, object: &WorkloadObject<'_>, observed: &ObservedObject, 
     }
 }
 
+/// A change that was handed over has not reached every instance.
+fn rolling(view: &View<'_>, object: &WorkloadObject<'_>, draft: &mut Draft) {
+    let all = || instances(view.input.observed, object.key).filter(|i| i.wanted);
+    if all().all(|i| i.current) {
+        return;
+    }
+    draft.changing.insert(object.key);
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let wanted = readiness::wanted(object.workload, view.input.observed);
+    let wanted = object.outline.replicas.unwrap_or(wanted);
+    let changed = count(all().filter(|i| i.current).count());
+    draft.wait(
+        object.key.component,
+        WaitingOn::Instances {
+            workload: object.key,
+            running: count(all().filter(|i| i.state == InstanceState::Running).count()),
+            wanted,
+            detail: format!("{changed} of {wanted} changed"),
+        },
+    );
+}
+
+/// What the platform says of an object that does not get on.
 fn stalled(object: &WorkloadObject<'_>, observed: &ObservedObject, draft: &mut Draft) {
     if let Some(why) = &observed.update_stalled {
         draft.note(Notice {
             reason: Reason::NotReady,
-            message: format!("the rollout of {} has stopped: {why}", object.id),
+            message: format!("{}: {} does not get on: {why}", object.key, object.id),
             field: Some(object.workload.origin.block.clone()).filter(|f| !f.is_empty()),
         });
     }

@@ -170,3 +170,35 @@ fn what_goes_beside_workloads_holds_nothing_up() {
     scene.answer(ProbeId::endpoint("10.0.0.1:19530"), Err(failure));
     assert!(!scene.plan().waiting.is_empty());
 }
+
+/// A change is done when every instance runs it, not when it is written.
+#[test]
+fn a_rollout_is_no_end_of_a_change() {
+    let mut scene = up();
+    for instance in &mut scene.observed.instances {
+        if instance.workload == key("etcd-0") {
+            instance.current = false;
+        }
+    }
+    let proxy = scene.observed.objects.get_mut(&service("proxy")).unwrap();
+    proxy.update_stalled = Some("somebody has paused its rollout".to_owned());
+    let plan = scene.plan();
+    assert_eq!(plan.changing, [key("etcd")]);
+    let on = WaitingOn::Instances {
+        workload: key("etcd"),
+        running: 3,
+        wanted: 3,
+        detail: "2 of 3 changed".to_owned(),
+    };
+    assert!(
+        plan.waiting.iter().any(|w| w.on == on),
+        "{:?}",
+        plan.waiting
+    );
+    let notice = plan.notices.iter().find(|n| n.reason == Reason::NotReady);
+    assert!(
+        notice.unwrap().message.contains("paused"),
+        "{:?}",
+        plan.notices
+    );
+}
