@@ -3,6 +3,8 @@
 //! quorum member only while the others answer. What is down already needs no turn: putting it right takes nothing away,
 //! and it is the way back from a change that broke it.
 
+use jiff::SignedDuration;
+
 use crate::action::{Action, Notice, RemoveCause, WaitingOn};
 use crate::component::{Component, WorkloadKey};
 use crate::desired::Shape;
@@ -10,6 +12,9 @@ use crate::observed::{Difference, DifferenceCause, InstanceState, ObservedObject
 use crate::plan::readiness::{self, Health, health, instances};
 use crate::plan::{Draft, View, WorkloadObject, quorum, start};
 use crate::reasons::Reason;
+
+/// How long a job that has failed is left as it is.
+const JOB_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 
 struct Candidate<'a> {
     object: WorkloadObject<'a>,
@@ -106,10 +111,17 @@ fn resume(
     });
 }
 
-/// A job cannot be changed in place: every change would run it again. An unfinished one is made anew.
+/// A job cannot be changed in place: every change would run it again. An unfinished one is made anew, and so is one that has
+/// given up, for its cause may have been mended.
 fn job(view: &View<'_>, object: &WorkloadObject<'_>, observed: &ObservedObject, draft: &mut Draft) {
+    if start::done(view, object)
+        || readiness::job_complete(object.key.component, view.input.observed)
+    {
+        return;
+    }
+    stalled(object, observed, draft);
     let restarts = observed.difference.as_ref().is_some_and(|d| d.restarts);
-    if restarts && !start::done(view, object) {
+    if restarts || given_up(view, object) {
         draft.changing.insert(object.key);
         draft.actions.push(Action::Remove {
             id: object.id.clone(),
@@ -117,6 +129,16 @@ fn job(view: &View<'_>, object: &WorkloadObject<'_>, observed: &ObservedObject, 
             cause: RemoveCause::Replace,
         });
     }
+}
+
+/// Whether a job has failed as a whole some time ago: the platform tells of it as of a process under the job's own name.
+fn given_up(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
+    instances(view.input.observed, object.key)
+        .filter(|i| i.id == object.id.name && matches!(i.state, InstanceState::Failed { .. }))
+        .any(|i| {
+            let failed = i.since.map(|since| view.input.now.duration_since(since));
+            failed.is_none_or(|ago| ago >= JOB_AGAIN)
+        })
 }
 
 /// A change that was handed over has not reached every instance.

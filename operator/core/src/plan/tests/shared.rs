@@ -202,3 +202,35 @@ fn a_rollout_is_no_end_of_a_change() {
         plan.notices
     );
 }
+
+/// The platform tells of the job as of a process under its name.
+#[test]
+fn a_job_that_has_given_up_is_made_again_and_one_that_has_ended_is_done() {
+    let id = service("pulsar-init");
+    let scene = |state: InstanceState, ago: i64| {
+        let mut scene = Scene::on(kubernetes_capabilities());
+        let job = object(&scene.outline[&id]);
+        scene.observed.objects.insert(id.clone(), job);
+        scene.run(key("pulsar-init"), 0, state);
+        let job = scene.observed.instances.last_mut().unwrap();
+        job.id = id.name.clone();
+        job.wanted = false;
+        job.since = Some(now() - jiff::SignedDuration::from_secs(ago));
+        scene.plan()
+    };
+    let failed = || InstanceState::Failed {
+        message: "the Job has failed: backoff limit exceeded".to_owned(),
+    };
+    let again = "remove reference_pulsar-init Replace".to_owned();
+    let plan = scene(failed(), 5);
+    assert!(!names(&plan).contains(&again), "not in a hot loop");
+    let told = |n: &Notice| n.message.contains("backoff limit exceeded");
+    assert!(plan.notices.iter().any(told), "{:?}", plan.notices);
+    assert!(names(&scene(failed(), 61)).contains(&again));
+    let done = scene(InstanceState::Complete, 0);
+    assert!(
+        matches!(done.actions.as_slice(), [Action::RecordLedger(l)] if l.is_bootstrapped(Component::PulsarInit)),
+        "{:?}",
+        names(&done)
+    );
+}
