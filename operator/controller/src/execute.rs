@@ -1,4 +1,5 @@
-//! Carries out a plan, one action after the other, and stops at the first failure. Makes no choices.
+//! Carries out a plan, one action after the other, and stops at the first failure of what anything else may rest on: what
+//! goes beside workloads may be refused, and the rest is done all the same. Makes no choices.
 
 use std::time::Duration;
 
@@ -20,8 +21,10 @@ const ACTION_TIMEOUT: Duration = Duration::from_secs(40);
 pub(crate) struct Executed {
     /// The actions that succeeded, in order.
     pub done: Vec<(Action, Outcome)>,
-    /// What it stopped at and why, if it did.
+    /// What it stopped at and why, if it did; else the first of what was refused beside the workloads.
     pub failed: Option<(Action, PlatformError)>,
+    /// Everything but what goes beside workloads was done.
+    pub complete: bool,
     /// The ledger as it stands now, if it was written or forgotten.
     pub ledger: Option<Option<Ledger>>,
     /// How long it took to make an object on average, if any was made.
@@ -40,6 +43,7 @@ pub(crate) async fn execute<B: Backend>(
     let mut executed = Executed {
         done: Vec::new(),
         failed: None,
+        complete: true,
         ledger: None,
         making: None,
     };
@@ -73,8 +77,14 @@ pub(crate) async fn execute<B: Backend>(
                 }
                 executed.done.push((action.clone(), outcome));
             }
+            Err(error) if rendered.is_some_and(|r| action.is_ancillary(&r.outline)) => {
+                executed
+                    .failed
+                    .get_or_insert_with(|| (action.clone(), error));
+            }
             Err(error) => {
                 executed.failed = Some((action.clone(), error));
+                executed.complete = false;
                 break;
             }
         }

@@ -386,6 +386,9 @@ async fn delete<B: Backend>(
     .await
 }
 
+/// Between passes while something goes on and what goes beside it is refused.
+const BESIDE: Duration = Duration::from_secs(2);
+
 /// What asking changes.
 struct Asking<'a, N> {
     memory: &'a mut Memory<N>,
@@ -444,6 +447,7 @@ async fn finish<B: Backend>(
     let Executed {
         done,
         failed,
+        complete,
         ledger,
         making,
     } = executed;
@@ -496,14 +500,19 @@ async fn finish<B: Backend>(
         ..Told::default()
     };
     let pause = tell(context, resource, memory, told).await?;
-    if let Some(error) = failed {
-        return Err(PassError::Action(error));
-    }
+    let goes_on = acted || !seen.plan.waiting.is_empty();
+    let least = match failed {
+        // What is refused beside the workloads does not slow down what they wait for, nor is it asked for all the time.
+        Some(_) if complete && goes_on => BESIDE,
+        Some(error) => return Err(PassError::Action(error)),
+        None => Duration::ZERO,
+    };
     Ok(if acted {
         Duration::ZERO
     } else {
         seen.plan
             .next_check
+            .max(least)
             .max(patience(&memory.plan, Timestamp::now()))
             .min(pause)
     })

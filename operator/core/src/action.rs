@@ -9,14 +9,15 @@ use jiff::Timestamp;
 use crate::component::{Component, WorkloadKey};
 use crate::ledger::Ledger;
 use crate::observed::Difference;
-use crate::outline::ObjectId;
+use crate::outline::{ObjectClass, ObjectId, Outline};
 use crate::plan::Readiness;
 use crate::reasons::Reason;
 
 /// One pass's decisions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// In order. The executor stops at the first failure; everything here is safe to do now.
+    /// In order. The executor stops at the first failure of an action that is not ancillary; everything here is safe to do
+    /// now.
     pub actions: Vec<Action>,
     /// What is not done yet, and what for.
     pub waiting: Vec<Waiting>,
@@ -87,6 +88,24 @@ pub enum Action {
     },
     /// Drop the resource's finalizer: everything is gone.
     DropFinalizer,
+}
+
+impl Action {
+    /// Whether it is about an object that goes beside workloads: when it fails, everything else can still be done.
+    pub fn is_ancillary(&self, outline: &Outline) -> bool {
+        let id = match self {
+            Action::Create { id, .. } | Action::Update { id, .. } => id,
+            Action::RecordLedger(_)
+            | Action::ForgetLedger
+            | Action::Stop { .. }
+            | Action::Remove { .. }
+            | Action::PrepareDirectory { .. }
+            | Action::RemoveVolume { .. }
+            | Action::DropFinalizer => return false,
+        };
+        let outline = outline.get(id);
+        outline.is_some_and(|o| o.class == ObjectClass::Ancillary)
+    }
 }
 
 /// Why an object is made.

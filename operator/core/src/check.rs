@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::{Action, Plan};
 use crate::component::{Component, WorkloadKey};
+use crate::desired::Shape;
 use crate::observed::{InstanceState, Owner};
 use crate::outline::ObjectId;
-use crate::plan::{DeletionInput, PlanInput};
+use crate::place;
+use crate::plan::{DeletionInput, PlanInput, readiness};
 
 /// What is wrong with a plan for a resource that is to exist; empty when nothing is.
 pub fn check(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
@@ -45,6 +47,7 @@ pub fn check(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
                 if owner(id) != Some(&Owner::Ours) {
                     wrong.push(format!("changes {id}, which is not ours"));
                 }
+                wrong.extend(rollout_harms(action, input));
                 if let Some(key) = restarted(action, input) {
                     stopped.entry(key.component).or_default().insert(key);
                 }
@@ -211,8 +214,47 @@ fn restarted(action: &Action, input: &PlanInput<'_>) -> Option<WorkloadKey> {
         .workloads
         .iter()
         .find(|w| w.component == key.component)
-        .is_some_and(|w| crate::plan::readiness::answer(w, key, input.observed).is_ok());
+        .is_some_and(|w| readiness::answer(w, key, input.observed).is_ok());
     (key.ordinal.is_some() && runs && answers && bootstrapped).then_some(key)
+}
+
+/// What is wrong with handing over a change of members that are one native workload: the platform takes the highest one down
+/// whatever the others do.
+fn rollout_harms(action: &Action, input: &PlanInput<'_>) -> Option<String> {
+    let id = match action {
+        Action::Update { id, difference } if difference.restarts => id,
+        _ => return None,
+    };
+    let key = input.outline.get(id)?.workload?;
+    let component = key.component;
+    let all = &input.desired.workloads;
+    let workload = all.iter().find(|w| w.component == component)?;
+    if key.ordinal.is_some()
+        || !matches!(workload.shape, Shape::Members { .. })
+        || !input.ledger.is_bootstrapped(component)
+    {
+        return None;
+    }
+    let answers = |key: &WorkloadKey| readiness::answer(workload, *key, input.observed).is_ok();
+    let (serving, silent): (Vec<_>, Vec<_>) = workload.keys().into_iter().partition(answers);
+    let needed = place::needed(component, serving.len() + silent.len(), input.ledger);
+    let harmed = serving.len() == needed && !silent.is_empty();
+    // One that is down and above all others holds the platform up, as do members of a template that does not come up.
+    let first_is_down = silent.last() > serving.last();
+    let of_it = |key: &WorkloadKey| {
+        let newest = input.observed.instances.iter();
+        let mut newest = newest.filter(|i| i.workload == *key && i.wanted);
+        newest.next().is_some_and(|i| i.current)
+    };
+    let unfinished = input.observed.objects.get(id).is_some_and(|o| o.updating);
+    let broken = unfinished && silent.iter().all(of_it);
+    (harmed && !first_is_down && !broken).then(|| {
+        let down: Vec<String> = silent.iter().map(ToString::to_string).collect();
+        format!(
+            "has members of {component} replaced while {} does not answer",
+            down.join(", ")
+        )
+    })
 }
 
 fn alive(input: &PlanInput<'_>, key: WorkloadKey) -> bool {

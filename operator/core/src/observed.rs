@@ -45,7 +45,7 @@ pub struct ObservedObject {
     pub in_use: bool,
     /// A change is being rolled over its instances right now.
     pub updating: bool,
-    /// Whether the platform has paused or given up its own rollout.
+    /// Why the object does not get on, in the platform's words: its rollout was paused or given up, its processes are refused.
     pub update_stalled: Option<String>,
 }
 

@@ -175,22 +175,44 @@ fn drives_each(ledger: &Ledger) -> usize {
     numbers.get(1).copied().unwrap_or(1)
 }
 
-/// MinIO writes while its write quorum of drives is there: all drives less the parity, and one more where parity is half.
+/// How many members MinIO cannot do without, whichever of the others are away: every erasure set needs its write quorum,
+/// which is all of its drives less the parity, and one more where parity is half.
 fn minio_needed(members: usize, drives_each: usize) -> usize {
-    let drives = members * drives_each;
-    let parity = match drives {
+    let set = minio_set(members, drives_each);
+    let parity = match set {
         0 | 1 => 0,
         2 | 3 => 1,
         4 | 5 => 2,
         6 | 7 => 3,
         _ => 4,
     };
-    let quorum = if parity * 2 == drives {
-        parity + 1
+    let spare = if parity * 2 == set {
+        parity.saturating_sub(1)
     } else {
-        drives - parity
+        parity
     };
-    quorum.div_ceil(drives_each)
+    // A set's drives follow each other over the members, so each member holds as many of it, or one in some sets only.
+    let held = (set / members.max(1)).max(1);
+    members - (spare / held).min(members.saturating_sub(1))
+}
+
+/// Drives of each of MinIO's erasure sets: the largest number from 2 to 16 that divides all drives and goes evenly into the
+/// members, or they into it. The rule is `commonSetDriveCount` and `possibleSetCountsWithSymmetry` in MinIO's
+/// `cmd/endpoint-ellipses.go` (<https://github.com/minio/minio/blob/master/cmd/endpoint-ellipses.go>), told in
+/// `docs/distributed/DESIGN.md` beside it; of the patterns in an argument the first one counts there, which is the hosts'.
+fn minio_set(members: usize, drives_each: usize) -> usize {
+    let drives = members * drives_each;
+    let spread = if members > 1 { members } else { drives_each };
+    let even = |set: usize| {
+        if spread > set {
+            spread.is_multiple_of(set)
+        } else {
+            set.is_multiple_of(spread)
+        }
+    };
+    let fits = |set: &usize| drives.is_multiple_of(*set) && even(*set);
+    // Where none fits MinIO does not start at all.
+    (2..=16).rev().find(fits).unwrap_or(drives)
 }
 
 /// What a node can still take.

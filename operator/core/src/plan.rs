@@ -2,8 +2,8 @@
 //! this pass; the executor carries it out without choices. Pure: the time comes in as an argument.
 //!
 //! One pass goes through the steps in this order, each a file in `plan/`: the ledger alone if it must change, objects of
-//! others, prerequisites, workloads whose needs answer, differences, leftovers, and finally words for whatever is not
-//! well.
+//! others, prerequisites, workloads whose needs answer, differences, what goes beside workloads, leftovers, and finally
+//! words for whatever is not well.
 
 mod change;
 mod cleanup;
@@ -12,6 +12,7 @@ mod ledger;
 mod memory;
 mod ownership;
 mod prerequisites;
+mod quorum;
 pub mod readiness;
 mod start;
 mod trouble;
@@ -73,13 +74,14 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     prerequisites::create(&view, &mut draft);
     start::create(&view, &mut draft);
     change::apply(&view, &mut draft);
+    prerequisites::beside(&view, &mut draft);
     cleanup::remove(&view, &mut draft);
     trouble::explain(&view, &mut draft);
-    if draft.actions.is_empty()
+    if draft.leaves_workloads(input.outline)
         && draft.waiting.is_empty()
         && let Some(record) = ledger::milestones(&view)
     {
-        draft.actions.push(record);
+        draft.actions = vec![record];
     }
     let next = next_check(&draft, input.capabilities.rhythm);
     draft.finish(view.readiness, next)
@@ -249,6 +251,11 @@ impl Draft {
         self.actions
             .iter()
             .any(|a| matches!(a, Action::Create { id, .. } if id == wanted))
+    }
+
+    /// Whether nothing is done but to what goes beside workloads. That may be refused for ever, and holds nothing else up.
+    pub(crate) fn leaves_workloads(&self, outline: &Outline) -> bool {
+        self.actions.iter().all(|a| a.is_ancillary(outline))
     }
 
     fn finish(self, readiness: BTreeMap<Component, Readiness>, next_check: Duration) -> Plan {

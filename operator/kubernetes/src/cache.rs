@@ -52,6 +52,10 @@ pub(crate) struct State {
     pub(crate) replicas: Option<u32>,
     pub(crate) updating: bool,
     pub(crate) stalled: Option<String>,
+    /// When the object was made.
+    pub(crate) created: Option<Timestamp>,
+    /// How a Job has ended, and when.
+    pub(crate) ended: Option<(InstanceState, Option<Timestamp>)>,
     pub(crate) cluster_ip: Option<IpAddr>,
     /// Addresses of a load balancer.
     pub(crate) ingress: Vec<String>,

@@ -30,14 +30,33 @@ pub(crate) fn platform(operation: impl Into<String>, error: kube::Error) -> Plat
         };
     };
     let class = class(status.code);
+    let unknown = is_unknown_kind(status);
     let seconds = status.details.as_ref().map_or(0, |d| d.retry_after_seconds);
     PlatformError {
         operation,
         message: status.message.clone(),
         class,
         retry_after: (seconds > 0).then(|| Duration::from_secs(u64::from(seconds))),
-        source: None,
+        source: unknown.then(|| UnknownKind.into()),
     }
+}
+
+/// The API server does not know a kind (any more): the cause of a [`PlatformError`].
+#[derive(Debug, thiserror::Error)]
+#[error("the API server does not know this kind")]
+pub(crate) struct UnknownKind;
+
+impl UnknownKind {
+    /// Whether it is why an operation failed.
+    pub(crate) fn caused(error: &PlatformError) -> bool {
+        error.source.as_ref().is_some_and(|s| s.is::<UnknownKind>())
+    }
+}
+
+/// An object or a namespace that is not there is named in the answer; for a kind there is nobody who could name anything.
+fn is_unknown_kind(status: &kube::core::Status) -> bool {
+    let named = status.details.as_ref().is_some_and(|d| !d.name.is_empty());
+    status.code == 404 && !named
 }
 
 /// No answer in time.
@@ -51,6 +70,24 @@ mod tests {
     use kube::core::Status;
 
     use super::*;
+
+    #[test]
+    fn a_kind_that_is_gone_is_told_from_an_object_that_is_not_there() {
+        let answer = |name: &str| {
+            let details = kube::core::response::StatusDetails {
+                name: name.to_owned(),
+                ..Default::default()
+            };
+            let status = Status {
+                code: 404,
+                details: Some(details),
+                ..Status::default()
+            };
+            platform("apply", kube::Error::Api(Box::new(status)))
+        };
+        assert!(UnknownKind::caused(&answer("")));
+        assert!(!UnknownKind::caused(&answer("team")));
+    }
 
     #[test]
     fn classes() {

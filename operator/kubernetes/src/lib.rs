@@ -19,23 +19,27 @@ mod shapes;
 mod unstructured;
 mod watch;
 
-use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::Stream;
 use jiff::Timestamp;
 use kube::Client;
+use kube::api::{Api, ListParams};
 use milvus_core::action::{Action, Outcome};
 use milvus_core::capabilities::{Addressing, Capabilities, Rhythm};
 use milvus_core::desired::Desired;
 use milvus_core::names::ClusterRef;
 use milvus_core::observed::{Observed, Topology};
 use milvus_platform::{Backend, Change, Class, Dial, PlatformError, Rendered, TunnelCredentials};
+use tokio_util::task::AbortOnDropHandle;
 
 use apply::Applier;
 use cache::Cache;
 use dial::Names;
+use error::UnknownKind;
+use unstructured::Unstructured;
 use watch::Watches;
 
 pub use error::class as class_of_status;
@@ -84,7 +88,9 @@ pub struct Scope {
 /// A Kubernetes, through its API server.
 pub struct KubernetesBackend {
     capabilities: Capabilities,
-    settings: Settings,
+    /// The Prometheus operator's PodMonitor is a kind here. It comes and goes with its definition.
+    pod_monitors: Arc<AtomicBool>,
+    _looking: AbortOnDropHandle<()>,
     applier: Applier,
     cache: Arc<Cache>,
     watches: Watches,
@@ -103,18 +109,19 @@ impl KubernetesBackend {
         }
         let group = Kind::PodMonitor.group();
         let groups = apply::call("ask for the API groups", client.list_api_groups()).await?;
-        let settings = Settings {
-            pod_monitors: groups.groups.iter().any(|g| g.name == group),
-        };
+        let known = groups.groups.iter().any(|g| g.name == group);
         let kinds: Vec<Kind> = Kind::ALL
             .into_iter()
-            .filter(|kind| *kind != Kind::PodMonitor || settings.pod_monitors)
+            .filter(|kind| *kind != Kind::PodMonitor || known)
             .collect();
+        let pod_monitors = Arc::new(AtomicBool::new(known));
+        let looking = look_for_pod_monitors(client.clone(), scope.clone(), pod_monitors.clone());
         let cache = Arc::new(Cache::default());
         let watches = Watches::start(&client, &scope.namespaces, &kinds, &cache);
         Ok(Self {
             capabilities,
-            settings,
+            pod_monitors,
+            _looking: AbortOnDropHandle::new(tokio::spawn(looking)),
             applier: Applier {
                 client,
                 cache: cache.clone(),
@@ -126,6 +133,36 @@ impl KubernetesBackend {
     }
 }
 
+/// Between looks for a kind that is not there.
+const LOOK_FOR_KIND: Duration = Duration::from_secs(30);
+
+/// Notes when PodMonitor is a kind again: when a list of them succeeds.
+async fn look_for_pod_monitors(client: Client, scope: Scope, known: Arc<AtomicBool>) {
+    let resource = apply::resource(Kind::PodMonitor);
+    let api: Api<Unstructured> = match scope.namespaces.first() {
+        Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+        None => Api::all_with(client, &resource),
+    };
+    let one = ListParams::default().limit(1);
+    loop {
+        tokio::time::sleep(LOOK_FOR_KIND).await;
+        if known.load(Ordering::Relaxed) {
+            continue;
+        }
+        if apply::call("look for PodMonitors", api.list(&one))
+            .await
+            .is_ok()
+        {
+            tracing::info!("PodMonitor is a kind now");
+            known.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn of_pod_monitor(action: &Action) -> bool {
+    matches!(action, Action::Create { id, .. } | Action::Update { id, .. } if id.kind == Kind::PodMonitor.name())
+}
+
 impl Backend for KubernetesBackend {
     type Native = Native;
 
@@ -134,7 +171,10 @@ impl Backend for KubernetesBackend {
     }
 
     fn render(&self, desired: &Desired) -> Result<Rendered<Native>, PlatformError> {
-        render::render(desired, &self.capabilities, &self.settings)
+        let settings = Settings {
+            pod_monitors: self.pod_monitors.load(Ordering::Relaxed),
+        };
+        render::render(desired, &self.capabilities, &settings)
     }
 
     /// Nodes are the scheduler's business: they are not asked for, so no right to see them is needed.
@@ -160,13 +200,26 @@ impl Backend for KubernetesBackend {
         }))
     }
 
-    fn apply(
+    async fn apply(
         &self,
         cluster: &ClusterRef,
         action: &Action,
         rendered: Option<&Rendered<Native>>,
-    ) -> impl Future<Output = Result<Outcome, PlatformError>> + Send {
-        self.applier.apply(cluster, action, rendered)
+    ) -> Result<Outcome, PlatformError> {
+        match self.applier.apply(cluster, action, rendered).await {
+            Err(error) if of_pod_monitor(action) && UnknownKind::caused(&error) => {
+                tracing::info!(
+                    "PodMonitor is no kind any more: none is made until it is one again"
+                );
+                self.pod_monitors.store(false, Ordering::Relaxed);
+                Ok(Outcome {
+                    at: Timestamp::now(),
+                    wrote: false,
+                    remark: None,
+                })
+            }
+            result => result,
+        }
     }
 
     fn dial(

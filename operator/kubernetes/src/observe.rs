@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-use milvus_core::component::WorkloadKey;
+use jiff::{SignedDuration, Timestamp};
+use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::names::ClusterRef;
 use milvus_core::observed::{Instance, InstanceState, Observed, ObservedObject, Owner, Topology};
 use milvus_core::outline::{ObjectClass, ObjectId, Revision};
 use milvus_platform::Rendered;
 
-use crate::cache::{Known, Object, Pod};
+use crate::cache::{Known, Object, Pod, State};
 use crate::render::Native;
 use crate::{Kind, drift};
 
@@ -21,6 +21,7 @@ pub(crate) fn observe(
     at: Timestamp,
 ) -> Observed {
     let used = used(known);
+    let with_pods: BTreeSet<Component> = known.pods.values().map(|p| p.component).collect();
     let mut objects = BTreeMap::new();
     for ((kind, name), object) in &mut known.objects {
         let id = ObjectId::new(kind.name(), name.as_str());
@@ -34,7 +35,11 @@ pub(crate) fn observe(
             continue;
         }
         let in_use = used.contains(&(*kind, name.clone()));
-        let seen = look(cluster, *kind, &id, object, rendered, in_use);
+        let mut seen = look(cluster, *kind, &id, object, rendered, in_use);
+        if object.component.is_some_and(|c| !with_pods.contains(&c)) {
+            let refused = || without_pods(cluster, &id, *kind, object, at);
+            seen.update_stalled = seen.update_stalled.or_else(refused);
+        }
         objects.insert(id, seen);
     }
     for id in known.foreign.keys() {
@@ -47,6 +52,40 @@ pub(crate) fn observe(
         topology: Topology::default(),
         probes: BTreeMap::new(),
     }
+}
+
+/// How long a controller may take to make the first pod.
+const FIRST_POD: SignedDuration = SignedDuration::from_secs(10);
+
+/// What to do about a workload of which there is no pod. Why they are refused says only a Deployment itself; of the others
+/// there are events.
+fn without_pods(
+    cluster: &ClusterRef,
+    id: &ObjectId,
+    kind: Kind,
+    object: &Object,
+    at: Timestamp,
+) -> Option<String> {
+    let State {
+        replicas,
+        created,
+        ended,
+        ..
+    } = &object.state;
+    let word = match kind {
+        Kind::StatefulSet => "statefulset",
+        Kind::Job => "job",
+        _ => return None,
+    };
+    let due = *replicas != Some(0) && ended.is_none() && !object.deleting;
+    let late = created.is_some_and(|created| at.duration_since(created) >= FIRST_POD);
+    (due && late).then(|| {
+        let namespace = &cluster.key.namespace;
+        format!(
+            "no pod of it was made; `kubectl -n {namespace} describe {word} {}` says why",
+            id.name
+        )
+    })
 }
 
 /// Everything that a workload or a pod that may still run refers to.
@@ -146,9 +185,35 @@ fn instances(known: &Known) -> Vec<Instance> {
             a_name,
         ))
     });
-    pods.into_iter()
-        .map(|(name, pod)| instance(known, name, pod))
+    let ended = known
+        .objects
+        .iter()
+        .filter_map(|((_, name), o)| end(name, o));
+    ended
+        .chain(
+            pods.into_iter()
+                .map(|(name, pod)| instance(known, name, pod)),
+        )
         .collect()
+}
+
+/// A Job that has ended, as a process under its own name: its pods may be gone with their nodes, or by its own hand. What a
+/// Job runs cannot be changed, so it was the present spec.
+fn end(name: &str, object: &Object) -> Option<Instance> {
+    let (state, since) = object.state.ended.clone()?;
+    Some(Instance {
+        workload: WorkloadKey::shared(object.component?),
+        id: name.to_owned(),
+        slot: None,
+        node: None,
+        wanted: false,
+        state,
+        ready: None,
+        address: None,
+        since,
+        image: String::new(),
+        current: true,
+    })
 }
 
 fn instance(known: &Known, name: &str, pod: &Pod) -> Instance {

@@ -14,7 +14,7 @@ use milvus_platform::{
 };
 
 use crate::render::{Native, render};
-use crate::world::{CAPABILITIES, World};
+use crate::world::World;
 
 /// A world that a controller works on. Time passes when the test says so.
 #[derive(Clone, Debug)]
@@ -40,11 +40,11 @@ impl Backend for SimBackend {
     type Native = Native;
 
     fn capabilities(&self) -> &Capabilities {
-        &CAPABILITIES
+        self.world().capabilities()
     }
 
     fn render(&self, desired: &Desired) -> Result<Rendered<Native>, PlatformError> {
-        Ok(render(desired))
+        Ok(render(desired, self.capabilities()))
     }
 
     async fn topology(&self) -> Result<Topology, PlatformError> {

@@ -20,4 +20,4 @@ pub use faults::{Fault, Faults};
 pub use operator::{Operator, PassReport, Store};
 pub use render::Native;
 pub use tasks::{Task, TaskState};
-pub use world::{CAPABILITIES, Object, Options, SimNode, World, Write};
+pub use world::{CAPABILITIES, KUBERNETES, Object, Options, SimNode, World, Write};

@@ -158,8 +158,10 @@ impl World {
             .as_ref()
             .and_then(|n| self.nodes.get(n))
             .is_some_and(|n| !n.node.up);
+        // A kubelet that is silent leaves its pods as they were, and the platform says that they are not ready.
+        let silent = node_down && self.capabilities().platform == "kubernetes";
         let state = match &task.state {
-            state if node_down && !task.ended() => {
+            state if node_down && !silent && !task.ended() => {
                 let _ = state;
                 InstanceState::Lost
             }
@@ -190,7 +192,7 @@ impl World {
             node: task.node.clone(),
             wanted: task.wanted,
             state,
-            ready: None,
+            ready: silent.then_some(false),
             address: task.address.parse().ok(),
             since: Some(task.since),
             image: task.native.image.clone(),

@@ -21,7 +21,7 @@ use milvus_crds::{MilvusCluster, MilvusClusterSpec};
 use milvus_platform::Rendered;
 
 use crate::render::{Native, render};
-use crate::world::{CAPABILITIES, World};
+use crate::world::World;
 
 /// What outlives the operator: the resource, the ledger, Secrets.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +93,7 @@ impl Operator {
             gateway_image: "milvus-operator:test".to_owned(),
             ..Facts::default()
         };
-        let judged = judge(&resource, &facts, &CAPABILITIES, self.good.as_ref());
+        let judged = judge(&resource, &facts, world.capabilities(), self.good.as_ref());
         let refusals: Vec<Notice> = judged
             .violations
             .iter()
@@ -160,7 +160,7 @@ impl Operator {
             cluster.fixed(),
             facts.ledger.as_ref(),
             &facts.topology,
-            &CAPABILITIES,
+            world.capabilities(),
             &cluster.cluster,
             cluster.adopt,
         );
@@ -176,8 +176,8 @@ impl Operator {
             }
         };
         judged.note(&mut wanted);
-        let desired = desire(cluster, &wanted, facts, &CAPABILITIES);
-        let rendered = render(&desired);
+        let desired = desire(cluster, &wanted, facts, world.capabilities());
+        let rendered = render(&desired, world.capabilities());
         let mut observed = match world.observe(&cluster.cluster, Some(&rendered)) {
             Ok(observed) => observed,
             Err(error) => {
@@ -202,7 +202,7 @@ impl Operator {
             observed: &observed,
             ledger: ledger.as_ref().unwrap_or(&none),
             wanted_ledger: &wanted,
-            capabilities: &CAPABILITIES,
+            capabilities: world.capabilities(),
             now: world.now,
             memory: &self.memory,
         };
@@ -281,7 +281,7 @@ impl Operator {
             orphan: store.orphan,
             policies: &policies,
             abandoned: &store.abandoned.clone(),
-            rhythm: CAPABILITIES.rhythm,
+            rhythm: world.capabilities().rhythm,
             now: world.now,
             memory: &self.memory,
         };

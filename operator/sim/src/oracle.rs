@@ -1,7 +1,7 @@
 //! What must hold at every instant, judged from the truth of the world and not from what the operator was shown.
 
 use milvus_core::action::Action;
-use milvus_core::component::Component;
+use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::desired::Desired;
 use milvus_core::ledger::Ledger;
 use milvus_core::names::ClusterRef;
@@ -28,9 +28,16 @@ pub(crate) fn quorum(
     let Some(native) = rendered.and_then(|r| r.native.get(id)) else {
         return;
     };
-    let Some(key) = native.workload.filter(|k| k.ordinal.is_some()) else {
+    let Some(mut key) = native.workload else {
         return;
     };
+    if native.shared {
+        // The platform begins with the highest one.
+        let last = u16::try_from(native.members.saturating_sub(1)).unwrap_or(u16::MAX);
+        key = WorkloadKey::member(key.component, last);
+    } else if key.ordinal.is_none() {
+        return;
+    }
     // Only a quorum that works can be harmed, and before it was first seen to work nobody uses it.
     if !world.serves(&cluster.uid, key.component)
         || !ledger.is_some_and(|l| l.is_bootstrapped(key.component))

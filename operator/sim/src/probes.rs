@@ -67,7 +67,8 @@ impl World {
     /// The answers to everything that a cluster is asked.
     pub fn probe(&self, desired: &Desired, observed: &Observed) -> BTreeMap<ProbeId, ProbeResult> {
         let uid = &desired.cluster.uid;
-        let path = !self.up(uid, Component::Gateway).is_empty();
+        let gateway = self.capabilities().gateway;
+        let path = !gateway || !self.up(uid, Component::Gateway).is_empty();
         let mut answers = BTreeMap::new();
         let mut tell = |id: ProbeId, outcome: Result<ProbeDetail, ProbeFailureKind>| {
             let outcome = outcome.map_err(|kind| ProbeFailure {
@@ -180,6 +181,9 @@ impl World {
 
     /// Where clients would connect to.
     pub fn endpoints(&self, desired: &Desired, observed: &Observed) -> Vec<String> {
+        if !self.capabilities().gateway {
+            return vec![format!("milvus:{}", desired.endpoint.port)];
+        }
         observed
             .instances
             .iter()

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use milvus_core::capabilities::Capabilities;
 use milvus_core::component::WorkloadKey;
 use milvus_core::desired::Placement;
 use milvus_core::desired::{Desired, FileSource, Shape, Workload};
@@ -10,8 +11,6 @@ use milvus_core::outline::{ObjectClass, ObjectId, ObjectOutline, Outline, Revisi
 use milvus_core::place::unmet;
 use milvus_platform::Rendered;
 use sha2::{Digest, Sha256};
-
-use crate::world::CAPABILITIES;
 
 /// A native object.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +31,10 @@ pub struct Native {
     pub node: Option<String>,
     /// Other rules about its nodes.
     pub placement: Placement,
-    /// Volumes of data that it opens.
+    /// Volumes of data that it opens; of all members that are one workload with `{ordinal}` in their names.
     pub volumes: Vec<String>,
+    /// All members of its component are this one workload.
+    pub shared: bool,
     /// Image.
     pub image: String,
     /// Memory that an instance reserves.
@@ -58,6 +59,7 @@ impl Native {
             node: None,
             placement: Placement::default(),
             volumes: Vec::new(),
+            shared: false,
             image: String::new(),
             memory: 0,
             needs: Vec::new(),
@@ -86,7 +88,7 @@ fn hash(text: &str) -> String {
     hex::encode(&Sha256::digest(text.as_bytes())[..6])
 }
 
-pub(crate) fn render(desired: &Desired) -> Rendered<Native> {
+pub(crate) fn render(desired: &Desired, capabilities: &Capabilities) -> Rendered<Native> {
     let stack = desired.cluster.key.stack();
     let mut native = BTreeMap::new();
     let mut names: BTreeMap<FileSource, ObjectId> = BTreeMap::new();
@@ -106,9 +108,13 @@ pub(crate) fn render(desired: &Desired) -> Rendered<Native> {
         native.insert(id, Native::prerequisite(file.fingerprint.clone()));
     }
     for workload in &desired.workloads {
-        for key in workload.keys() {
+        let mut keys = workload.keys();
+        if !capabilities.places_members {
+            keys = vec![WorkloadKey::shared(workload.component)];
+        }
+        for key in keys {
             let id = ObjectId::new("service", desired.cluster.key.workload(key));
-            native.insert(id, service(desired, workload, key, &names));
+            native.insert(id, service(desired, workload, key, &names, capabilities));
         }
     }
     let outline: Outline = native
@@ -142,9 +148,11 @@ fn service(
     workload: &Workload,
     key: WorkloadKey,
     names: &BTreeMap<FileSource, ObjectId>,
+    capabilities: &Capabilities,
 ) -> Native {
     let cluster = &desired.cluster.key;
-    let host = CAPABILITIES.addressing.host(cluster, key);
+    let host = capabilities.addressing.host(cluster, key);
+    let shared = key.ordinal.is_none() && matches!(workload.shape, Shape::Members { .. });
     let files: Vec<(&ObjectId, &str)> = workload
         .files
         .iter()
@@ -158,7 +166,15 @@ fn service(
         .volumes
         .iter()
         .filter(|v| v.durable)
-        .filter_map(|v| member.map(|m| cluster.volume(key, &v.name, m.epoch)))
+        .filter_map(|v| {
+            if shared {
+                return Some(format!(
+                    "{}-{}-{}-{{ordinal}}",
+                    v.name, cluster.name, key.component
+                ));
+            }
+            member.map(|m| cluster.volume(key, &v.name, m.epoch))
+        })
         .collect();
     let env: BTreeMap<&String, String> = workload
         .env
@@ -205,6 +221,7 @@ fn service(
         uses,
         replicas: match &workload.shape {
             Shape::Replicated { replicas } => Some(*replicas),
+            Shape::Members { members } if shared => u32::try_from(members.len()).ok(),
             Shape::Members { .. } | Shape::Job => Some(1),
             Shape::PerNode => None,
         },
@@ -212,6 +229,7 @@ fn service(
         node: member.and_then(|m| m.node.clone()),
         placement: workload.placement.clone(),
         volumes,
+        shared,
         image: workload.image.reference.clone(),
         memory: workload.resources.request_memory.unwrap_or(0),
         needs: needs(workload, desired),

@@ -10,7 +10,7 @@ use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::outline::{ObjectClass, ObjectId};
 
 use crate::render::Native;
-use crate::world::World;
+use crate::world::{Object, World};
 
 /// One process.
 #[derive(Clone, Debug)]
@@ -242,14 +242,20 @@ impl World {
             let down = task.node.as_ref().is_some_and(|n| !up.contains(n));
             let outdated =
                 task.native.fields != object.native.fields || task.references != object.references;
-            if !wanted_slots.contains(&task.slot) || down {
+            if !wanted_slots.contains(&task.slot) || (down && !object.native.shared) {
                 task.wanted = false;
                 task.told.get_or_insert(now);
-            } else if outdated && (!rolling || task.state != TaskState::Running) {
+            } else if outdated
+                && !object.native.shared
+                && (!rolling || task.state != TaskState::Running)
+            {
                 task.wanted = false;
                 task.told.get_or_insert(now);
                 rolling = true;
             }
+        }
+        if object.native.shared {
+            self.roll(id, &object);
         }
         for (slot, node) in slots {
             let of_slot = |t: &&Task| of_object(t) && t.slot == slot;
@@ -262,10 +268,12 @@ impl World {
                 continue;
             }
             let stopping = self.tasks.iter().filter(of_slot).any(|t| {
-                !t.ended()
-                    && t.node.as_ref().is_none_or(|n| up.contains(n))
-                    && t.told
-                        .is_none_or(|told| now.duration_since(told) < STOP_PATIENCE)
+                // A member with a name is made again only when the old one is known to be gone.
+                let given_up = !object.native.shared
+                    && (t.node.as_ref().is_some_and(|n| !up.contains(n))
+                        || t.told
+                            .is_some_and(|told| now.duration_since(told) >= STOP_PATIENCE));
+                !t.ended() && !given_up
             });
             let resting = self
                 .ended
@@ -273,6 +281,15 @@ impl World {
                 .is_some_and(|at| now.duration_since(*at) < RESTART_DELAY);
             if stopping || resting {
                 continue;
+            }
+            let mut native = object.native.clone();
+            let mut key = key;
+            if native.shared {
+                let ordinal = u16::try_from(slot.saturating_sub(1)).unwrap_or(u16::MAX);
+                key = WorkloadKey::member(key.component, ordinal);
+                for volume in &mut native.volumes {
+                    *volume = volume.replace("{ordinal}", &ordinal.to_string());
+                }
             }
             let task = Task {
                 id: self.id("task"),
@@ -284,7 +301,7 @@ impl World {
                 wanted: true,
                 state: TaskState::Pending(String::new()),
                 since: now,
-                native: object.native.clone(),
+                native,
                 version: object.version,
                 references: object.references.clone(),
                 address: String::new(),
@@ -294,6 +311,33 @@ impl World {
             };
             self.tasks.push(task);
             self.forget_old(&object.native_id, slot);
+        }
+    }
+
+    /// Replaces the members of one workload, the highest first and without a look at the lower ones: the next when the one
+    /// before it is well.
+    fn roll(&mut self, id: &ObjectId, object: &Object) {
+        let now = self.now;
+        let count = u64::from(object.replicas.unwrap_or(0));
+        for slot in (1..=count).rev() {
+            let of_slot = |t: &&mut Task| {
+                t.object == (id.clone(), object.native_id.clone()) && t.slot == slot && t.wanted
+            };
+            let Some(task) = self.tasks.iter_mut().find(of_slot) else {
+                return; // on its way
+            };
+            let outdated =
+                task.native.fields != object.native.fields || task.references != object.references;
+            if outdated {
+                task.wanted = false;
+                task.told.get_or_insert(now);
+                return;
+            }
+            let well =
+                task.state == TaskState::Running && now >= task.next && !task.address.is_empty();
+            if !well {
+                return;
+            }
         }
     }
 
@@ -393,7 +437,7 @@ impl World {
     fn schedule(&mut self, index: usize, task: &Task) {
         let used: u64 = 0;
         let mut reason = String::from("no suitable node (scheduling constraints not satisfied)");
-        let mut best: Option<(usize, String)> = None;
+        let mut best: Option<((usize, usize), String)> = None;
         for (id, node) in &self.nodes {
             if task.node.as_ref().is_some_and(|own| own != id) || !task.native.admits(&node.node) {
                 continue;
@@ -413,7 +457,15 @@ impl World {
                 reason = "no suitable node (host-mode port already in use on 1 node)".to_owned();
                 continue;
             }
-            let load = here.count();
+            // Where its data is, a member with a name stays; and the members of one workload keep apart.
+            let mut homes = task.native.volumes.iter().filter_map(|v| self.homes.get(v));
+            if task.native.shared && homes.any(|(home, _)| home != id) {
+                continue;
+            }
+            let alike = here
+                .clone()
+                .filter(|t| t.native.shared && t.object == task.object);
+            let load = (alike.count(), here.count());
             if best.as_ref().is_none_or(|(least, _)| load < *least) {
                 best = Some((load, id.clone()));
             }

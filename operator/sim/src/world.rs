@@ -41,6 +41,22 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     },
 };
 
+/// What Kubernetes can, as far as it makes a difference here: the platform places members itself, and all members of a
+/// component are one workload.
+pub const KUBERNETES: Capabilities = Capabilities {
+    platform: "kubernetes",
+    escape_hatch: "kubernetes",
+    places_members: false,
+    member_updates_overlap: false,
+    gateway: false,
+    max_workload_name: 52,
+    service_types: &["ClusterIP", "NodePort", "LoadBalancer"],
+    volume_types: &["volume"],
+    claim: Some("{volume}-{cluster}-{component}-{ordinal}"),
+    secret_references: true,
+    ..CAPABILITIES
+};
+
 /// A machine.
 #[derive(Clone, Debug)]
 pub struct SimNode {
@@ -89,6 +105,8 @@ pub struct Options {
     pub nodes: usize,
     /// Processes may take longer to stop than the platform waits.
     pub slow_stops: bool,
+    /// The platform is like Kubernetes and not like Swarm.
+    pub kubernetes: bool,
 }
 
 impl Default for Options {
@@ -97,6 +115,7 @@ impl Default for Options {
             seed: 1,
             nodes: 4,
             slow_stops: false,
+            kubernetes: false,
         }
     }
 }
@@ -191,8 +210,20 @@ impl World {
         }
     }
 
-    /// The machines as the platform sees them.
+    /// What this platform can honour.
+    pub fn capabilities(&self) -> &'static Capabilities {
+        if self.options.kubernetes {
+            &KUBERNETES
+        } else {
+            &CAPABILITIES
+        }
+    }
+
+    /// The machines as the platform tells of them.
     pub fn topology(&self) -> Topology {
+        if self.options.kubernetes {
+            return Topology::default();
+        }
         Topology {
             nodes: self.nodes.values().map(|n| n.node.clone()).collect(),
         }

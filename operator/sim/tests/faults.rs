@@ -135,6 +135,7 @@ fn live(yaml: &str, seed: u64, slow_stops: bool, story: &[Happening]) -> Result<
         seed,
         nodes: 4,
         slow_stops,
+        ..Options::default()
     };
     let mut sim = Sim::new(yaml, options.clone());
     for what in story {

@@ -248,4 +248,13 @@ fn minio_quorums() {
     assert_eq!(needed(Component::Minio, 4, &ledger("4 x 1")), 3);
     assert_eq!(needed(Component::Minio, 3, &ledger("3 x 2")), 2);
     assert_eq!(needed(Component::Etcd, 3, &ledger("")), 2);
+    let spare = |members, drives| members - members_needed(Component::Minio, members, drives);
+    // One set of up to 16 drives.
+    assert_eq!((spare(1, 4), spare(2, 2), spare(5, 1)), (0, 0, 2));
+    assert_eq!((spare(8, 1), spare(4, 4), spare(16, 1)), (3, 1, 4));
+    // Sets of 7, 5, 2 and 16: what one of them can spare is what all can.
+    assert_eq!((spare(21, 1), spare(25, 1)), (3, 2));
+    assert_eq!((spare(34, 1), spare(32, 1)), (0, 4));
+    // Four drives of each set on each of four members; two on each of six.
+    assert_eq!((spare(4, 8), spare(6, 4)), (1, 2));
 }

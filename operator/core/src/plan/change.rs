@@ -3,20 +3,18 @@
 //! quorum member only while the others answer. What is down already needs no turn: putting it right takes nothing away,
 //! and it is the way back from a change that broke it.
 
-use std::time::Duration;
-
 use jiff::SignedDuration;
 
 use crate::action::{Action, Notice, RemoveCause, WaitingOn};
 use crate::component::{Component, WorkloadKey};
 use crate::desired::Shape;
 use crate::observed::{Difference, DifferenceCause, InstanceState, ObservedObject};
-use crate::plan::readiness::{Health, health, instances};
-use crate::plan::{Draft, View, WorkloadObject, start};
+use crate::plan::readiness::{self, Health, health, instances};
+use crate::plan::{Draft, View, WorkloadObject, quorum, start};
 use crate::reasons::Reason;
 
-/// How long a quorum must have been lost before its running members are changed without it. An election is shorter.
-const LOST_QUORUM: Duration = Duration::from_secs(10);
+/// How long a job that has failed is left as it is.
+const JOB_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 
 struct Candidate<'a> {
     object: WorkloadObject<'a>,
@@ -35,6 +33,7 @@ pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
             job(view, object, observed, draft);
             continue;
         }
+        stalled(object, observed, draft);
         if stopped(object, observed) && view.overlaps(object) {
             draft.changing.insert(object.key);
             active.get_or_insert(object.key);
@@ -42,7 +41,7 @@ pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
             continue;
         }
         match &observed.difference {
-            None => stalled(object, observed, draft),
+            None => rolling(view, object, draft),
             Some(difference) if !difference.restarts => draft.actions.push(Action::Update {
                 id: object.id.clone(),
                 difference: difference.clone(),
@@ -112,10 +111,17 @@ fn resume(
     });
 }
 
-/// A job cannot be changed in place: every change would run it again. An unfinished one is made anew.
+/// A job cannot be changed in place: every change would run it again. An unfinished one is made anew, and so is one that has
+/// given up, for its cause may have been mended.
 fn job(view: &View<'_>, object: &WorkloadObject<'_>, observed: &ObservedObject, draft: &mut Draft) {
+    if start::done(view, object)
+        || readiness::job_complete(object.key.component, view.input.observed)
+    {
+        return;
+    }
+    stalled(object, observed, draft);
     let restarts = observed.difference.as_ref().is_some_and(|d| d.restarts);
-    if restarts && !start::done(view, object) {
+    if restarts || given_up(view, object) {
         draft.changing.insert(object.key);
         draft.actions.push(Action::Remove {
             id: object.id.clone(),
@@ -125,11 +131,44 @@ fn job(view: &View<'_>, object: &WorkloadObject<'_>, observed: &ObservedObject, 
     }
 }
 
+/// Whether a job has failed as a whole some time ago: the platform tells of it as of a process under the job's own name.
+fn given_up(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
+    instances(view.input.observed, object.key)
+        .filter(|i| i.id == object.id.name && matches!(i.state, InstanceState::Failed { .. }))
+        .any(|i| {
+            let failed = i.since.map(|since| view.input.now.duration_since(since));
+            failed.is_none_or(|ago| ago >= JOB_AGAIN)
+        })
+}
+
+/// A change that was handed over has not reached every instance.
+fn rolling(view: &View<'_>, object: &WorkloadObject<'_>, draft: &mut Draft) {
+    let all = || instances(view.input.observed, object.key).filter(|i| i.wanted);
+    if all().all(|i| i.current) {
+        return;
+    }
+    draft.changing.insert(object.key);
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let wanted = readiness::wanted(object.workload, view.input.observed);
+    let wanted = object.outline.replicas.unwrap_or(wanted);
+    let changed = count(all().filter(|i| i.current).count());
+    draft.wait(
+        object.key.component,
+        WaitingOn::Instances {
+            workload: object.key,
+            running: count(all().filter(|i| i.state == InstanceState::Running).count()),
+            wanted,
+            detail: format!("{changed} of {wanted} changed"),
+        },
+    );
+}
+
+/// What the platform says of an object that does not get on.
 fn stalled(object: &WorkloadObject<'_>, observed: &ObservedObject, draft: &mut Draft) {
     if let Some(why) = &observed.update_stalled {
         draft.note(Notice {
             reason: Reason::NotReady,
-            message: format!("the rollout of {} has stopped: {why}", object.id),
+            message: format!("{}: {} does not get on: {why}", object.key, object.id),
             field: Some(object.workload.origin.block.clone()).filter(|f| !f.is_empty()),
         });
     }
@@ -137,6 +176,9 @@ fn stalled(object: &WorkloadObject<'_>, observed: &ObservedObject, draft: &mut D
 
 /// Whether a change takes nothing away that works now.
 fn needs_no_turn(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
+    if quorum::together(object) {
+        return quorum::takes_nothing(view, object);
+    }
     let health = health(object.workload, object.key, view.input.observed);
     if object.key.ordinal.is_none() {
         return matches!(health, Health::Down | Health::NotReady);
@@ -188,7 +230,9 @@ fn take_turn(
 ) {
     for candidate in turns {
         let key = candidate.object.key;
-        let after = active.or_else(|| blocker(view, objects, &candidate.object));
+        let after = quorum::held_up_by(view, &candidate.object)
+            .or(active)
+            .or_else(|| blocker(view, objects, &candidate.object));
         match after {
             Some(after) => draft.wait(
                 key.component,
@@ -214,7 +258,7 @@ fn blocker(
 ) -> Option<WorkloadKey> {
     let component = candidate.key.component;
     let others = || objects.iter().filter(|o| o.key != candidate.key);
-    if candidate.key.ordinal.is_some() && quorum_lost_for_good(view, component) {
+    if candidate.key.ordinal.is_some() && quorum::lost_for_good(view, component) {
         // Nothing that works is left to protect; still never two at once.
         return others()
             .find(|o| {
@@ -253,27 +297,4 @@ fn settled(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
 
 fn runs(view: &View<'_>, key: WorkloadKey) -> bool {
     instances(view.input.observed, key).any(|i| i.wanted && i.state == InstanceState::Running)
-}
-
-/// Whether a component has said for a while that it has no quorum. Answers that did not come do not count: they may be
-/// our own way in that is broken.
-fn quorum_lost_for_good(view: &View<'_>, component: Component) -> bool {
-    let lost_long = view
-        .input
-        .memory
-        .unready
-        .get(&component)
-        .is_some_and(|since| {
-            let lost = view.input.now.duration_since(*since);
-            SignedDuration::try_from(LOST_QUORUM).is_ok_and(|limit| lost >= limit)
-        });
-    let asked = view
-        .workload(component)
-        .map(|w| {
-            w.keys()
-                .iter()
-                .all(|key| health(w, *key, view.input.observed) != Health::Unknown)
-        })
-        .unwrap_or(false);
-    !view.ready(component) && lost_long && asked
 }

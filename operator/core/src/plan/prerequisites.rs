@@ -5,19 +5,26 @@ use crate::outline::{ObjectClass, ObjectId};
 use crate::plan::{Draft, View};
 use crate::reasons::Reason;
 
+/// What workloads need, before them.
 pub(super) fn create(view: &View<'_>, draft: &mut Draft) {
-    for class in [ObjectClass::Prerequisite, ObjectClass::Ancillary] {
-        for (id, outline) in view.input.outline {
-            if outline.class != class {
-                continue;
-            }
-            match view.input.observed.objects.get(id) {
-                None => draft.actions.push(Action::Create {
-                    id: id.clone(),
-                    cause: cause(view, id),
-                }),
-                Some(_) => put_right(view, id, draft),
-            }
+    of_class(view, ObjectClass::Prerequisite, draft);
+}
+
+/// What goes beside workloads, after them: it may be refused (a kind that is gone, a webhook that is away, a policy), and no
+/// workload waits for it.
+pub(super) fn beside(view: &View<'_>, draft: &mut Draft) {
+    of_class(view, ObjectClass::Ancillary, draft);
+}
+
+fn of_class(view: &View<'_>, class: ObjectClass, draft: &mut Draft) {
+    let those = view.input.outline.iter().filter(|(_, o)| o.class == class);
+    for (id, _) in those {
+        match view.input.observed.objects.get(id) {
+            None => draft.actions.push(Action::Create {
+                id: id.clone(),
+                cause: cause(view, id),
+            }),
+            Some(_) => put_right(view, id, draft),
         }
     }
 }

@@ -203,7 +203,8 @@ fn of_external(component: Component, probe: &Probe, observed: &Observed) -> Read
     }
 }
 
-fn needed(workload: &Workload, wanted: u32, ledger: &Ledger) -> u32 {
+/// How many of the wanted instances must answer for those who need the component.
+pub(crate) fn needed(workload: &Workload, wanted: u32, ledger: &Ledger) -> u32 {
     let members = usize::try_from(wanted).unwrap_or(usize::MAX);
     let needed = place::needed(workload.component, members, ledger);
     u32::try_from(needed).unwrap_or(u32::MAX).min(wanted.max(1))

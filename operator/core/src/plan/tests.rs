@@ -8,7 +8,9 @@ use crate::desire::desire;
 use crate::desired::Shape;
 use crate::facts::Facts;
 use crate::names::ClusterRef;
-use crate::observed::{Difference, DifferenceCause, Instance, InstanceState, ObservedObject};
+use crate::observed::{
+    Difference, DifferenceCause, Instance, InstanceState, ObservedObject, Topology,
+};
 use crate::outline::Revision;
 use crate::probe::{ProbeDetail, ProbeFailure, ProbeFailureKind, ProbeId, ProbeResult};
 use crate::reasons::Reason;
@@ -24,6 +26,7 @@ pub(crate) struct Scene {
     pub(crate) wanted: Ledger,
     pub(crate) memory: Memory,
     pub(crate) resource: milvus_crds::MilvusCluster,
+    pub(crate) capabilities: Capabilities,
 }
 
 const SAMPLE: &str = include_str!("../../../../deploy/samples/reference.yaml");
@@ -43,9 +46,16 @@ fn key(name: &str) -> WorkloadKey {
 impl Scene {
     /// The reference cluster, placed and not started.
     pub(crate) fn new() -> Self {
+        Self::on(testing::swarm_capabilities())
+    }
+
+    /// The same on a platform of these capabilities.
+    pub(crate) fn on(capabilities: Capabilities) -> Self {
         let resource = testing::resource(SAMPLE);
-        let facts: Facts = testing::facts(&resource, 4);
-        let capabilities = testing::swarm_capabilities();
+        let mut facts: Facts = testing::facts(&resource, 4);
+        if !capabilities.places_members {
+            facts.topology = Topology::default();
+        }
         let cluster = validate(&resource, &facts, &capabilities).unwrap();
         let ledger = place::place(
             &cluster.members(),
@@ -58,7 +68,7 @@ impl Scene {
         )
         .unwrap();
         let desired = desire(&cluster, &ledger, &facts, &capabilities);
-        let outline = outline(&desired);
+        let outline = outline(&desired, &capabilities);
         Self {
             observed: Observed {
                 at: now(),
@@ -73,12 +83,18 @@ impl Scene {
             ledger,
             memory: Memory::default(),
             resource,
+            capabilities,
         }
     }
 
     /// The same, up and answering, with everything that lives for the first time written down.
     pub(crate) fn up() -> Self {
-        let mut scene = Self::new();
+        Self::up_on(testing::swarm_capabilities())
+    }
+
+    /// The same on a platform of these capabilities.
+    pub(crate) fn up_on(capabilities: Capabilities) -> Self {
+        let mut scene = Self::on(capabilities);
         for component in [
             Component::Etcd,
             Component::Minio,
@@ -93,7 +109,7 @@ impl Scene {
             .desired
             .workloads
             .retain(|w| w.component != Component::PulsarInit);
-        scene.outline = outline(&scene.desired);
+        scene.outline = outline(&scene.desired, &scene.capabilities);
         for (id, outline) in scene.outline.clone() {
             scene.observed.objects.insert(id, object(&outline));
         }
@@ -186,8 +202,7 @@ impl Scene {
     }
 
     pub(crate) fn plan(&self) -> Plan {
-        let capabilities = testing::swarm_capabilities();
-        let input = self.input(&capabilities);
+        let input = self.input(&self.capabilities);
         let plan = plan(&input);
         assert_eq!(check(&plan, &input), Vec::<String>::new(), "{plan:#?}");
         plan
@@ -207,7 +222,7 @@ impl Scene {
     }
 }
 
-fn outline(desired: &Desired) -> Outline {
+fn outline(desired: &Desired, capabilities: &Capabilities) -> Outline {
     let stack = desired.cluster.key.stack();
     let entry = |class, workload, uses, replicas| ObjectOutline {
         class,
@@ -224,8 +239,13 @@ fn outline(desired: &Desired) -> Outline {
         entry(ObjectClass::Prerequisite, None, BTreeSet::new(), None),
     );
     for workload in &desired.workloads {
-        for key in workload.keys() {
+        let mut keys = workload.keys();
+        if !capabilities.places_members {
+            keys = vec![WorkloadKey::shared(workload.component)];
+        }
+        for key in keys {
             let replicas = match &workload.shape {
+                Shape::Members { .. } if key.ordinal.is_none() => workload.replicas(),
                 Shape::Replicated { replicas } => Some(*replicas),
                 Shape::Members { .. } | Shape::Job => Some(1),
                 Shape::PerNode => None,
@@ -269,4 +289,5 @@ fn names(plan: &Plan) -> Vec<String> {
 }
 
 mod edges;
+mod shared;
 mod steps;

@@ -30,7 +30,7 @@ pub(super) fn explain(view: &View<'_>, draft: &mut Draft) {
             refused(view, *component, draft);
         }
     }
-    if draft.waiting.is_empty() && draft.actions.is_empty() {
+    if draft.waiting.is_empty() && draft.leaves_workloads(view.input.outline) {
         whole(view, draft);
     }
 }

@@ -84,7 +84,14 @@ pub(super) fn read_object(kind: Kind, mut object: Unstructured) -> Option<Object
     if let Some(data) = object.data.as_object_mut() {
         data.remove("status");
     }
-    let state = state(kind, metadata.generation, &object.data, &status);
+    let mut state = state(kind, metadata.generation, &object.data, &status);
+    state.created = metadata.creation_timestamp.as_ref().map(|t| t.0);
+    if kind == Kind::Deployment && state.paused(&object.data) {
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        state.stalled = Some(format!(
+            "somebody has paused its rollout; `kubectl -n {namespace} rollout resume deployment {name}` lets it go on"
+        ));
+    }
     let uses = uses(kind, &object.data);
     let body = serde_json::json!({
         "labels": metadata.labels, "annotations": metadata.annotations, "ownerReferences": metadata.owner_references,
@@ -121,6 +128,31 @@ fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer)?.as_str()
 }
 
+/// The first condition of a status that is as asked for.
+fn condition_of(status: &Value, is: impl Fn(&Value) -> bool) -> Option<&Value> {
+    let all = status.get("conditions").and_then(Value::as_array);
+    all.into_iter().flatten().find(|c| is(c))
+}
+
+/// A condition that holds.
+fn condition<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
+    condition_of(status, |c| {
+        text(c, "/type") == Some(kind) && text(c, "/status") == Some("True")
+    })
+}
+
+fn message(condition: &Value) -> String {
+    text(condition, "/message").unwrap_or("").to_owned()
+}
+
+impl State {
+    /// Whether somebody keeps a change from reaching the pods of a Deployment.
+    fn paused(&self, data: &Value) -> bool {
+        let paused = data.pointer("/spec/paused").and_then(Value::as_bool);
+        self.updating && paused == Some(true)
+    }
+}
+
 fn state(kind: Kind, generation: Option<i64>, data: &Value, status: &Value) -> State {
     let mut state = State::default();
     match kind {
@@ -137,16 +169,23 @@ fn state(kind: Kind, generation: Option<i64>, data: &Value, status: &Value) -> S
             state.updating = seen < generation
                 || revisions
                 || (kind == Kind::Deployment && (updated < wanted || there > updated));
-            let conditions = status.get("conditions").and_then(Value::as_array);
-            state.stalled = conditions.into_iter().flatten().find_map(|c| {
-                let stuck = c.get("reason")? == "ProgressDeadlineExceeded";
-                stuck.then(|| {
-                    c.get("message")
-                        .and_then(Value::as_str)
-                        .unwrap_or("")
-                        .to_owned()
-                })
+            // What keeps its pods from being made says more than that none came.
+            let refused = condition(status, "ReplicaFailure").map(|c| message(c));
+            let late = condition_of(status, |c| {
+                text(c, "/reason") == Some("ProgressDeadlineExceeded")
             });
+            state.stalled = refused.or_else(|| late.map(|c| message(c)));
+        }
+        Kind::Job => {
+            let since = |c: &Value| text(c, "/lastTransitionTime").and_then(|t| t.parse().ok());
+            let failed = condition(status, "Failed");
+            state.ended = match condition(status, "Complete") {
+                Some(c) => Some((InstanceState::Complete, since(c))),
+                None => failed.map(|c| {
+                    let message = format!("the Job has failed: {}", message(c));
+                    (InstanceState::Failed { message }, since(c))
+                }),
+            };
         }
         Kind::Service => {
             state.cluster_ip = text(data, "/spec/clusterIP").and_then(|ip| ip.parse().ok());
@@ -165,7 +204,6 @@ fn state(kind: Kind, generation: Option<i64>, data: &Value, status: &Value) -> S
         Kind::ServiceAccount
         | Kind::ConfigMap
         | Kind::Secret
-        | Kind::Job
         | Kind::PodDisruptionBudget
         | Kind::Ingress
         | Kind::PodMonitor => {}
@@ -334,3 +372,6 @@ pub(super) fn pod_state(
         None => InstanceState::Preparing,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,3 +69,52 @@ fn owners_and_references() {
         ))
     );
 }
+
+/// Of a StatefulSet whose pods are refused there are only events; a Job that has ended needs no pods to be believed.
+#[test]
+fn without_pods_the_object_speaks() {
+    let cache = Cache::default();
+    let cluster = ClusterRef {
+        key: ClusterKey::new("team", "demo"),
+        uid: "c1".to_owned(),
+        generation: 1,
+    };
+    let made: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let add = |kind: Kind, name: &str, component: &str, status: serde_json::Value| {
+        let owner = json!({"apiVersion": "operator.milvus.io/v1beta1", "kind": "MilvusCluster", "name": "demo", "uid": "c1"});
+        let object = serde_json::from_value(json!({
+            "metadata": {"name": name, "namespace": "team", "uid": name, "ownerReferences": [owner],
+                "creationTimestamp": made.to_string(), "annotations": {"operator.milvus.io/applied": "hash"},
+                "labels": {"app.kubernetes.io/component": component, "app.kubernetes.io/instance": "demo"}},
+            "spec": {},
+            "status": status,
+        }));
+        cache.put(kind, object.expect("an object"));
+    };
+    add(Kind::StatefulSet, "demo-etcd", "etcd", json!({}));
+    let complete =
+        json!({"type": "Complete", "status": "True", "lastTransitionTime": made.to_string()});
+    let ended = json!({"conditions": [complete]});
+    add(Kind::Job, "demo-pulsar-init", "pulsar-init", ended);
+    let look = |seconds: i64| {
+        let at = made + SignedDuration::from_secs(seconds);
+        cache.with(&cluster.key, |known| observe(&cluster, None, known, at))
+    };
+    let told = |observed: &Observed, kind: Kind, name: &str| {
+        let id = ObjectId::new(kind.name(), name);
+        observed.objects[&id].update_stalled.clone()
+    };
+    assert_eq!(told(&look(9), Kind::StatefulSet, "demo-etcd"), None);
+    let late = look(10);
+    let words = told(&late, Kind::StatefulSet, "demo-etcd").expect("told");
+    assert!(
+        words.contains("kubectl -n team describe statefulset demo-etcd"),
+        "{words}"
+    );
+    assert_eq!(told(&late, Kind::Job, "demo-pulsar-init"), None);
+    let job = &late.instances[0];
+    assert_eq!(
+        (job.id.as_str(), &job.state, job.current),
+        ("demo-pulsar-init", &InstanceState::Complete, true)
+    );
+}
