@@ -74,15 +74,8 @@ mod tests {
     #[test]
     fn a_kind_that_is_gone_is_told_from_an_object_that_is_not_there() {
         let answer = |name: &str| {
-            let details = kube::core::response::StatusDetails {
-                name: name.to_owned(),
-                ..Default::default()
-            };
-            let status = Status {
-                code: 404,
-                details: Some(details),
-                ..Status::default()
-            };
+            let answer = serde_json::json!({ "code": 404, "details": { "name": name } });
+            let status: Status = serde_json::from_value(answer).expect("a status");
             platform("apply", kube::Error::Api(Box::new(status)))
         };
         assert!(UnknownKind::caused(&answer("")));
