@@ -17,7 +17,7 @@ use milvus_core::outline::ObjectId;
 use milvus_platform::{Class, PlatformError, Rendered};
 use serde_json::Value;
 
-use crate::cache::{Cache, cluster_of, marked, owner_uid};
+use crate::cache::{Cache, cluster_of, marked, owner_uid, version};
 use crate::render::Native;
 use crate::shapes::{Shape, Shapes};
 use crate::unstructured::Unstructured;
@@ -85,10 +85,7 @@ impl Applier {
     ) -> Result<Outcome, PlatformError> {
         let wrote = match action {
             Action::Create { id, .. } => self.create(cluster, id, rendered).await?,
-            Action::Update { id, .. } => {
-                self.update(cluster, id, rendered).await?;
-                true
-            }
+            Action::Update { id, .. } => self.update(cluster, id, rendered).await?,
             Action::Remove { id, native_id, .. } => self.remove(cluster, id, native_id).await?,
             Action::RemoveVolume { volume, .. } => self.remove_claim(cluster, volume).await?,
             Action::RecordLedger(_)
@@ -130,7 +127,14 @@ impl Applier {
         }
         match self.patch(&api, id, kind, &new, Why::New).await {
             Err(error) if error.class == Class::Conflict => {}
-            result => return result.map(|()| true),
+            Err(error) => return Err(error),
+            Ok(version) => {
+                // What can be changed is given a second chance: some policies are about new objects alone.
+                if !rendered.is_some_and(|r| r.outline.get(id).is_some_and(|o| o.mutable)) {
+                    self.cache.judge_answer(&cluster.key, id, native, version);
+                }
+                return Ok(true);
+            }
         }
         let Some(found) = call(&format!("look for {id}"), api.get_opt(&id.name)).await? else {
             // It has gone in between, or this API server takes no version for what is not there.
@@ -178,22 +182,28 @@ impl Applier {
         Ok(())
     }
 
-    /// Applies what was rendered and takes fields back from whoever changed them.
+    /// Applies what was rendered and takes fields back from whoever changed them. Tells whether that changed anything.
     async fn update(
         &self,
         cluster: &ClusterRef,
         id: &ObjectId,
         rendered: Option<&Rendered<Native>>,
-    ) -> Result<(), PlatformError> {
+    ) -> Result<bool, PlatformError> {
         let kind = kind(id)?;
         let native = native(id, rendered)?;
         let api = self.api(cluster, kind);
+        let known = self.cache.with(&cluster.key, |known| {
+            known.objects.get(&(kind, id.name.clone()))?.version
+        });
         self.make_room(cluster, id, native, &api).await?;
-        self.patch(&api, id, kind, &native.object, Why::Differs)
-            .await
+        let version = self
+            .patch(&api, id, kind, &native.object, Why::Differs)
+            .await?;
+        self.cache.judge_answer(&cluster.key, id, native, version);
+        Ok(version.is_none() || version != known)
     }
 
-    /// Server-side apply.
+    /// Server-side apply. Gives the version of the answer.
     async fn patch(
         &self,
         api: &Api<Unstructured>,
@@ -201,7 +211,7 @@ impl Applier {
         kind: Kind,
         object: &Value,
         why: Why,
-    ) -> Result<(), PlatformError> {
+    ) -> Result<Option<u64>, PlatformError> {
         let shape = Shape::of(kind, object);
         let check = if why == Why::New && self.shapes.passed(shape) {
             ValidationDirective::Ignore
@@ -220,9 +230,10 @@ impl Applier {
             .await
             .map_err(|error| explained(kind, error))?;
         self.shapes.remember(shape);
+        let version = version(&object);
         // The answer is newer than any event that is on its way.
         self.cache.put(kind, object);
-        Ok(())
+        Ok(version)
     }
 
     /// Turns elements of lists that somebody else put where ours belong into ours again: beside them the API server would
@@ -410,3 +421,6 @@ fn kind(id: &ObjectId) -> Result<Kind, PlatformError> {
     Kind::from_name(id.kind)
         .ok_or_else(|| PlatformError::new(Class::Bug, id.to_string(), "no kind of this platform"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,9 +86,21 @@ fn look(
         None if object.applied.is_some() => Owner::Released,
         None => Owner::Foreign,
     };
-    let native = rendered.and_then(|r| Some((r.native.get(id)?, r.outline.get(id)?)));
+    let native = rendered
+        .and_then(|r| Some((r.native.get(id)?, r.outline.get(id)?)))
+        .filter(|_| owner == Owner::Ours && !object.deleting);
+    let kept = object
+        .kept
+        .as_ref()
+        .filter(|kept| native.is_some_and(|(native, _)| native.hash == kept.hash))
+        .map(|kept| {
+            let mut fields = kept.fields.clone();
+            drift::shorten(&mut fields);
+            fields
+        });
     let difference = native
-        .filter(|_| owner == Owner::Ours && !object.deleting)
+        // Where it does not stay, it is not written again.
+        .filter(|_| kept.is_none())
         .and_then(|(native, outline)| {
             let judged = object
                 .judged
@@ -113,6 +125,7 @@ fn look(
             .map(WorkloadKey::shared),
         revision: object.revision.clone().map(Revision),
         difference,
+        kept: kept.unwrap_or_default(),
         replicas: object.state.replicas,
         in_use,
         updating: object.state.updating,
@@ -129,6 +142,7 @@ fn in_the_way(id: &ObjectId) -> ObservedObject {
         workload: None,
         revision: None,
         difference: None,
+        kept: Vec::new(),
         replicas: None,
         in_use: false,
         updating: false,

@@ -20,7 +20,8 @@ pub(super) fn older(new: Option<u64>, old: Option<u64>) -> bool {
     matches!((new, old), (Some(new), Some(old)) if new < old)
 }
 
-pub(super) fn version(object: &Unstructured) -> Option<u64> {
+/// The version of an object, as a number.
+pub(crate) fn version(object: &Unstructured) -> Option<u64> {
     object.metadata.resource_version.as_deref()?.parse().ok()
 }
 
@@ -109,6 +110,7 @@ pub(super) fn read_object(kind: Kind, mut object: Unstructured) -> Option<Object
         state,
         uses,
         judged: None,
+        kept: None,
     };
     Some(read)
 }
