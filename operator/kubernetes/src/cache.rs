@@ -86,7 +86,7 @@ pub(crate) struct Pod {
     pub(crate) state: InstanceState,
     pub(crate) ready: bool,
     pub(crate) deleting: bool,
-    pub(crate) revision: Option<String>,
+    pub(crate) revision: String,
     pub(crate) since: Option<Timestamp>,
     pub(crate) created: Option<Timestamp>,
     pub(crate) image: String,

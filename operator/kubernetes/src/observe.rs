@@ -192,7 +192,7 @@ fn instance(known: &Known, name: &str, pod: &Pod) -> Instance {
         address: pod.address,
         since: pod.since,
         image: pod.image.clone(),
-        current: revision.is_some() && revision == pod.revision.as_ref(),
+        current: revision == Some(&pod.revision),
     }
 }
 
