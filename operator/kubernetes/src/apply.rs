@@ -119,7 +119,7 @@ impl Applier {
         let api = self.api(cluster, kind);
         let native = native(id, rendered)?;
         if kind == Kind::StatefulSet {
-            self.claims_are_ours(cluster, id, native).await?;
+            self.claims_are_ours(cluster, id, native, 0).await?;
         }
         let mut new = native.object.clone();
         if let Some(Value::Object(metadata)) = new.get_mut("metadata") {
@@ -153,24 +153,26 @@ impl Applier {
         Err(PlatformError::new(Class::Conflict, operation, why))
     }
 
-    /// A claim of somebody else under the name of one of ours would be mounted without a word, with whatever data is in it.
+    /// A claim of somebody else under the name of one of ours would be mounted without a word, with whatever data is in it. Looks
+    /// at those of members from this ordinal on: the others have theirs.
     async fn claims_are_ours(
         &self,
         cluster: &ClusterRef,
         id: &ObjectId,
         native: &Native,
+        from: u32,
     ) -> Result<(), PlatformError> {
         let api: Api<PersistentVolumeClaim> =
             Api::namespaced(self.client.clone(), &cluster.key.namespace);
-        for name in claims(id, native) {
+        for name in claims(id, native, from) {
             let found = call(&format!("look for claim {name}"), api.get_opt(&name)).await?;
             if found.is_some_and(|claim| !is_ours(cluster, &claim)) {
                 return Err(PlatformError::new(
                     Class::Invalid,
-                    format!("create {id}"),
+                    format!("apply {id}"),
                     format!(
-                        "the claim {name} is there already and belongs to somebody else (it does not carry {}={} and {}={}): rename \
-                         this cluster, or delete the claim if its data is not needed",
+                        "the claim {name} is there already and belongs to somebody else (it does not carry {}={} and {}={}): delete \
+                         the claim if its data is not needed, or ask for fewer members or another name of this cluster",
                         labels::NAME,
                         labels::MILVUS,
                         labels::INSTANCE,
@@ -192,9 +194,14 @@ impl Applier {
         let kind = kind(id)?;
         let native = native(id, rendered)?;
         let api = self.api(cluster, kind);
-        let known = self.cache.with(&cluster.key, |known| {
-            known.objects.get(&(kind, id.name.clone()))?.version
+        let (known, replicas) = self.cache.with(&cluster.key, |known| {
+            let object = known.objects.get(&(kind, id.name.clone()));
+            object.map_or((None, None), |o| (o.version, o.state.replicas))
         });
+        if kind == Kind::StatefulSet {
+            let from = replicas.unwrap_or(0);
+            self.claims_are_ours(cluster, id, native, from).await?;
+        }
         self.make_room(cluster, id, native, &api).await?;
         let version = self
             .patch(&api, id, kind, &native.object, Why::Differs)
@@ -369,9 +376,10 @@ fn is_ours(cluster: &ClusterRef, claim: &PersistentVolumeClaim) -> bool {
         && label(labels::INSTANCE) == Some(cluster.key.name.as_str())
 }
 
-/// Names of the claims that a StatefulSet's pods will have.
-fn claims(set: &ObjectId, native: &Native) -> Vec<String> {
+/// Names of the claims that a StatefulSet's pods will have, from this ordinal on.
+fn claims(set: &ObjectId, native: &Native, from: u32) -> Vec<String> {
     let spec = &native.object["spec"];
+    let from = u64::from(from);
     let replicas = spec["replicas"].as_u64().unwrap_or(1);
     let templates = spec["volumeClaimTemplates"].as_array();
     let volumes = templates
@@ -379,7 +387,7 @@ fn claims(set: &ObjectId, native: &Native) -> Vec<String> {
         .flatten()
         .filter_map(|template| template.pointer("/metadata/name")?.as_str());
     volumes
-        .flat_map(|volume| (0..replicas).map(move |n| format!("{volume}-{}-{n}", set.name)))
+        .flat_map(|volume| (from..replicas).map(move |n| format!("{volume}-{}-{n}", set.name)))
         .collect()
 }
 

@@ -206,3 +206,23 @@ async fn a_job_that_admission_rewrites_is_not_made_again_and_again() {
         (false, vec![IMAGE.to_owned()])
     );
 }
+
+#[tokio::test]
+async fn a_set_does_not_grow_onto_a_claim_of_somebody_else() {
+    let kind = Kind::StatefulSet;
+    let (id, wanted) = rendered(kind, "h2", &spec(kind, "a", 3));
+    let claim = json!({"metadata": {"name": "data-demo-proxy-2", "namespace": "team", "labels": {"app": "theirs"}}});
+    let (client, questions) = server(vec![(200, claim)]);
+    let applier = applier(client);
+    put(&applier, kind, live(kind, "5", "h1", &spec(kind, "a", 2)));
+    let refused = applier
+        .apply(&cluster(), &update(&id), Some(&wanted))
+        .await
+        .expect_err("somebody else's claim");
+    assert_eq!(refused.class, Class::Invalid);
+    assert!(refused.message.contains("data-demo-proxy-2"), "{refused}");
+    // The members that are there have their claims, and nothing was written.
+    let asked: Vec<_> = questions.iter().collect();
+    let path = "/api/v1/namespaces/team/persistentvolumeclaims/data-demo-proxy-2";
+    assert_eq!(asked, [format!("GET {path}")]);
+}
