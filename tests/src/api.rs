@@ -200,6 +200,9 @@ fn group(plural: &str) -> &'static str {
         "validatingadmissionpolicies" | "validatingadmissionpolicybindings" => {
             "apis/admissionregistration.k8s.io/v1"
         }
+        "mutatingadmissionpolicies" | "mutatingadmissionpolicybindings" => {
+            "apis/admissionregistration.k8s.io/v1beta1"
+        }
         "flowschemas" | "prioritylevelconfigurations" => "apis/flowcontrol.apiserver.k8s.io/v1",
         "milvusclusters" => "apis/operator.milvus.io/v1beta1",
         _ => "api/v1",

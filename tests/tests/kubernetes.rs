@@ -43,3 +43,5 @@ mod t12_secrets;
 mod t13_dependencies;
 #[path = "kubernetes/t14_definition.rs"]
 mod t14_definition;
+#[path = "kubernetes/t15_admission.rs"]
+mod t15_admission;

@@ -479,7 +479,8 @@ async fn finish<B: Backend>(
     // A lost race is looked at again at once; nobody needs to hear of it.
     let failure = failure
         .filter(|_| !told_otherwise && failed.as_ref().is_none_or(|e| e.class != Class::Conflict));
-    let acted = !done.is_empty();
+    // What changed nothing is no reason to look again at once: it would come out the same.
+    let acted = done.iter().any(|(_, outcome)| outcome.wrote);
     // Where the ledger places nobody there is nothing to tell of it, and the next pass follows at once.
     let quiet = !context.backend.capabilities().places_members
         && failed.is_none()

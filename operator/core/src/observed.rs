@@ -39,6 +39,9 @@ pub struct ObservedObject {
     pub revision: Option<Revision>,
     /// How it differs from what was rendered; `None` when equal (or when nothing was rendered for it).
     pub difference: Option<Difference>,
+    /// Fields that do not stay as they are written, because the platform's own admission rewrites them; no difference, for
+    /// writing them again changes nothing.
+    pub kept: Vec<String>,
     /// Instances that its spec asks for now; `None` for one per node or where that means nothing.
     pub replicas: Option<u32>,
     /// Whether another object still refers to it.

@@ -88,6 +88,8 @@ pub enum Reason {
     PlacementAtRisk,
     /// The stored resource vanished without a deletion.
     ResourceVanished,
+    /// Fields do not stay as they are written: the platform's admission rewrites them.
+    KeptByAdmission,
 }
 
 impl Reason {

@@ -4,6 +4,7 @@
 mod conditions;
 mod events;
 mod falling;
+mod kept;
 mod words;
 
 use jiff::Timestamp;
@@ -88,7 +89,8 @@ impl Facts<'_> {
 
 /// The status of a resource after a pass, and the events of that pass.
 pub fn status(input: StatusInput<'_>) -> (MilvusClusterStatus, Vec<EventNote>) {
-    let facts = facts(input);
+    let kept = kept::kept(&input);
+    let facts = facts(input, kept.as_ref());
     let old = facts.old;
     let mut status = MilvusClusterStatus {
         phase: None,
@@ -117,12 +119,13 @@ pub fn status(input: StatusInput<'_>) -> (MilvusClusterStatus, Vec<EventNote>) {
     (status, events)
 }
 
-fn facts(input: StatusInput<'_>) -> Facts<'_> {
+fn facts<'a>(input: StatusInput<'a>, kept: Option<&'a Notice>) -> Facts<'a> {
     let old = input.resource.status.as_ref();
     let planned = input.plan.into_iter().flat_map(|p| &p.waiting);
     let mut waiting: Vec<&Waiting> = planned.chain(input.unplaced).collect();
     waiting.sort_by_key(|w| words::rank(&w.on));
-    let notices: Vec<&Notice> = input.plan.into_iter().flat_map(|p| &p.notices).collect();
+    let planned = input.plan.into_iter().flat_map(|p| &p.notices);
+    let notices: Vec<&Notice> = planned.chain(kept).collect();
     let (lacking, judged) = lacking(&input);
     let deleting = input.resource.metadata.deletion_timestamp.is_some();
     let spoken_of = if deleting || input.refusals.is_some() {

@@ -17,7 +17,7 @@ use milvus_core::outline::ObjectId;
 use milvus_platform::{Class, PlatformError, Rendered};
 use serde_json::Value;
 
-use crate::cache::{Cache, cluster_of, marked, owner_uid};
+use crate::cache::{Cache, cluster_of, marked, owner_uid, version};
 use crate::render::Native;
 use crate::shapes::{Shape, Shapes};
 use crate::unstructured::Unstructured;
@@ -85,10 +85,7 @@ impl Applier {
     ) -> Result<Outcome, PlatformError> {
         let wrote = match action {
             Action::Create { id, .. } => self.create(cluster, id, rendered).await?,
-            Action::Update { id, .. } => {
-                self.update(cluster, id, rendered).await?;
-                true
-            }
+            Action::Update { id, .. } => self.update(cluster, id, rendered).await?,
             Action::Remove { id, native_id, .. } => self.remove(cluster, id, native_id).await?,
             Action::RemoveVolume { volume, .. } => self.remove_claim(cluster, volume).await?,
             Action::RecordLedger(_)
@@ -122,7 +119,7 @@ impl Applier {
         let api = self.api(cluster, kind);
         let native = native(id, rendered)?;
         if kind == Kind::StatefulSet {
-            self.claims_are_ours(cluster, id, native).await?;
+            self.claims_are_ours(cluster, id, native, 0).await?;
         }
         let mut new = native.object.clone();
         if let Some(Value::Object(metadata)) = new.get_mut("metadata") {
@@ -130,7 +127,14 @@ impl Applier {
         }
         match self.patch(&api, id, kind, &new, Why::New).await {
             Err(error) if error.class == Class::Conflict => {}
-            result => return result.map(|()| true),
+            Err(error) => return Err(error),
+            Ok(version) => {
+                // What can be changed is given a second chance: some policies are about new objects alone.
+                if !rendered.is_some_and(|r| r.outline.get(id).is_some_and(|o| o.mutable)) {
+                    self.cache.judge_answer(&cluster.key, id, native, version);
+                }
+                return Ok(true);
+            }
         }
         let Some(found) = call(&format!("look for {id}"), api.get_opt(&id.name)).await? else {
             // It has gone in between, or this API server takes no version for what is not there.
@@ -149,24 +153,26 @@ impl Applier {
         Err(PlatformError::new(Class::Conflict, operation, why))
     }
 
-    /// A claim of somebody else under the name of one of ours would be mounted without a word, with whatever data is in it.
+    /// A claim of somebody else under the name of one of ours would be mounted without a word, with whatever data is in it. Looks
+    /// at those of members from this ordinal on: the others have theirs.
     async fn claims_are_ours(
         &self,
         cluster: &ClusterRef,
         id: &ObjectId,
         native: &Native,
+        from: u32,
     ) -> Result<(), PlatformError> {
         let api: Api<PersistentVolumeClaim> =
             Api::namespaced(self.client.clone(), &cluster.key.namespace);
-        for name in claims(id, native) {
+        for name in claims(id, native, from) {
             let found = call(&format!("look for claim {name}"), api.get_opt(&name)).await?;
             if found.is_some_and(|claim| !is_ours(cluster, &claim)) {
                 return Err(PlatformError::new(
                     Class::Invalid,
-                    format!("create {id}"),
+                    format!("apply {id}"),
                     format!(
-                        "the claim {name} is there already and belongs to somebody else (it does not carry {}={} and {}={}): rename \
-                         this cluster, or delete the claim if its data is not needed",
+                        "the claim {name} is there already and belongs to somebody else (it does not carry {}={} and {}={}): delete \
+                         the claim if its data is not needed, or ask for fewer members or another name of this cluster",
                         labels::NAME,
                         labels::MILVUS,
                         labels::INSTANCE,
@@ -178,22 +184,33 @@ impl Applier {
         Ok(())
     }
 
-    /// Applies what was rendered and takes fields back from whoever changed them.
+    /// Applies what was rendered and takes fields back from whoever changed them. Tells whether that changed anything.
     async fn update(
         &self,
         cluster: &ClusterRef,
         id: &ObjectId,
         rendered: Option<&Rendered<Native>>,
-    ) -> Result<(), PlatformError> {
+    ) -> Result<bool, PlatformError> {
         let kind = kind(id)?;
         let native = native(id, rendered)?;
         let api = self.api(cluster, kind);
+        let (known, replicas) = self.cache.with(&cluster.key, |known| {
+            let object = known.objects.get(&(kind, id.name.clone()));
+            object.map_or((None, None), |o| (o.version, o.state.replicas))
+        });
+        if kind == Kind::StatefulSet {
+            let from = replicas.unwrap_or(0);
+            self.claims_are_ours(cluster, id, native, from).await?;
+        }
         self.make_room(cluster, id, native, &api).await?;
-        self.patch(&api, id, kind, &native.object, Why::Differs)
-            .await
+        let version = self
+            .patch(&api, id, kind, &native.object, Why::Differs)
+            .await?;
+        self.cache.judge_answer(&cluster.key, id, native, version);
+        Ok(version.is_none() || version != known)
     }
 
-    /// Server-side apply.
+    /// Server-side apply. Gives the version of the answer.
     async fn patch(
         &self,
         api: &Api<Unstructured>,
@@ -201,7 +218,7 @@ impl Applier {
         kind: Kind,
         object: &Value,
         why: Why,
-    ) -> Result<(), PlatformError> {
+    ) -> Result<Option<u64>, PlatformError> {
         let shape = Shape::of(kind, object);
         let check = if why == Why::New && self.shapes.passed(shape) {
             ValidationDirective::Ignore
@@ -220,9 +237,10 @@ impl Applier {
             .await
             .map_err(|error| explained(kind, error))?;
         self.shapes.remember(shape);
+        let version = version(&object);
         // The answer is newer than any event that is on its way.
         self.cache.put(kind, object);
-        Ok(())
+        Ok(version)
     }
 
     /// Turns elements of lists that somebody else put where ours belong into ours again: beside them the API server would
@@ -358,9 +376,10 @@ fn is_ours(cluster: &ClusterRef, claim: &PersistentVolumeClaim) -> bool {
         && label(labels::INSTANCE) == Some(cluster.key.name.as_str())
 }
 
-/// Names of the claims that a StatefulSet's pods will have.
-fn claims(set: &ObjectId, native: &Native) -> Vec<String> {
+/// Names of the claims that a StatefulSet's pods will have, from this ordinal on.
+fn claims(set: &ObjectId, native: &Native, from: u32) -> Vec<String> {
     let spec = &native.object["spec"];
+    let from = u64::from(from);
     let replicas = spec["replicas"].as_u64().unwrap_or(1);
     let templates = spec["volumeClaimTemplates"].as_array();
     let volumes = templates
@@ -368,7 +387,7 @@ fn claims(set: &ObjectId, native: &Native) -> Vec<String> {
         .flatten()
         .filter_map(|template| template.pointer("/metadata/name")?.as_str());
     volumes
-        .flat_map(|volume| (0..replicas).map(move |n| format!("{volume}-{}-{n}", set.name)))
+        .flat_map(|volume| (from..replicas).map(move |n| format!("{volume}-{}-{n}", set.name)))
         .collect()
 }
 
@@ -410,3 +429,6 @@ fn kind(id: &ObjectId) -> Result<Kind, PlatformError> {
     Kind::from_name(id.kind)
         .ok_or_else(|| PlatformError::new(Class::Bug, id.to_string(), "no kind of this platform"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,10 +14,11 @@ use milvus_core::names::ClusterKey;
 use milvus_core::observed::{Difference, InstanceState};
 use milvus_core::outline::ObjectId;
 
-use crate::Kind;
+use crate::render::Native;
 use crate::unstructured::Unstructured;
-pub(crate) use read::{cluster_of, marked, owner_uid};
-use read::{older, read_object, read_pod, version};
+use crate::{Kind, drift};
+pub(crate) use read::{cluster_of, marked, owner_uid, version};
+use read::{older, read_object, read_pod};
 
 /// How long an object of somebody else counts as being in the way until it is looked at again.
 const IN_THE_WAY: Duration = Duration::from_secs(10);
@@ -44,6 +45,18 @@ pub(crate) struct Object {
     pub(crate) uses: BTreeSet<(Kind, String)>,
     /// The difference to the rendering with this hash, worked out once.
     pub(crate) judged: Option<(String, Option<Difference>)>,
+    /// What of a rendering does not stay.
+    pub(crate) kept: Option<Kept>,
+}
+
+/// Fields that stood otherwise in the API server's own answer to a write of them: admission (a webhook, a policy) rewrites them,
+/// and one more write would end the same way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Hash of the rendering that was written.
+    pub(crate) hash: String,
+    /// All fields in which the answer differed from it.
+    pub(crate) fields: Vec<String>,
 }
 
 /// What an object's status tells.
@@ -77,7 +90,7 @@ pub(crate) struct Pod {
     pub(crate) state: InstanceState,
     pub(crate) ready: bool,
     pub(crate) deleting: bool,
-    pub(crate) revision: Option<String>,
+    pub(crate) revision: String,
     pub(crate) since: Option<Timestamp>,
     pub(crate) created: Option<Timestamp>,
     pub(crate) image: String,
@@ -116,7 +129,12 @@ impl Known {
             old.uid == object.uid && old.body == object.body && old.deleting == object.deleting;
         let news = !same || old.state != object.state;
         let judged = old.judged.take().filter(|_| same);
-        *old = Object { judged, ..object };
+        let kept = old.kept.take().filter(|_| same);
+        *old = Object {
+            judged,
+            kept,
+            ..object
+        };
         news
     }
 
@@ -312,6 +330,27 @@ impl Cache {
             }
         }
         lost
+    }
+
+    /// Compares the answer to a write, which was of this version, with what was written: what differs there does not stay.
+    pub(crate) fn judge_answer(
+        &self,
+        cluster: &ClusterKey,
+        id: &ObjectId,
+        native: &Native,
+        version: Option<u64>,
+    ) {
+        self.with(cluster, |known| {
+            let object = known.objects.get_mut(&(native.kind, id.name.clone()));
+            // Something newer is somebody else's work.
+            if let Some(object) = object.filter(|o| o.version == version) {
+                let fields = drift::fields(native, object);
+                object.kept = (!fields.is_empty()).then(|| Kept {
+                    hash: native.hash.clone(),
+                    fields,
+                });
+            }
+        });
     }
 
     /// Notes that an object of somebody else stands under one of our names.

@@ -24,9 +24,7 @@ pub(crate) fn difference(
     outline: &ObjectOutline,
     object: &Object,
 ) -> Option<Difference> {
-    let live: Value = serde_json::from_slice(&object.body).unwrap_or_default();
-    let mut fields = Vec::new();
-    compare(&native.object, &live, "", &mut fields);
+    let mut fields = fields(native, object);
     let applied = object.applied.as_deref() == Some(native.hash.as_str());
     if applied && fields.is_empty() {
         return None;
@@ -50,17 +48,30 @@ pub(crate) fn difference(
     if fields.is_empty() {
         fields.push("a field that is not set any more".to_owned());
     }
-    if fields.len() > NAMED {
-        let more = fields.len() - NAMED;
-        fields.truncate(NAMED);
-        fields.push(format!("{more} more"));
-    }
+    shorten(&mut fields);
     Some(Difference {
         cause,
         fields,
         restarts,
         in_place,
     })
+}
+
+/// The fields in which an object does not stand as rendered, by their paths, whoever changed them.
+pub(crate) fn fields(native: &Native, object: &Object) -> Vec<String> {
+    let live: Value = serde_json::from_slice(&object.body).unwrap_or_default();
+    let mut fields = Vec::new();
+    compare(&native.object, &live, "", &mut fields);
+    fields
+}
+
+/// Cuts a list of fields to what people read.
+pub(crate) fn shorten(fields: &mut Vec<String>) {
+    if fields.len() > NAMED {
+        let more = fields.len() - NAMED;
+        fields.truncate(NAMED);
+        fields.push(format!("{more} more"));
+    }
 }
 
 /// A JSON patch that turns elements of lists back into ours which somebody gave another key and left our name: the list is

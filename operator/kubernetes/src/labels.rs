@@ -15,6 +15,9 @@ pub const MILVUS: &str = "milvus";
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// The component, by [`Component::name`].
 pub const COMPONENT: &str = "app.kubernetes.io/component";
+/// The cluster once more, under a name that no other operator uses: zilliztech's milvus-operator gives its pods the very labels
+/// above, and selectors must tell them from ours.
+pub const CLUSTER: &str = "operator.milvus.io/cluster";
 /// On pods and, as an annotation, on workloads: hash over what restarts processes when it changes.
 pub const REVISION: &str = "operator.milvus.io/revision";
 /// Annotation: hash over the whole rendering that was applied last. A field that is not rendered any more shows by it.
@@ -35,5 +38,6 @@ pub fn selector(cluster: &ClusterKey, component: Component) -> Vec<(&'static str
         (NAME, MILVUS.to_owned()),
         (INSTANCE, cluster.name.clone()),
         (COMPONENT, component.name().to_owned()),
+        (CLUSTER, cluster.name.clone()),
     ]
 }

@@ -125,9 +125,21 @@ fn look(
         None if object.applied.is_some() => Owner::Released,
         None => Owner::Foreign,
     };
-    let native = rendered.and_then(|r| Some((r.native.get(id)?, r.outline.get(id)?)));
+    let native = rendered
+        .and_then(|r| Some((r.native.get(id)?, r.outline.get(id)?)))
+        .filter(|_| owner == Owner::Ours && !object.deleting);
+    let kept = object
+        .kept
+        .as_ref()
+        .filter(|kept| native.is_some_and(|(native, _)| native.hash == kept.hash))
+        .map(|kept| {
+            let mut fields = kept.fields.clone();
+            drift::shorten(&mut fields);
+            fields
+        });
     let difference = native
-        .filter(|_| owner == Owner::Ours && !object.deleting)
+        // Where it does not stay, it is not written again.
+        .filter(|_| kept.is_none())
         .and_then(|(native, outline)| {
             let judged = object
                 .judged
@@ -152,6 +164,7 @@ fn look(
             .map(WorkloadKey::shared),
         revision: object.revision.clone().map(Revision),
         difference,
+        kept: kept.unwrap_or_default(),
         replicas: object.state.replicas,
         in_use,
         updating: object.state.updating,
@@ -168,6 +181,7 @@ fn in_the_way(id: &ObjectId) -> ObservedObject {
         workload: None,
         revision: None,
         difference: None,
+        kept: Vec::new(),
         replicas: None,
         in_use: false,
         updating: false,
@@ -243,7 +257,7 @@ fn instance(known: &Known, name: &str, pod: &Pod) -> Instance {
         address: pod.address,
         since: pod.since,
         image: pod.image.clone(),
-        current: revision.is_some() && revision == pod.revision.as_ref(),
+        current: revision == Some(&pod.revision),
     }
 }
 

@@ -392,3 +392,18 @@ fn blocks_that_do_not_fit_are_refused_with_their_path() {
     );
     assert!(message.contains("ORDINAL"), "{message}");
 }
+
+#[test]
+fn zero_values_that_the_api_leaves_out_are_not_rendered() {
+    let plain = desired(&sample("demo"));
+    let mut written = plain.clone();
+    let own = &mut written
+        .passthrough
+        .entry(Component::QueryNode)
+        .or_default()
+        .pod;
+    own.host_network = Some(false);
+    own.dns_policy = Some(String::new());
+    own.scheduler_name = Some(String::new());
+    assert_eq!(rendered(&plain).native, rendered(&written).native);
+}

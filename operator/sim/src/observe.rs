@@ -107,6 +107,7 @@ impl World {
             workload: object.native.workload,
             revision: Some(Revision(object.revision.clone())),
             difference,
+            kept: Vec::new(),
             replicas: object.replicas,
             in_use: self.in_use(id),
             updating,

@@ -140,6 +140,7 @@ pub fn interpret(
             workload: labels::workload_of(&all),
             revision: all.get(labels::REVISION).cloned().map(Revision),
             difference,
+            kept: Vec::new(), // there is no admission here
             replicas: service.replicas(),
             in_use: false,
             updating: matches!(status.state.as_str(), "updating" | "rollback_started"),
@@ -204,6 +205,7 @@ fn prerequisite(native_id: &str, owner: Owner, in_use: bool) -> ObservedObject {
         workload: None,
         revision: None,
         difference: None,
+        kept: Vec::new(),
         replicas: None,
         in_use,
         updating: false,

@@ -18,7 +18,7 @@
 #   cluster.sh requests [--user U] [--since S]     answered requests: user, verb, resource, count (tab between); S in epoch seconds
 #   cluster.sh env | url | status                  KUBECONFIG=..., address of the API, processes with memory and CPU
 #
-# Authorization is Node and RBAC, admission the default plus NodeRestriction. Every request is in the audit log
+# Authorization is Node and RBAC, admission the default plus NodeRestriction and MutatingAdmissionPolicy. Every request is in the audit log
 # (STATE/log/audit.log) but those of the administrator and of the cluster's own parts.
 # Fake nodes have the label type=kwok and, beside real ones, the taint kwok.x-k8s.io/node=fake:NoSchedule. The default
 # StorageClass `testbed` binds when a pod comes; its volumes are folders of this machine, reachable from every node. They
@@ -104,6 +104,7 @@ launch() { # launch PART
     kube-apiserver)
       spawn kube-apiserver "$(binary kube-apiserver)" --etcd-servers "$etcd" --bind-address "$api" --advertise-address "$api" --secure-port 6443 \
         --endpoint-reconciler-type lease --service-cluster-ip-range "$(net).64.0/18" --authorization-mode Node,RBAC --anonymous-auth=true \
+        --feature-gates MutatingAdmissionPolicy=true --runtime-config admissionregistration.k8s.io/v1beta1=true \
         --enable-admission-plugins NodeRestriction --allow-privileged --client-ca-file "$STATE/pki/ca.crt" \
         --tls-cert-file "$STATE/pki/apiserver.crt" --tls-private-key-file "$STATE/pki/apiserver.key" --cert-dir "$STATE/pki" \
         --kubelet-client-certificate "$STATE/pki/kubelet-client.crt" --kubelet-client-key "$STATE/pki/kubelet-client.key" \

@@ -89,6 +89,8 @@ impl Suite {
         for what in [
             "validatingadmissionpolicybindings",
             "validatingadmissionpolicies",
+            "mutatingadmissionpolicybindings",
+            "mutatingadmissionpolicies",
             "flowschemas",
             "prioritylevelconfigurations",
         ] {

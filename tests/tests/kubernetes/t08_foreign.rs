@@ -118,3 +118,61 @@ fn the_other_operators_resources_are_none_of_ours() {
     assert_eq!(before, look());
     room.api.delete(theirs, "Background");
 }
+
+/// A pod of the other operator, labelled as it labels its own, beside a cluster of ours with the same name.
+#[test]
+fn the_other_operators_pods_are_none_of_ours() {
+    let mut suite = suite();
+    let room = suite.room("pods");
+    let theirs = json!({"metadata": {"name": "demo-milvus-proxy-0", "labels": {
+            "app.kubernetes.io/name": "milvus", "app.kubernetes.io/instance": "demo",
+            "app.kubernetes.io/component": "proxy", "app.kubernetes.io/managed-by": "milvus-operator"}},
+        "spec": {"containers": [{"name": "proxy", "image": "milvusdb/milvus:v2.6.11",
+            "ports": [{"name": "milvus", "containerPort": 19530}, {"name": "metrics", "containerPort": 9091}]}]}});
+    room.api.create("pods", &room.namespace, &theirs).unwrap();
+    wait::timed("their pod to be ready", START, || {
+        let pod = room.get("pods", "demo-milvus-proxy-0");
+        let all = pod["status"]["conditions"].as_array();
+        let ready = all
+            .into_iter()
+            .flatten()
+            .any(|c| c["type"] == "Ready" && c["status"] == "True");
+        ready.then_some(()).ok_or(pod["status"].to_string())
+    });
+    // Their proxy serves; ours is not there at all.
+    let mut cluster = room.cluster("demo");
+    cluster["spec"]["kubernetes"] = json!({"components": {"proxy": {"schedulerName": "nobody"}}});
+    room.create(&cluster);
+    room.told("demo", "Ready", "False", &["proxy"]);
+    thread::sleep(Duration::from_secs(3));
+    room.told("demo", "Ready", "False", &["proxy"]);
+    let addresses = |room: &crate::suite::Room| -> Vec<String> {
+        let endpoints = room.find("endpoints", "demo-milvus").unwrap_or_default();
+        let subsets = endpoints["subsets"].as_array().cloned().unwrap_or_default();
+        let all = subsets.iter().filter_map(|s| s["addresses"].as_array());
+        all.flatten()
+            .map(|a| a["targetRef"]["name"].to_string())
+            .collect()
+    };
+    assert_eq!(addresses(&room), Vec::<String>::new());
+
+    room.edit(
+        "demo",
+        &json!({"spec": {"kubernetes": {"components": {"proxy": null}}}}),
+    );
+    room.ready("demo", START);
+    wait::timed("ours alone to serve", SOON, || {
+        let all = addresses(&room);
+        let ours = all.len() == 1 && !all[0].contains("demo-milvus-proxy-0");
+        ours.then_some(()).ok_or(format!("{all:?}"))
+    });
+    // The deletion ends with theirs still running.
+    room.api
+        .delete(room.at("milvusclusters", "demo"), "Background");
+    wait::timed("the resource to be gone", START, || {
+        let left = room.find("milvusclusters", "demo");
+        left.map_or(Ok(()), |left| Err(left["status"].to_string()))
+    });
+    let pod = room.get("pods", "demo-milvus-proxy-0");
+    assert_eq!(pod["metadata"]["deletionTimestamp"], Value::Null);
+}

@@ -67,11 +67,17 @@ fn stop_grace(leaves: Leaves, context: &Context<'_>) -> Duration {
                 .config
                 .get("common")
                 .and_then(|c| c.get("gracefulStopTimeout"))
-                .and_then(Value::as_u64)
+                .and_then(whole)
                 .unwrap_or(GRACEFUL_STOP_SECONDS);
             asked.max(GRACEFUL_STOP_SECONDS) + HAND_OVER_MARGIN_SECONDS
         }
     })
+}
+
+/// A whole number as Milvus reads it: in quotes or without.
+fn whole(value: &Value) -> Option<u64> {
+    let quoted = || value.as_str()?.trim().parse().ok();
+    value.as_u64().or_else(quoted)
 }
 
 /// The workload of one role.

@@ -395,6 +395,18 @@ fn the_users_settings_win_over_proposals() {
 }
 
 #[test]
+fn a_time_to_hand_over_in_quotes_counts_too() {
+    let text = sample("demo").replace(
+        "  dependencies:\n",
+        "  config:\n    common: {gracefulStopTimeout: \"600\"}\n  dependencies:\n",
+    );
+    let desired = desired(&resource(&text));
+    let node = desired.workloads.iter();
+    let mut node = node.filter(|w| w.component == Component::QueryNode);
+    assert_eq!(node.next().unwrap().stop_grace.as_secs(), 615);
+}
+
+#[test]
 fn a_platform_with_services_needs_no_gateway() {
     let resource = resource(&sample("reference"));
     let capabilities = kubernetes_capabilities();

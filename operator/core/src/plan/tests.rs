@@ -268,6 +268,7 @@ fn object(outline: &ObjectOutline) -> ObservedObject {
         workload: outline.workload,
         revision: Some(outline.revision.clone()),
         difference: None,
+        kept: Vec::new(),
         replicas: outline.replicas,
         in_use: outline.class == ObjectClass::Prerequisite,
         updating: false,

@@ -219,8 +219,13 @@ pub(super) fn troubles<'a>(facts: &Facts<'a>) -> Vec<&'a Notice> {
         .notices
         .iter()
         .copied()
-        .filter(|n| n.reason.is_warning() && !matches!(n.reason, Reason::PlacementAtRisk))
+        .filter(|n| n.reason.is_warning() && !remark(n.reason))
         .collect()
+}
+
+/// What people should know of a cluster that is well all the same.
+fn remark(reason: Reason) -> bool {
+    matches!(reason, Reason::PlacementAtRisk | Reason::KeptByAdmission)
 }
 
 fn degraded(facts: &Facts<'_>) -> Option<Verdict> {
@@ -247,17 +252,12 @@ fn degraded(facts: &Facts<'_>) -> Option<Verdict> {
             words::shorten(&facts.lacking),
         ));
     }
-    let risks: Vec<String> = facts
-        .notices
-        .iter()
-        .filter(|n| n.reason == Reason::PlacementAtRisk)
-        .map(|n| n.message.clone())
-        .collect();
-    Some(if risks.is_empty() {
-        verdict("False", Reason::AsExpected, "nothing is wrong")
-    } else {
-        verdict("False", Reason::PlacementAtRisk, words::shorten(&risks))
-    })
+    let remarks = || facts.notices.iter().filter(|n| remark(n.reason));
+    let Some(first) = remarks().next() else {
+        return Some(verdict("False", Reason::AsExpected, "nothing is wrong"));
+    };
+    let all: Vec<String> = remarks().map(|n| n.message.clone()).collect();
+    Some(verdict("False", first.reason, words::shorten(&all)))
 }
 
 fn updated(facts: &Facts<'_>) -> Option<Verdict> {

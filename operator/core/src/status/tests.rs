@@ -286,3 +286,30 @@ fn a_deleted_cluster_is_counted_down() {
     scene.observed.objects.clear();
     assert_eq!(deleting(&scene).ready.as_deref(), Some("0/27"));
 }
+
+#[test]
+fn what_does_not_stay_is_told_once_and_shown_as_long_as_it_is_so() {
+    let mut scene = Scene::up();
+    for object in scene.observed.objects.values_mut().take(2) {
+        object.kept = vec!["spec.replicas".to_owned()];
+    }
+    let told = |events: &[EventNote]| {
+        let kept = |e: &&EventNote| e.reason == Reason::KeptByAdmission;
+        events.iter().filter(kept).count()
+    };
+    let (first, events) = tell(&scene, &SEEN, 0);
+    assert_eq!(told(&events), 1);
+    assert_eq!(first.phase, Some(Phase::Ready));
+    let degraded = condition(&first, "Degraded");
+    assert_eq!(
+        (degraded.status.as_str(), degraded.reason.as_str()),
+        ("False", "KeptByAdmission")
+    );
+    for (id, _) in scene.observed.objects.iter().take(2) {
+        let named = format!("{id} (spec.replicas)");
+        assert!(degraded.message.contains(&named), "{}", degraded.message);
+    }
+    scene.resource.status = Some(first.clone());
+    let (second, events) = tell(&scene, &SEEN, 60);
+    assert_eq!((second, events), (first, vec![]));
+}

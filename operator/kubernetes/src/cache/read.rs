@@ -20,7 +20,8 @@ pub(super) fn older(new: Option<u64>, old: Option<u64>) -> bool {
     matches!((new, old), (Some(new), Some(old)) if new < old)
 }
 
-pub(super) fn version(object: &Unstructured) -> Option<u64> {
+/// The version of an object, as a number.
+pub(crate) fn version(object: &Unstructured) -> Option<u64> {
     object.metadata.resource_version.as_deref()?.parse().ok()
 }
 
@@ -116,6 +117,7 @@ pub(super) fn read_object(kind: Kind, mut object: Unstructured) -> Option<Object
         state,
         uses,
         judged: None,
+        kept: None,
     };
     Some(read)
 }
@@ -251,9 +253,11 @@ fn pod_uses(spec: &Value) -> BTreeSet<(Kind, String)> {
     found
 }
 
+/// A pod of ours: every template has a revision. Other operators label theirs alike otherwise.
 pub(super) fn read_pod(pod: &Unstructured) -> Option<Pod> {
     let metadata = &pod.metadata;
     let labels = metadata.labels.as_ref()?;
+    let revision = labels.get(labels::REVISION)?.clone();
     let component = Component::from_name(labels.get(labels::COMPONENT)?)?;
     let spec = pod.data.get("spec").unwrap_or(&Value::Null);
     let status = pod.data.get("status").unwrap_or(&Value::Null);
@@ -283,7 +287,7 @@ pub(super) fn read_pod(pod: &Unstructured) -> Option<Pod> {
         state: pod_state(status, running, scheduled),
         ready,
         deleting: metadata.deletion_timestamp.is_some(),
-        revision: labels.get(labels::REVISION).cloned(),
+        revision,
         since: since.and_then(|t| t.parse().ok()),
         created: metadata.creation_timestamp.as_ref().map(|t| t.0),
         image: text(container(spec, "containers", component), "/image")

@@ -143,8 +143,8 @@ fn a_pod_without_its_labels_is_nobodys() {
             json!({"metadata": {"name": "demo-proxy-x", "namespace": "team", "uid": "p", "labels": labels}}),
         )
     };
-    let labels =
-        json!({"app.kubernetes.io/component": "proxy", "app.kubernetes.io/instance": "demo"});
+    let labels = json!({"app.kubernetes.io/component": "proxy", "app.kubernetes.io/instance": "demo",
+        "operator.milvus.io/revision": "r1"});
     assert_eq!(cache.put_pod(pod(labels.clone())), [key()]);
     assert_eq!(
         cache.put_pod(pod(json!({"app.kubernetes.io/component": "proxy"}))),
@@ -155,6 +155,19 @@ fn a_pod_without_its_labels_is_nobodys() {
         cache.put_pod(pod(json!({"app.kubernetes.io/instance": "demo"}))),
         [key()]
     );
+    assert!(cache.lock().values().all(|known| known.pods.is_empty()));
+}
+
+#[test]
+fn a_pod_of_another_operator_is_not_ours() {
+    let cache = Cache::default();
+    // As zilliztech's milvus-operator labels its pods.
+    let theirs = object(
+        json!({"metadata": {"name": "demo-milvus-proxy-x", "namespace": "team", "uid": "p", "labels": {
+        "app.kubernetes.io/name": "milvus", "app.kubernetes.io/instance": "demo", "app.kubernetes.io/component": "proxy",
+        "app.kubernetes.io/managed-by": "milvus-operator"}}}),
+    );
+    assert_eq!(cache.put_pod(theirs), []);
     assert!(cache.lock().values().all(|known| known.pods.is_empty()));
 }
 

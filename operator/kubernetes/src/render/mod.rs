@@ -16,6 +16,7 @@ mod service;
 mod storage;
 mod text;
 mod workload;
+mod zero;
 
 use std::collections::{BTreeMap, BTreeSet};
 

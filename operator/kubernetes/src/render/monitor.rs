@@ -32,6 +32,7 @@ pub(super) fn monitor(scope: &Scope<'_>) -> Option<Object> {
             "matchLabels": {
                 labels::NAME: labels::MILVUS,
                 labels::INSTANCE: scope.desired.cluster.key.name,
+                labels::CLUSTER: scope.desired.cluster.key.name,
             },
             // ZooKeeper has a port of that name too.
             "matchExpressions": [{"key": labels::COMPONENT, "operator": "In", "values": components}],

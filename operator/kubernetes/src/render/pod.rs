@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::object::put;
 use super::text::{ORDINAL, Texts};
-use super::{Scope, files, hash, probes, quantity, security, storage};
+use super::{Scope, files, hash, probes, quantity, security, storage, zero};
 use crate::{Kind, labels};
 
 /// How long a proxy goes on after its end was decided, so that the Services have stopped sending it new clients when it closes
@@ -68,7 +68,7 @@ pub(super) fn pod(scope: &Scope<'_>, workload: &Workload) -> Result<Pod, Platfor
         .map(|(name, value)| json!({"name": name, "value": texts.fill(value)}))
         .collect();
     for (name, source) in &own.env {
-        variables.push(json!({"name": name, "valueFrom": source}));
+        variables.push(json!({"name": name, "valueFrom": zero::value(json!(source))}));
     }
     if let Some(ordinal) = texts.variable() {
         if env.contains_key(ORDINAL) || own.env.contains_key(ORDINAL) {
@@ -258,9 +258,18 @@ fn place(
     put(spec, "dnsPolicy", dns);
 }
 
-/// What the resource says in Kubernetes' own words. The job of Pulsar has no block of its own: it runs where and as ZooKeeper
-/// does, so that it also starts on nodes that are set apart.
+/// What the resource says in Kubernetes' own words, as far as it says anything.
 fn own(scope: &Scope<'_>, component: Component) -> Passthrough {
+    let Passthrough { pod, env } = stated(scope, component);
+    Passthrough {
+        pod: zero::without(pod),
+        env,
+    }
+}
+
+/// The same as it stands. The job of Pulsar has no block of its own: it runs where and as ZooKeeper does, so that it also starts
+/// on nodes that are set apart.
+fn stated(scope: &Scope<'_>, component: Component) -> Passthrough {
     if component != Component::PulsarInit {
         return scope.passthrough(component).cloned().unwrap_or_default();
     }

@@ -1,9 +1,7 @@
 //! `run --platform kubernetes`: the API server that is there, with whatever rights the operator was given.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, Resource};
 use milvus_crds::MilvusCluster;
@@ -11,9 +9,8 @@ use milvus_kubernetes::{KubernetesBackend, Scope};
 use milvus_platform::Class;
 use milvus_probes::ExternalAnswers;
 use tokio_util::sync::CancellationToken;
-use tower::timeout::TimeoutLayer;
 
-use super::{Process, RunError, pause};
+use super::{Process, RunError, connection, pause};
 use crate::cli::{KubernetesArgs, RunArgs, WireChecks};
 use crate::context::{Context, Namespaces, Resources, SecretVersions};
 use crate::leader::Leader;
@@ -21,17 +18,12 @@ use crate::ledger_store::{Home, Ledgers};
 use crate::turns::Turns;
 use crate::{controller, telemetry};
 
-/// For a connection to the API server.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For the beginning of an answer.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-
 pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let options = &args.kubernetes;
     let config = config(options).await?;
     let server = config.cluster_url.to_string();
     let own_namespace = config.default_namespace.clone();
-    let client = client(config).map_err(|e| RunError::Client(Box::new(e)))?;
+    let client = connection::client(config).map_err(|e| RunError::Client(Box::new(e)))?;
     let process = Process::start(args).await?;
     // Two tokens, because an end that was asked for takes its time, and the Lease is ours until it is over.
     let (done, lost) = (CancellationToken::new(), CancellationToken::new());
@@ -177,11 +169,4 @@ async fn config(options: &KubernetesArgs) -> Result<Config, RunError> {
             .map_err(|e| RunError::Kubeconfig(e.into()))?,
     };
     Ok(config)
-}
-
-/// A client whose calls are answered in time or not at all. (The answer to a watch begins at once; its events may take long.)
-fn client(mut config: Config) -> Result<Client, kube::Error> {
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    let builder = ClientBuilder::try_from(config)?;
-    Ok(builder.with_layer(&TimeoutLayer::new(CALL_TIMEOUT)).build())
 }

@@ -1,5 +1,6 @@
 //! `run`: opens the platform and the API, then lets the controller work until a signal comes.
 
+mod connection;
 mod kubernetes;
 mod swarm;
 
