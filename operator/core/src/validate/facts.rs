@@ -13,6 +13,7 @@ use crate::ledger::Ledger;
 use crate::names::{HASH_IN_NAME, MAX_CONFIG_NAME, OPERATOR_STACK};
 use crate::observed::Node;
 use crate::place::unmet;
+use crate::prefixes::Prefixes;
 use crate::reasons::Reason;
 
 pub(super) fn check(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings) {
@@ -22,6 +23,7 @@ pub(super) fn check(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mu
         against_ledger(cluster, ledger, findings);
     }
     ports(input, cluster, findings);
+    prefixes(input, cluster, findings);
     machines(input, cluster, findings);
 }
 
@@ -280,12 +282,6 @@ fn ports(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings)
             .collect()
     };
     let everywhere = gateway.part.placement.constraints.is_empty() || nodes.is_empty();
-    let created = input
-        .resource
-        .metadata
-        .creation_timestamp
-        .as_ref()
-        .map(|t| t.0);
     for other in &input.facts.others {
         if other.key == cluster.cluster.key || other.port != gateway.port {
             continue;
@@ -296,19 +292,61 @@ fn ports(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings)
                 .gateway_nodes
                 .iter()
                 .any(|n| ours.contains(n.as_str()));
-        // A resource without a time of creation is not stored yet: everybody else is older.
-        let theirs: Option<Timestamp> = other.created.parse().ok();
-        let older = match (theirs, created) {
-            (Some(theirs), Some(created)) => (theirs, &other.key) < (created, &cluster.cluster.key),
-            _ => true,
-        };
-        if meet && older {
+        if meet && other.is_older_than(&cluster.cluster.key, created(input)) {
             findings.refuse(
                 Reason::PortConflict,
                 "spec.swarm.gateway.port",
                 format!(
                     "port {} is used by cluster {} on the same nodes; choose another port or other nodes (spec.swarm.gateway.constraints)",
                     gateway.port, other.key
+                ),
+            );
+        }
+    }
+}
+
+fn created(input: &Input<'_>) -> Option<Timestamp> {
+    let metadata = &input.resource.metadata;
+    metadata.creation_timestamp.as_ref().map(|time| time.0)
+}
+
+/// A prefix on somebody else's service belongs to one cluster. What lies there and is not in its own metadata, Milvus takes
+/// for garbage and removes.
+fn prefixes(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings) {
+    let ours = Prefixes::of(input.resource);
+    if ours.is_empty() {
+        return;
+    }
+    let key = &cluster.cluster.key;
+    let ledger = input.facts.ledger.as_ref();
+    let begun = input.facts.holds_prefixes
+        || ledger.is_some_and(|ledger| ledger.owner_uid == cluster.cluster.uid);
+    for other in &input.facts.others {
+        if other.key == *key || !other.precedes(key, created(input), begun) {
+            continue;
+        }
+        if ours.meet_in_storage(&other.prefixes, input.capabilities) {
+            findings.refuse(
+                Reason::PrefixConflict,
+                "spec.dependencies.storage.rootPath",
+                format!(
+                    "cluster {} keeps its data in the same place (bucket {}, {}), and each of the two would delete what is not its own; make this cluster with a rootPath or a bucket of its own, for example rootPath {}",
+                    other.key,
+                    cluster.storage.bucket,
+                    cluster.storage.root_path,
+                    key.unique()
+                ),
+            );
+        }
+        if ours.meet_in_etcd(&other.prefixes, input.capabilities) {
+            findings.refuse(
+                Reason::PrefixConflict,
+                "spec.config.etcd.rootPath",
+                format!(
+                    "cluster {} keeps its metadata in the same place of this etcd ({}), and each of the two would destroy the other's; make this cluster without the field, which gives it {}, or with another",
+                    other.key,
+                    cluster.etcd_root(),
+                    key.unique()
                 ),
             );
         }

@@ -77,7 +77,9 @@ fn ports_belong_to_the_older_cluster() {
         key: ClusterKey::new("default", "other"),
         port,
         gateway_nodes: nodes.iter().map(|n| (*n).to_owned()).collect(),
+        prefixes: Prefixes::default(),
         created: created.to_owned(),
+        begun: false,
     };
     let (older, newer) = ("2025-01-01T00:00:00Z", "2026-06-01T00:00:00Z");
     let conflict = vec![("spec.swarm.gateway.port".to_owned(), Reason::PortConflict)];
@@ -94,6 +96,66 @@ fn ports_belong_to_the_older_cluster() {
     assert_eq!(try_with(worker, other(19530, older, &["n1"])), []);
     assert_eq!(try_with(worker, other(19530, older, &["n4"])), conflict);
     assert_eq!(try_with(worker, other(19530, older, &[])), conflict);
+}
+
+#[test]
+fn a_prefix_on_an_external_service_belongs_to_the_first_cluster() {
+    let (older, newer) = ("2025-01-01T00:00:00Z", "2026-06-01T00:00:00Z");
+    let store =
+        "  dependencies: {storage: {external: true, type: S3, endpoint: 's3.example.org:443'}}";
+    let other = |yaml: &str, created: &str, begun| {
+        let mut resource = spec(yaml);
+        resource.metadata.name = Some("other".to_owned());
+        OtherCluster {
+            key: ClusterKey::new("default", "other"),
+            port: 1,
+            gateway_nodes: Vec::new(),
+            prefixes: Prefixes::of(&resource),
+            created: created.to_owned(),
+            begun,
+        }
+    };
+    let conflict = |field: &str| vec![(field.to_owned(), Reason::PrefixConflict)];
+    let root = conflict("spec.dependencies.storage.rootPath");
+    let try_with = |yaml: &str, other: OtherCluster| {
+        let resource = spec(yaml);
+        let mut facts = facts_of(&resource, 4);
+        facts.others.push(other);
+        findings(&resource, &facts)
+    };
+    assert_eq!(try_with(store, other(store, older, false)), root);
+    assert_eq!(try_with(store, other(store, newer, false)), []);
+    assert_eq!(try_with(store, other("  {}", older, false)), []);
+    let apart = store.replace("type: S3", "type: S3, rootPath: other");
+    assert_eq!(try_with(store, other(&apart, older, false)), []);
+    // A refusal stops no process: who runs there keeps it.
+    assert_eq!(try_with(store, other(store, newer, true)), root);
+    let resource = spec(store);
+    let mut facts = facts_of(&resource, 4);
+    facts.others.push(other(store, older, false));
+    facts.ledger = Some(Ledger {
+        owner_uid: "uid-of-demo".to_owned(),
+        ..Ledger::default()
+    });
+    assert_eq!(findings(&resource, &facts), []);
+    facts.others[0].begun = true;
+    assert_eq!(findings(&resource, &facts), root, "both run: the older one");
+    // Who was given it first in this very second has it, whatever the names are.
+    facts.ledger = None;
+    facts.others[0].begun = false;
+    facts.holds_prefixes = true;
+    assert_eq!(findings(&resource, &facts), []);
+
+    let etcd = |root: &str| {
+        format!(
+            "  config: {{etcd: {{rootPath: {root}}}}}\n  dependencies: {{etcd: {{external: true, endpoints: ['etcd.example.org:2379']}}}}"
+        )
+    };
+    assert_eq!(
+        try_with(&etcd("shared"), other(&etcd("shared"), older, false)),
+        conflict("spec.config.etcd.rootPath")
+    );
+    assert_eq!(try_with(&etcd("a"), other(&etcd("b"), older, false)), []);
 }
 
 /// A resource, and the ledger that it has been given.
