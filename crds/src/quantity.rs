@@ -40,6 +40,18 @@ impl Quantity {
         self.scaled(1000)
     }
 
+    /// Bytes as people write them: in the largest binary unit that says it without a fraction.
+    pub fn of_bytes(bytes: u64) -> Self {
+        let unit = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].into_iter().zip(1u32..);
+        let fitting = unit
+            .rev()
+            .find(|(_, n)| bytes > 0 && bytes.is_multiple_of(1 << (10 * n)));
+        Self(match fitting {
+            Some((unit, n)) => format!("{}{unit}", bytes >> (10 * n)),
+            None => bytes.to_string(),
+        })
+    }
+
     /// The text as written.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -239,6 +251,14 @@ mod tests {
             ("9223372036854775807", i64::MAX as u64),
         ] {
             assert_eq!(bytes(text), Ok(amount), "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_as_people_write_them() {
+        for text in ["0", "1", "1023", "1Ki", "1536Mi", "10Gi", "1Ti", "7Ei"] {
+            let bytes = bytes(text).expect("a quantity");
+            assert_eq!(Quantity::of_bytes(bytes).as_str(), text);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use milvus_crds::Quantity;
 
 use super::violations::Findings;
 use super::{Input, Part, Queue, ValidatedCluster};
@@ -12,7 +13,7 @@ use crate::desired::VolumeBacking;
 use crate::ledger::Ledger;
 use crate::names::{HASH_IN_NAME, MAX_CONFIG_NAME, OPERATOR_STACK};
 use crate::observed::Node;
-use crate::place::unmet;
+use crate::place::{terms, unmet};
 use crate::prefixes::Prefixes;
 use crate::reasons::Reason;
 
@@ -125,6 +126,7 @@ fn against_ledger(cluster: &ValidatedCluster, ledger: &Ledger, findings: &mut Fi
     }
     fixed(cluster, ledger, findings);
     members(cluster, ledger, findings);
+    claims(cluster, ledger, findings);
 }
 
 /// Choices that stand for as long as the data does.
@@ -253,6 +255,46 @@ fn members(cluster: &ValidatedCluster, ledger: &Ledger, findings: &mut Findings)
                 Reason::ImmutableField,
                 format!("{path}.persistence.type"),
                 "the data is on the other kind of place, and members do not move; put it back",
+            );
+        }
+    }
+}
+
+/// Claims keep size and class: no platform changes them in the template of claims that are there.
+fn claims(cluster: &ValidatedCluster, ledger: &Ledger, findings: &mut Findings) {
+    for part in cluster.parts() {
+        let entries = ledger.members.iter();
+        let mut of_part = entries
+            .filter(|(name, _)| {
+                WorkloadKey::parse(name).is_some_and(|k| k.component == part.component)
+            })
+            .filter_map(|(_, entry)| entry.claim.as_ref());
+        let volume = part.volumes.iter().find(|volume| volume.durable);
+        // Bookies that joined later were made from the template of the first ones.
+        let (Some(was), Some(now)) = (of_part.next(), volume.and_then(terms)) else {
+            continue;
+        };
+        let path = &part.origin.persistence;
+        if was.size != now.size {
+            let (before, after) = (Quantity::of_bytes(was.size), Quantity::of_bytes(now.size));
+            findings.not_yet(
+                format!("{path}.size"),
+                format!("another size for volumes that are there: they were made with {before}, and {after} is asked for; write {before} again (how a claim is grown by hand is not supported yet either)"),
+            );
+        }
+        if was.storage_class != now.storage_class {
+            let word = |class: &Option<String>| match class {
+                Some(class) => format!("class {class:?}"),
+                None => "the default class".to_owned(),
+            };
+            let back = match &was.storage_class {
+                Some(class) => format!("write {class} again"),
+                None => "remove the field".to_owned(),
+            };
+            findings.refuse(
+                Reason::ImmutableField,
+                format!("{path}.storageClass"),
+                format!("the volumes are there and were made with {}, and {} is asked for; {back}, or make a new cluster and move the data with a backup", word(&was.storage_class), word(&now.storage_class)),
             );
         }
     }
