@@ -173,7 +173,7 @@ fn etcd_members(input: &Input<'_>, findings: &mut Findings) -> EtcdMembers {
             findings,
             &format!("{path}.quotaBackendBytes"),
             values.quota_backend_bytes.as_ref(),
-            milvus_crds::Quantity::bytes,
+            milvus_crds::Quantity::capacity,
         )
         .unwrap_or(4 * GIB),
         snapshot_count: parts::number(

@@ -327,8 +327,7 @@ fn memory(
         .limits
         .memory
         .as_ref()
-        .map(Quantity::bytes)?
-        .ok()?
+        .and_then(|limit| limit.capacity().ok())?
         >> 20;
     if direct {
         let half = limit * 2 / 5;
