@@ -21,6 +21,12 @@ pub enum QuantityError {
     /// Below zero, where nothing below zero makes sense.
     #[error("{0:?} is negative; write an amount of zero or more")]
     Negative(String),
+    /// Thousandths and less of a byte: Docker's word for mebibytes, most of the time.
+    #[error("{0:?} is a fraction of a byte, for the unit {1} divides; did you mean {2}?")]
+    Fraction(String, char, String),
+    /// Less than any process or volume can do with.
+    #[error("{0:?} is less than 4Mi, with which nothing starts; did you mean {1}?")]
+    TooSmall(String, String),
     /// More than 2^63-1.
     #[error("{0:?} is too large; the largest amount is 2^63-1")]
     TooLarge(String),
@@ -35,9 +41,44 @@ impl Quantity {
         self.scaled(1)
     }
 
+    /// The amount in bytes where it is memory or room on a disk: what is a slip of the pen there is none elsewhere.
+    pub fn capacity(&self) -> Result<u64, QuantityError> {
+        const LEAST: u64 = 4 << 20;
+        let bytes = self.bytes()?;
+        let text = self.0.trim_start_matches('+');
+        let number = text.trim_end_matches(|c: char| !c.is_ascii_digit() && c != '.');
+        let meant = |unit: &str| format!("{number}{unit}");
+        match text[number.len()..].chars().next() {
+            Some(unit @ ('m' | 'u' | 'n')) => {
+                Err(QuantityError::Fraction(self.0.clone(), unit, meant("Mi")))
+            }
+            _ if bytes < LEAST => {
+                let likely = ["Mi", "Gi"].map(|unit| Self(meant(unit)));
+                let likely = likely
+                    .into_iter()
+                    .find(|q| q.bytes().is_ok_and(|bytes| bytes >= LEAST));
+                let likely = likely.unwrap_or_else(|| Self("4Mi".to_owned()));
+                Err(QuantityError::TooSmall(self.0.clone(), likely.0))
+            }
+            _ => Ok(bytes),
+        }
+    }
+
     /// The amount in thousandths (milli-CPUs, for CPU), rounded up as Kubernetes does.
     pub fn milli_cpus(&self) -> Result<u64, QuantityError> {
         self.scaled(1000)
+    }
+
+    /// Bytes as people write them: in the largest binary unit that says it without a fraction.
+    pub fn of_bytes(bytes: u64) -> Self {
+        let unit = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].into_iter().zip(1u32..);
+        let fitting = unit
+            .rev()
+            .find(|(_, n)| bytes > 0 && bytes.is_multiple_of(1 << (10 * n)));
+        Self(match fitting {
+            Some((unit, n)) => format!("{}{unit}", bytes >> (10 * n)),
+            None => bytes.to_string(),
+        })
     }
 
     /// The text as written.
@@ -243,12 +284,57 @@ mod tests {
     }
 
     #[test]
+    fn bytes_as_people_write_them() {
+        for text in ["0", "1", "1023", "1Ki", "1536Mi", "10Gi", "1Ti", "7Ei"] {
+            let bytes = bytes(text).expect("a quantity");
+            assert_eq!(Quantity::of_bytes(bytes).as_str(), text);
+        }
+    }
+
+    #[test]
     fn parts_of_a_unit_round_up() {
         for (text, amount) in [("1m", 1), ("1n", 1), ("1500m", 2), ("0.1", 1), ("1e-99", 1)] {
             assert_eq!(bytes(text), Ok(amount), "{text}");
         }
         assert_eq!(milli("100u"), Ok(1));
         assert_eq!(milli("0.0011"), Ok(2));
+    }
+
+    #[test]
+    fn memory_and_room_on_disks() {
+        for (text, meant) in [
+            ("512m", "512Mi"),
+            ("0.5m", "0.5Mi"),
+            ("4096u", "4096Mi"),
+            ("1n", "1Mi"),
+            ("9000000000m", "9000000000Mi"),
+        ] {
+            let error = Quantity::from(text).capacity().expect_err(text);
+            assert!(
+                error
+                    .to_string()
+                    .ends_with(&format!("did you mean {meant}?")),
+                "{error}"
+            );
+        }
+        for (text, meant) in [
+            ("512", "512Mi"),
+            ("512k", "512Mi"),
+            ("2", "2Gi"),
+            ("0.5Ki", "4Mi"),
+            ("4095Ki", "4095Mi"),
+            ("0", "4Mi"),
+            ("1e3", "4Mi"),
+        ] {
+            let error = Quantity::from(text).capacity();
+            let expected = QuantityError::TooSmall(text.into(), meant.into());
+            assert_eq!(error, Err(expected), "{text}");
+        }
+        for text in ["4Mi", "512Mi", "1G", "4194304", "1e9", "+8Mi", "4096Ki"] {
+            assert_eq!(Quantity::from(text).capacity(), bytes(text), "{text}");
+        }
+        let wrong = QuantityError::Malformed("1gi".into());
+        assert_eq!(Quantity::from("1gi").capacity(), Err(wrong));
     }
 
     #[test]

@@ -238,6 +238,9 @@ fn kubectl_finds_what_it_shows() {
         columns,
         ["Mode", "Version", "Status", "Ready", "Endpoint", "Age"]
     );
+    // What is in force, for `mode` has a default that nobody writes.
+    let mode = &version["additionalPrinterColumns"][0]["jsonPath"];
+    assert_eq!(mode, ".status.mode");
     assert_eq!(
         version["subresources"]["scale"],
         serde_json::json!({

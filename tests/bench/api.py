@@ -94,7 +94,7 @@ def cluster(number):
         "spec": {"mode": "cluster", "components": {"image": "milvusdb/milvus:v2.3.5"}, "dependencies": {
             "msgStreamType": "pulsar",
             "etcd": dict(external, endpoints=["192.0.2.1:2379"]),
-            "storage": dict(external, type="S3", endpoint="192.0.2.1:9000", bucket="load", secretRef="absent"),
+            "storage": dict(external, type="S3", endpoint="192.0.2.1:9000", bucket="load", rootPath=f"load-{number:03}", secretRef="absent"),
             "pulsar": dict(external, endpoint="192.0.2.1:6650")}},
     }
 

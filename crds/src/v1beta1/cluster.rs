@@ -31,7 +31,7 @@ use crate::schema::{bounded_name, forbids, immutable};
         spec_replicas_path = ".spec.components.queryNode.replicas",
         status_replicas_path = ".status.components.queryNode.replicas"
     ),
-    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", description = "standalone or cluster"),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".status.mode", description = "standalone or cluster"),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.version", description = "Milvus version in force"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.phase", description = "State of the cluster in one word"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.ready", description = "Ready processes of all wanted ones"),

@@ -23,7 +23,7 @@ pub struct Persistence {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = "^/"))]
     pub path: Option<String>,
-    /// Requested size (Kubernetes; can only grow); shown only on Swarm, where volumes have no limit. Example: 20Gi
+    /// Size of the claim (Kubernetes), fixed after creation; no effect on Swarm, where volumes have no limit. Example: 20Gi
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<Quantity>,
     /// Volume driver (Swarm). Default: local
@@ -39,7 +39,7 @@ pub struct Persistence {
     )]
     #[schemars(extend("nullable" = true))]
     pub driver_options: BTreeMap<String, String>,
-    /// Storage class (Kubernetes). Default: the default class.
+    /// Storage class (Kubernetes), fixed after creation. Default: the default class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<String>,
 }

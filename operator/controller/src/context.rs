@@ -1,15 +1,17 @@
 //! What every pass shares.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use kube::Client;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use milvus_core::names::ClusterKey;
+use milvus_core::prefixes::Prefixes;
 use milvus_crds::MilvusCluster;
 use milvus_platform::Backend;
 use milvus_probes::ExternalAnswers;
+use tokio::sync::watch;
 
 use crate::ledger_store::Ledgers;
 use crate::metrics::Metrics;
@@ -53,15 +55,32 @@ impl Namespaces {
 
 /// The resources as the watch last showed them.
 #[derive(Default)]
-pub(crate) struct Resources(RwLock<BTreeMap<ClusterKey, Arc<MilvusCluster>>>);
+pub(crate) struct Resources {
+    known: RwLock<BTreeMap<ClusterKey, Known>>,
+    /// Whether every list has come to its end once.
+    listed: watch::Sender<bool>,
+}
+
+/// A resource, and what the passes of all others want to know of it.
+pub(crate) struct Known {
+    pub(crate) resource: Arc<MilvusCluster>,
+    /// Its places on external services: made once for each of its generations, because everybody compares them.
+    pub(crate) prefixes: Arc<Prefixes>,
+    /// It was the first to claim them.
+    pub(crate) holds_prefixes: bool,
+}
 
 impl Resources {
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<ClusterKey, Known>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<ClusterKey, Known>> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn get(&self, key: &ClusterKey) -> Option<Arc<MilvusCluster>> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned()
+        self.read().get(key).map(|known| known.resource.clone())
     }
 
     pub(crate) fn put(
@@ -69,24 +88,48 @@ impl Resources {
         key: ClusterKey,
         resource: Arc<MilvusCluster>,
     ) -> Option<Arc<MilvusCluster>> {
-        self.0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, resource)
+        let mut all = self.write();
+        let same = |old: &&Known| {
+            let (old, new) = (old.resource.meta(), resource.meta());
+            old.uid == new.uid && old.generation == new.generation
+        };
+        let (prefixes, holds_prefixes) = match all.get(&key).filter(same) {
+            Some(old) => (old.prefixes.clone(), old.holds_prefixes),
+            None => (Arc::new(Prefixes::of(&resource)), false),
+        };
+        let known = Known {
+            resource,
+            prefixes,
+            holds_prefixes,
+        };
+        all.insert(key, known).map(|old| old.resource)
     }
 
     pub(crate) fn remove(&self, key: &ClusterKey) -> Option<Arc<MilvusCluster>> {
-        self.0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key)
+        self.write().remove(key).map(|old| old.resource)
     }
 
     pub(crate) fn all(&self) -> Vec<(ClusterKey, Arc<MilvusCluster>)> {
-        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        map.iter()
-            .map(|(key, resource)| (key.clone(), resource.clone()))
+        self.read()
+            .iter()
+            .map(|(key, known)| (key.clone(), known.resource.clone()))
             .collect()
+    }
+
+    /// Looks at all of them while nobody else does: what one is given, no other takes at the same time.
+    pub(crate) fn among<T>(&self, decide: impl FnOnce(&mut BTreeMap<ClusterKey, Known>) -> T) -> T {
+        decide(&mut self.write())
+    }
+
+    /// Every list has come to its end.
+    pub(crate) fn set_listed(&self) {
+        self.listed.send_replace(true);
+    }
+
+    /// Waits until every list has come to its end.
+    pub(crate) async fn listed(&self) {
+        // The sender is in `self`, so there is always an answer.
+        let _ = self.listed.subscribe().wait_for(|listed| *listed).await;
     }
 }
 

@@ -98,7 +98,10 @@ pub(crate) async fn run<B: Backend>(
                         if looked && !present.contains(&key) { deleted(&context, &mut workers, &key); }
                     }
                     lists = lists.saturating_sub(1);
-                    if lists == 0 { readiness.set(); }
+                    if lists == 0 {
+                        readiness.set();
+                        context.resources.set_listed();
+                    }
                 }
                 Ok(Event::Apply(resource)) => applied(&context, &mut workers, key_of(&resource), resource, &shutdown),
                 Ok(Event::Delete(resource)) => deleted(&context, &mut workers, &key_of(&resource)),

@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -15,11 +16,12 @@ use milvus_core::facts::{Facts, OtherCluster, SecretData};
 use milvus_core::names::ClusterKey;
 use milvus_core::observed::Topology;
 use milvus_core::place;
+use milvus_core::prefixes::Prefixes;
 use milvus_core::validate::{self, GeneratedSecretKind};
 use milvus_crds::MilvusCluster;
 use milvus_platform::{Backend, PlatformError, TunnelCredentials};
 
-use crate::context::{Context, SecretVersion};
+use crate::context::{Context, Known, SecretVersion};
 use crate::ledger_store::LedgerError;
 use crate::reconcile::Memory;
 
@@ -155,16 +157,14 @@ pub(crate) async fn facts<B: Backend>(
         .find_map(|s| s.0.get(FINGERPRINT_KEY))
         .cloned()
         .unwrap_or_default();
-    // Only published ports of gateways can be in each other's way.
-    let others = if capabilities.gateway {
-        others(context, key, &topology)
-    } else {
-        Vec::new()
-    };
+    let ledger = memory.ledger.clone().flatten();
+    let begun = ledger.as_ref().is_some_and(|l| l.owner_uid == uid);
+    let (others, holds_prefixes) = others(context, key, resource, begun, &topology).await;
     Ok(Facts {
         secrets,
-        ledger: memory.ledger.clone().flatten(),
+        ledger,
         others,
+        holds_prefixes,
         topology,
         fingerprint_key,
         gateway_image: context.gateway_image.clone(),
@@ -211,27 +211,95 @@ fn owner(kind: &GeneratedSecretKind, resource: &MilvusCluster) -> Option<OwnerRe
     }
 }
 
-/// The other clusters, as far as they can stand in the way.
-fn others<B: Backend>(
+/// The other clusters, as far as they can stand in the way; and whether this one holds its prefixes on external services.
+async fn others<B: Backend>(
     context: &Context<B>,
     key: &ClusterKey,
+    resource: &MilvusCluster,
+    begun: bool,
     topology: &Topology,
-) -> Vec<OtherCluster> {
-    let all = context.resources.all();
-    all.iter()
-        .filter(|(other, resource)| other != key && resource.meta().deletion_timestamp.is_none())
-        .map(|(other, resource)| OtherCluster {
-            key: other.clone(),
-            port: client_port(resource),
-            gateway_nodes: gateway_nodes(resource, topology),
-            created: resource
-                .meta()
-                .creation_timestamp
-                .as_ref()
-                .map(|time| time.0.to_string())
-                .unwrap_or_default(),
-        })
-        .collect()
+) -> (Vec<OtherCluster>, bool) {
+    let capabilities = context.backend.capabilities();
+    // Only published ports of gateways can be in each other's way.
+    let port = capabilities.gateway.then(|| client_port(resource));
+    let claims = !Prefixes::of(resource).is_empty();
+    if claims && !begun {
+        // Who was first cannot be told before all are known.
+        context.resources.listed().await;
+    }
+    if !claims && port.is_none() {
+        return (Vec::new(), false);
+    }
+    let asking = Asking {
+        key,
+        port,
+        begun,
+        capabilities,
+        topology,
+    };
+    context.resources.among(|all| asking.ask(all))
+}
+
+/// A cluster that asks who is in its way.
+struct Asking<'a> {
+    key: &'a ClusterKey,
+    port: Option<u16>,
+    begun: bool,
+    capabilities: &'a Capabilities,
+    topology: &'a Topology,
+}
+
+impl Asking<'_> {
+    fn ask(&self, all: &mut BTreeMap<ClusterKey, Known>) -> (Vec<OtherCluster>, bool) {
+        let Some(own) = all.get(self.key) else {
+            return (Vec::new(), false); // gone in the meantime
+        };
+        let (prefixes, created) = (own.prefixes.clone(), created(&own.resource));
+        let meet = |other: &Prefixes| prefixes.meet(other, self.capabilities);
+        let others: Vec<OtherCluster> = all
+            .iter()
+            .filter(|(other, known)| {
+                let port = self.port.is_some_and(|p| p == client_port(&known.resource));
+                (port || meet(&known.prefixes))
+                    && *other != self.key
+                    && known.resource.meta().deletion_timestamp.is_none()
+            })
+            .map(|(other, known)| OtherCluster {
+                key: other.clone(),
+                port: client_port(&known.resource),
+                gateway_nodes: gateway_nodes(&known.resource, self.topology),
+                prefixes: Prefixes::clone(&known.prefixes),
+                created: created_text(&known.resource),
+                begun: known.holds_prefixes || has_begun(&known.resource),
+            })
+            .collect();
+        let begun = self.begun || own.holds_prefixes;
+        let holds = !prefixes.is_empty()
+            && !others
+                .iter()
+                .any(|o| meet(&o.prefixes) && o.precedes(self.key, created, begun));
+        if let Some(own) = all.get_mut(self.key) {
+            own.holds_prefixes = holds;
+        }
+        (others, holds)
+    }
+}
+
+fn created(resource: &MilvusCluster) -> Option<Timestamp> {
+    let created = resource.meta().creation_timestamp.as_ref();
+    created.map(|time| time.0)
+}
+
+fn created_text(resource: &MilvusCluster) -> String {
+    created(resource)
+        .map(|time| time.to_string())
+        .unwrap_or_default()
+}
+
+/// Whether something of a cluster may run: its roles are told of as soon as there is a plan for them.
+fn has_begun(resource: &MilvusCluster) -> bool {
+    let status = resource.status.as_ref();
+    status.is_some_and(|status| !status.components.is_empty())
 }
 
 /// The nodes that a cluster's gateway is restricted to; empty for all.

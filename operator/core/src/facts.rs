@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use crate::ledger::Ledger;
 use crate::names::ClusterKey;
 use crate::observed::Topology;
+use crate::prefixes::Prefixes;
 
 /// Facts of one pass.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,8 +18,10 @@ pub struct Facts {
     pub ledger: Option<Ledger>,
     /// The machines.
     pub topology: Topology,
-    /// The other clusters that this operator looks after.
+    /// The other clusters that this operator looks after, as far as they may stand in the way.
     pub others: Vec<OtherCluster>,
+    /// No other cluster that this operator looks after was here first with this one's prefixes on external services.
+    pub holds_prefixes: bool,
     /// Key for fingerprints of secret files.
     pub fingerprint_key: Vec<u8>,
     /// Image of the gateway.
@@ -51,6 +56,30 @@ pub struct OtherCluster {
     pub port: u16,
     /// Node ids that its gateway is restricted to; empty for all.
     pub gateway_nodes: Vec<String>,
-    /// Since when it exists (RFC 3339): the older one keeps the port.
+    /// Where it keeps data on services that somebody else runs.
+    pub prefixes: Prefixes,
+    /// Since when it exists (RFC 3339).
     pub created: String,
+    /// Something of it may run already.
+    pub begun: bool,
+}
+
+impl OtherCluster {
+    /// Whether it is older. A resource without a time of creation is not stored yet: everybody else is older.
+    pub fn is_older_than(&self, key: &ClusterKey, created: Option<Timestamp>) -> bool {
+        let theirs: Option<Timestamp> = self.created.parse().ok();
+        match (theirs, created) {
+            (Some(theirs), Some(ours)) => (theirs, &self.key) < (ours, key),
+            _ => true,
+        }
+    }
+
+    /// Whether it keeps what both claim: who has begun before who has not, for a refusal stops no process; else the older one.
+    pub fn precedes(&self, key: &ClusterKey, created: Option<Timestamp>, begun: bool) -> bool {
+        match (self.begun, begun) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => self.is_older_than(key, created),
+        }
+    }
 }

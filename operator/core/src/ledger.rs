@@ -53,6 +53,21 @@ pub struct MemberEntry {
     /// Its directories on the node, where its data is kept below a base path (binds and devices).
     #[serde(default)]
     pub directories: Vec<MemberDirectory>,
+    /// What its claims were made with, where the platform makes claims. Ledgers of older operators do not say it, and are
+    /// not written anew to say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<ClaimTerms>,
+}
+
+/// What the claims of a member were made with. All of them are alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimTerms {
+    /// Bytes.
+    pub size: u64,
+    /// Storage class; none for the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<String>,
 }
 
 impl MemberEntry {

@@ -21,6 +21,7 @@ pub mod observed;
 pub mod outline;
 pub mod place;
 pub mod plan;
+pub mod prefixes;
 pub mod probe;
 pub mod reasons;
 pub mod status;

@@ -45,6 +45,16 @@ impl ClusterKey {
         }
     }
 
+    /// A name that no other cluster of this operator has. A dot joins namespace and name, because Milvus gives `_` in names
+    /// of channels a meaning of its own.
+    pub fn unique(&self) -> String {
+        if self.namespace == "default" {
+            self.name.clone()
+        } else {
+            format!("{}.{}", self.namespace, self.name)
+        }
+    }
+
     /// The inverse of [`ClusterKey::stack`].
     pub fn from_stack(stack: &str) -> Self {
         match stack.split_once('_') {

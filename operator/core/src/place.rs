@@ -7,7 +7,7 @@ use crate::action::{Notice, Waiting, WaitingOn};
 use crate::capabilities::Capabilities;
 use crate::component::{Component, WorkloadKey};
 use crate::desired::{Placement, VolumeBacking, VolumeMount};
-use crate::ledger::{FixedChoices, Ledger, MemberDirectory, MemberEntry};
+use crate::ledger::{ClaimTerms, FixedChoices, Ledger, MemberDirectory, MemberEntry};
 use crate::names::ClusterRef;
 use crate::observed::{Node, Topology};
 use crate::reasons::Reason;
@@ -274,6 +274,7 @@ fn entry(
         epoch,
         volumes: Vec::new(),
         directories: Vec::new(),
+        claim: None,
     };
     if node.is_none() {
         // The platform's claims carry the data: one for each member and volume, for as long as nobody deletes it.
@@ -281,6 +282,7 @@ fn entry(
         entry.volumes = durable
             .filter_map(|v| capabilities.claim_name(&cluster.key, need.key, &v.name))
             .collect();
+        entry.claim = need.volumes.iter().find(|v| v.durable).and_then(terms);
         return entry;
     }
     for volume in need.volumes.iter().filter(|v| v.durable) {
@@ -305,6 +307,14 @@ fn entry(
         }
     }
     entry
+}
+
+/// What the claim of a volume is made with.
+pub(crate) fn terms(volume: &VolumeMount) -> Option<ClaimTerms> {
+    volume.size.map(|size| ClaimTerms {
+        size,
+        storage_class: volume.storage_class.clone(),
+    })
 }
 
 fn choose<'a>(

@@ -21,6 +21,8 @@ pub enum Reason {
     SecretMissing,
     /// Another cluster already uses the port on that node.
     PortConflict,
+    /// Another cluster already keeps its data in that place of an external service.
+    PrefixConflict,
     /// An object of somebody else has one of our names.
     ForeignObject,
     // Progress
@@ -109,6 +111,7 @@ impl Reason {
                 | Reason::RetainedData
                 | Reason::SecretMissing
                 | Reason::PortConflict
+                | Reason::PrefixConflict
                 | Reason::ForeignObject
                 | Reason::NodeDown
                 | Reason::ImagePullFailed

@@ -233,7 +233,7 @@ impl Room {
                     "msgStreamType": "woodpecker",
                     "etcd": {"external": true, "endpoints": [self.external["ETCD"]]},
                     "storage": {"external": true, "endpoint": self.external["STORAGE"],
-                        "bucket": self.external["BUCKET"], "secretRef": "s3"},
+                        "bucket": self.external["BUCKET"], "rootPath": format!("{}/{name}", self.namespace), "secretRef": "s3"},
                 },
             },
         })

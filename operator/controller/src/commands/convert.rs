@@ -41,6 +41,10 @@ pub(crate) struct ConvertArgs {
     /// Manifest, or `-` for standard input. May hold several documents; may be given several times.
     #[arg(short = 'f', long = "filename", required = true)]
     pub filenames: Vec<PathBuf>,
+    /// Start empty below this prefix of an external object store and etcd, instead of where the old cluster keeps its data.
+    /// Needed where only a part of the data is external: the old cluster still uses it.
+    #[arg(long, value_name = "PREFIX")]
+    pub fresh_prefix: Option<String>,
     /// Output.
     #[arg(short, long, value_enum, default_value_t = ConvertOutput::Yaml)]
     pub output: ConvertOutput,
@@ -84,7 +88,8 @@ pub(crate) fn convert(args: &ConvertArgs) -> Result<ExitCode, ConvertError> {
             files: files.join(", "),
         });
     }
-    let outcome = Outcome::of(documents, &validate::cluster_schema()?);
+    let definition = validate::cluster_schema()?;
+    let outcome = Outcome::of(documents, &definition, args.fresh_prefix.as_deref());
     for line in &outcome.said {
         eprintln!("{line}");
     }
@@ -107,7 +112,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn of(documents: Vec<Document>, definition: &Schema) -> Self {
+    fn of(documents: Vec<Document>, definition: &Schema, fresh_prefix: Option<&str>) -> Self {
         let secrets: Vec<(String, String)> = documents
             .iter()
             .filter(|document| document.kind() == "Secret")
@@ -124,7 +129,7 @@ impl Outcome {
                 outcome.documents.push(document.value);
                 continue;
             }
-            let mut conversion = convert::convert(&document.value);
+            let mut conversion = convert::convert_with(&document.value, fresh_prefix);
             judge(&mut conversion, definition);
             for made in &conversion.secrets.clone() {
                 let (_, name) = named(made);
@@ -246,7 +251,7 @@ mod tests {
         for document in &mut documents {
             document.file = "m.yaml".to_owned();
         }
-        Outcome::of(documents, definition)
+        Outcome::of(documents, definition, None)
     }
 
     fn fixtures() -> Vec<PathBuf> {

@@ -183,6 +183,7 @@ fn facts(resource: &MilvusCluster, topology: &Topology, capabilities: &Capabilit
         ledger: None,
         topology: topology.clone(),
         others: Vec::new(),
+        holds_prefixes: false,
         fingerprint_key: STAND_IN.to_vec(),
         gateway_image: crate::cli::GATEWAY_IMAGE.to_owned(),
     }

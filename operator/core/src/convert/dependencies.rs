@@ -7,6 +7,7 @@ use super::config::Settings;
 use super::draft::Draft;
 use super::input::{Block, Given};
 use super::{queue, storage, values};
+use crate::prefixes::{DEFAULT_ROOT, overlap};
 
 /// What is left of a dependency's own block where somebody else runs it.
 pub(super) const EXTERNAL_WINS: &str =
@@ -19,11 +20,19 @@ pub(super) struct Standing {
     pub(super) ours: Vec<&'static str>,
     /// The metadata is in an etcd that both operators' clusters reach.
     pub(super) external_etcd: bool,
+    /// The objects are in a store that both operators' clusters reach.
+    pub(super) external_storage: bool,
+    /// The log is where both operators' clusters find it: with an external queue, or on the object store.
+    pub(super) external_queue: bool,
 }
 
 impl Standing {
     /// What holds for a move as such.
-    pub(super) fn remarks(&self, shape: &Shape, draft: &mut Draft) {
+    pub(super) fn remarks(&self, shape: &Shape, settings: &mut Settings, draft: &mut Draft) {
+        match &shape.fresh_prefix {
+            Some(prefix) => self.apart(prefix, settings, draft),
+            None => self.whole(draft),
+        }
         if !self.ours.is_empty() {
             draft.note(
                 "spec.dependencies",
@@ -33,7 +42,7 @@ impl Standing {
                 ),
             );
         }
-        if self.external_etcd {
+        if self.external_etcd && shape.fresh_prefix.is_none() {
             draft.note(
                 "spec.dependencies.etcd",
                 "stop the old resource before the new one is applied: two clusters on one metadata prefix destroy each other's metadata",
@@ -44,6 +53,72 @@ impl Standing {
             "metadata.name",
             format!("on Kubernetes objects of both operators have the same names (Service {name}-milvus, StatefulSet {name}-etcd, its claims data-{name}-etcd-0): in one namespace delete the old resource and its claims first, or choose another name; elsewhere clients find the new cluster at its status.endpoint"),
         );
+    }
+}
+
+impl Standing {
+    /// Metadata, objects and log belong together. A cluster that finds only some of them takes the rest of what it sees for
+    /// garbage, and the old one still works with it.
+    fn whole(&self, draft: &mut Draft) {
+        const DECIDE: &str = "choose a fresh prefix for the new one, which starts empty then (milvus-operator convert --fresh-prefix NAME)";
+        if self.external_storage && !self.external_etcd {
+            draft.refuse(
+                "spec.dependencies.storage.external",
+                format!("the new etcd is empty, so all that the old cluster keeps below its prefix would be garbage to the new one, which deletes it; {DECIDE}, or make etcd and queue external as well and stop the old one first"),
+            );
+        }
+        if !self.external_etcd {
+            return;
+        }
+        let ours = match (self.external_storage, self.external_queue) {
+            (true, true) => return,
+            (false, true) => "object store is",
+            (true, false) => "queue is",
+            (false, false) => "object store and queue are",
+        };
+        draft.refuse(
+            "spec.dependencies.etcd.external",
+            format!("the new cluster's {ours} empty, and the metadata in this etcd speaks of what is in the old ones, which the new cluster would take for lost and clean up; {DECIDE}, or make object store and queue external as well and stop the old one first"),
+        );
+    }
+
+    /// The new cluster has places of its own on external services.
+    fn apart(&self, prefix: &str, settings: &mut Settings, draft: &mut Draft) {
+        const BY: &str = "the prefix that was asked for";
+        const ROOT: &str = "spec.dependencies.storage.rootPath";
+        let (metadata, objects) = ("spec.config.etcd.rootPath", "spec.config.minio.rootPath");
+        let not_fresh = |old: &str| {
+            format!(
+                "the old cluster's is {old:?}, and one of them would be inside the other; choose another --fresh-prefix than {prefix:?}"
+            )
+        };
+        if self.external_storage {
+            let old = draft.get(ROOT).and_then(Value::as_str);
+            let old = old.unwrap_or(DEFAULT_ROOT).to_owned();
+            if overlap(&old, prefix) {
+                draft.refuse(objects, not_fresh(&old));
+            }
+            draft.note(objects, format!("{BY}, {prefix}, instead of {old}"));
+            draft.set(ROOT, prefix.into(), objects);
+        }
+        if self.external_etcd {
+            let old = settings.extract("etcd.rootPath");
+            let old = old
+                .and_then(|given| given.text(draft))
+                .map(|given| given.read(draft));
+            let old = old.unwrap_or_default();
+            if overlap(&old, prefix) {
+                draft.refuse(metadata, not_fresh(&old));
+            }
+            draft.note(metadata, format!("{BY}, {prefix}, instead of {old}"));
+            settings.add("etcd", "rootPath", prefix.into());
+        }
+        if !self.external_storage && !self.external_etcd {
+            draft.note(
+                "spec.dependencies",
+                "there is no external etcd or object store, so the fresh prefix has no effect",
+            );
+        }
     }
 }
 

@@ -34,6 +34,8 @@ use config::Settings;
 use draft::{Draft, Finished};
 use input::{Block, leaves};
 
+use crate::names::ClusterKey;
+
 /// The API group of the resources that can be converted.
 pub const GROUP: &str = "milvus.io";
 
@@ -104,6 +106,8 @@ struct Shape {
     standalone: bool,
     /// Milvus 2.6 or later, as milvus-operator tells it.
     since_2_6: bool,
+    /// Where the new cluster is to keep its data on external services, instead of where the old one does.
+    fresh_prefix: Option<String>,
 }
 
 impl Shape {
@@ -123,10 +127,7 @@ impl Shape {
 
     /// What this operator names topics after: [`crate::validate::ValidatedCluster::unique_name`].
     fn unique_name(&self) -> String {
-        match self.namespace() {
-            "default" => self.name.clone(),
-            namespace => format!("{namespace}.{}", self.name),
-        }
+        ClusterKey::new(self.namespace(), self.name.as_str()).unique()
     }
 }
 
@@ -139,9 +140,15 @@ pub fn concerns(document: &Value) -> bool {
 /// Turns a resource of milvus-operator into this operator's. The result has not been validated yet:
 /// [`Conversion::check`] does that.
 pub fn convert(document: &Value) -> Conversion {
+    convert_with(document, None)
+}
+
+/// As [`convert`]; with a prefix, the new cluster starts empty below it wherever somebody else keeps its data.
+pub fn convert_with(document: &Value, fresh_prefix: Option<&str>) -> Conversion {
     let mut draft = Draft::default();
     if let Value::Object(fields) = document {
-        resource(Block::new("", fields.clone()), &mut draft);
+        let document = Block::new("", fields.clone());
+        resource(document, fresh_prefix.map(str::to_owned), &mut draft);
     } else {
         draft.refuse(
             "",
@@ -151,7 +158,7 @@ pub fn convert(document: &Value) -> Conversion {
     conclude(draft.finish())
 }
 
-fn resource(mut document: Block, draft: &mut Draft) {
+fn resource(mut document: Block, fresh_prefix: Option<String>, draft: &mut Draft) {
     let version = document.text("apiVersion", draft);
     let kind = document.text("kind", draft);
     let kinds = (
@@ -185,13 +192,12 @@ fn resource(mut document: Block, draft: &mut Draft) {
         "what milvus-operator reported; it is not input",
         draft,
     );
-    let Some((name, namespace)) = metadata::metadata(document.block("metadata", draft), draft)
-    else {
+    let Some(named) = metadata::metadata(document.block("metadata", draft), draft) else {
         return;
     };
     let spec = document.block("spec", draft);
     document.unknown(draft);
-    self::spec(spec, form, name, namespace, draft);
+    self::spec(spec, form, named, fresh_prefix, draft);
 }
 
 /// The forms that the resource has had.
@@ -205,7 +211,13 @@ enum Form {
     OldCluster,
 }
 
-fn spec(mut spec: Block, form: Form, name: String, namespace: Option<String>, draft: &mut Draft) {
+fn spec(
+    mut spec: Block,
+    form: Form,
+    (name, namespace): (String, Option<String>),
+    fresh_prefix: Option<String>,
+    draft: &mut Draft,
+) {
     let mut standalone = form != Form::OldCluster;
     if form == Form::Milvus {
         let mode = spec.choice("mode", &["cluster", "standalone"], draft);
@@ -235,12 +247,13 @@ fn spec(mut spec: Block, form: Form, name: String, namespace: Option<String>, dr
         namespace,
         standalone,
         since_2_6: roles.since_2_6(),
+        fresh_prefix,
     };
     draft.set("spec.mode", shape.mode().into(), "spec.mode");
     roles.choose(&shape, draft);
     components::components(roles, &shape, &mut settings, draft);
     dependencies::dependencies(dependencies, old_persistence, &shape, &mut settings, draft)
-        .remarks(&shape, draft);
+        .remarks(&shape, &mut settings, draft);
     settings.finish(draft);
     spec.unknown(draft);
 }

@@ -87,6 +87,8 @@ pub(super) fn queue(
             draft,
         );
     }
+    // Woodpecker's log is on the object store, and what is in it stands in etcd.
+    standing.external_queue = shared || (kind == "woodpecker" && standing.external_storage);
     built_in(dependencies, old_persistence, &kind, draft);
     settings.leave(
         "rocksmq.path",
@@ -363,14 +365,31 @@ fn topics(
         .first()
         .map_or(shape.name.clone(), |g| g.value.clone());
     let agree = given.iter().all(|given| given.value == ours);
-    if shared && standing.external_etcd && (theirs != ours || !agree) {
+    let apart = shape.fresh_prefix.is_some();
+    if shared && theirs == ours && (apart || !standing.external_etcd) {
+        let what = format!("both clusters' topics begin with {ours:?} on this queue");
+        if apart {
+            draft.refuse(
+                "metadata.name",
+                format!("{what}, and a cluster that starts empty must not read the old one's; choose another name"),
+            );
+        } else {
+            draft.note(
+                "metadata.name",
+                format!(
+                    "{what}: stop the old one first and remove its topics, or choose another name"
+                ),
+            );
+        }
+    }
+    if shared && standing.external_etcd && !apart && (theirs != ours || !agree) {
         for given in given {
             given.same(draft);
         }
         draft.refuse(
             path,
             format!(
-                "topics begin with {ours:?} here, and existing collections would lose theirs, which begin with {theirs:?}; to start empty on these services write {ours:?} here and choose a metadata prefix of its own (config.etcd.rootPath), else move the data with a backup"
+                "topics begin with {ours:?} here, and existing collections would lose theirs, which begin with {theirs:?}; to start empty on these services choose a fresh prefix (milvus-operator convert --fresh-prefix NAME), else move the data with a backup"
             ),
         );
         return;

@@ -27,6 +27,7 @@ pub(super) fn storage(
     }
     let external = external(&mut block, TARGET, draft);
     bucket(external, shape, settings, draft);
+    standing.external_storage = external;
     if external {
         if let Some(endpoint) = block.text("endpoint", draft) {
             endpoint.carry(draft, &format!("{TARGET}.endpoint"));

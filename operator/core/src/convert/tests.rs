@@ -62,6 +62,19 @@ fn picture(conversion: &Conversion) -> String {
     text
 }
 
+const FRESH: &str = "fresh/place";
+
+/// What came of a document; where only the decision about a fresh prefix is lacking, with that decision.
+fn decided(document: &Value) -> Conversion {
+    let conversion = convert(document);
+    let apart = convert_with(document, Some(FRESH));
+    if conversion.is_refused() && !apart.is_refused() {
+        apart
+    } else {
+        conversion
+    }
+}
+
 #[test]
 fn every_sample_shape() {
     let mut settings = insta::Settings::clone_current();
@@ -71,7 +84,14 @@ fn every_sample_shape() {
             let pictures: Vec<String> = documents(&text)
                 .iter()
                 .filter(|document| concerns(document))
-                .map(|document| picture(&convert(document)))
+                .map(|document| {
+                    let mut text = picture(&convert(document));
+                    let decided = picture(&decided(document));
+                    if decided != text {
+                        text.push_str(&format!("\nwith the fresh prefix {FRESH}:\n{decided}"));
+                    }
+                    text
+                })
                 .collect();
             assert!(!pictures.is_empty(), "{name} has nothing to convert");
             insta::assert_snapshot!(name, pictures.join("\n"));
@@ -159,7 +179,8 @@ fn change(value: &mut Value, at: &str, path: &str) {
 fn every_carried_leaf_makes_a_difference() {
     let mut checked = 0;
     for (name, document) in theirs() {
-        let before = convert(document);
+        let before = decided(document);
+        let fresh = convert(document).is_refused().then_some(FRESH);
         if before.is_refused() {
             continue;
         }
@@ -170,7 +191,7 @@ fn every_carried_leaf_makes_a_difference() {
             let mut other = document.clone();
             change(&mut other, "", &path);
             assert_ne!(&other, document, "{name}: {path}");
-            let after = convert(&other);
+            let after = convert_with(&other, fresh);
             let same = (&after.cluster, &after.secrets, &after.remarks)
                 == (&before.cluster, &before.secrets, &before.remarks);
             assert!(!same, "{name}: {path} makes no difference");
@@ -184,7 +205,7 @@ fn every_carried_leaf_makes_a_difference() {
 #[test]
 fn credentials_are_not_shown() {
     for (name, document) in theirs() {
-        let mut conversion = convert(document);
+        let mut conversion = decided(document);
         conversion.check(&[&swarm_capabilities(), &kubernetes_capabilities()]);
         let cluster = serde_json::to_string(&conversion.cluster).unwrap();
         for text in conversion
@@ -218,7 +239,7 @@ fn remarks_are_sentences_with_a_path() {
 fn results_survive_the_way_to_the_api_server() {
     let mut seen = 0;
     for (name, document) in theirs() {
-        let Some(cluster) = convert(document).cluster else {
+        let Some(cluster) = decided(document).cluster else {
             continue;
         };
         let text = serde_saphyr::to_string(&cluster).unwrap();
@@ -238,6 +259,7 @@ fn topics_are_named_as_validation_names_them() {
             namespace: namespace.map(str::to_owned),
             standalone: true,
             since_2_6: false,
+            fresh_prefix: None,
         };
         let resource = crate::testing::resource(&format!(
             "apiVersion: operator.milvus.io/v1beta1\nkind: MilvusCluster\nmetadata: {{name: demo, namespace: {}}}\nspec: {{}}",
@@ -248,6 +270,72 @@ fn topics_are_named_as_validation_names_them() {
             crate::validate::validate(&resource, &facts, &swarm_capabilities()).unwrap();
         assert_eq!(shape.unique_name(), validated.unique_name());
     }
+}
+
+/// Metadata, objects and log belong together: only some of them in common with the old cluster is refused, unless the new one
+/// has a place of its own there.
+#[test]
+fn a_part_of_the_old_data_is_not_taken_over() {
+    let storage = json!({"external": true, "type": "S3", "endpoint": "s3.example.org:443", "secretRef": "keys"});
+    let etcd = json!({"external": true, "endpoints": ["etcd:2379"]});
+    let pulsar = json!({"external": true, "endpoint": "pulsar:6650"});
+    let document = |name: &str, dependencies: &[(&str, &Value)]| {
+        let mut document = json!({
+            "apiVersion": "milvus.io/v1beta1", "kind": "Milvus", "metadata": {"name": name},
+            "spec": {"mode": "cluster", "config": {"minio": {"rootPath": "old"}, "msgChannel": {"chanNamePrefix": {"cluster": "shop"}}},
+                "dependencies": {"msgStreamType": "pulsar"}},
+        });
+        for (key, block) in dependencies {
+            document["spec"]["dependencies"][key] = (*block).clone();
+        }
+        document
+    };
+    let refusals = |conversion: &Conversion| -> Vec<String> {
+        let all = conversion.remarks.iter();
+        all.filter(|r| r.level == Level::Refused)
+            .map(|r| r.path.clone())
+            .collect()
+    };
+    let (of_etcd, of_storage) = (
+        vec!["spec.dependencies.etcd.external".to_owned()],
+        vec!["spec.dependencies.storage.external".to_owned()],
+    );
+    for (dependencies, expected) in [
+        (vec![("storage", &storage)], of_storage.clone()),
+        (vec![("storage", &storage), ("pulsar", &pulsar)], of_storage),
+        (vec![("etcd", &etcd)], of_etcd.clone()),
+        (
+            vec![("etcd", &etcd), ("storage", &storage)],
+            of_etcd.clone(),
+        ),
+        (vec![("etcd", &etcd), ("pulsar", &pulsar)], of_etcd),
+        (
+            vec![("etcd", &etcd), ("storage", &storage), ("pulsar", &pulsar)],
+            Vec::new(),
+        ),
+        (vec![], Vec::new()),
+    ] {
+        let old = document("shop", &dependencies);
+        assert_eq!(refusals(&convert(&old)), expected, "{old}");
+        // A new name has topics of its own.
+        let new = document("store", &dependencies);
+        let fresh = convert_with(&new, Some(FRESH));
+        assert_eq!(refusals(&fresh), Vec::<String>::new(), "{new}");
+        let cluster = fresh.cluster.unwrap();
+        let has = |name| dependencies.iter().any(|(key, _)| *key == name);
+        let root = cluster.spec.dependencies.storage.root_path.as_deref();
+        assert_eq!(root, Some(if has("storage") { FRESH } else { "old" }));
+        assert_eq!(
+            cluster.spec.config.get("etcd"),
+            has("etcd").then(|| json!({"rootPath": FRESH})).as_ref()
+        );
+    }
+    // What is inside of the old one is not fresh, and topics are not shared either.
+    let all = [("etcd", &etcd), ("storage", &storage), ("pulsar", &pulsar)];
+    let inside = convert_with(&document("store", &all), Some("old/new"));
+    assert_eq!(refusals(&inside), ["spec.config.minio.rootPath"]);
+    let same = convert_with(&document("shop", &all), Some(FRESH));
+    assert_eq!(refusals(&same), ["metadata.name"]);
 }
 
 #[test]

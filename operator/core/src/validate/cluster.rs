@@ -14,6 +14,7 @@ use crate::desired::{
 use crate::ledger::FixedChoices;
 use crate::names::ClusterRef;
 use crate::place::MemberNeed;
+use crate::prefixes;
 use crate::version::{Features, MessageQueue, MilvusVersion};
 
 /// A resource that can be honoured, with every default filled in.
@@ -358,24 +359,14 @@ impl ValidatedCluster {
         }
     }
 
-    /// A name that no other cluster of this operator has: the root of its keys in etcd and the prefix of its topics. A
-    /// dot joins namespace and name, because Milvus gives `_` in names of channels a meaning of its own.
+    /// The root of its keys in etcd and the prefix of its topics.
     pub fn unique_name(&self) -> String {
-        let key = &self.cluster.key;
-        if key.namespace == "default" {
-            key.name.clone()
-        } else {
-            format!("{}.{}", key.namespace, key.name)
-        }
+        self.cluster.key.unique()
     }
 
     /// `etcd.rootPath`: the user's, or the cluster's unique name.
     pub fn etcd_root(&self) -> String {
-        self.config
-            .get("etcd")
-            .and_then(|etcd| etcd.get("rootPath"))
-            .and_then(Value::as_str)
-            .map_or_else(|| self.unique_name(), str::to_owned)
+        prefixes::etcd_root(&self.config, &self.cluster.key)
     }
 
     /// What happens to the volumes of a component when the resource is deleted.

@@ -9,6 +9,7 @@ use super::violations::Findings;
 use super::{Etcd, EtcdMembers, ExternalEtcd, Input, Part, Storage, StorageKind, secrets};
 use crate::component::Component;
 use crate::components::{self, etcd_defaults, minio_defaults};
+use crate::prefixes::{DEFAULT_BUCKET, DEFAULT_ROOT};
 
 /// `host:port`, without scheme or path.
 pub(super) fn host_port(text: &str) -> Option<(String, u16)> {
@@ -172,7 +173,7 @@ fn etcd_members(input: &Input<'_>, findings: &mut Findings) -> EtcdMembers {
             findings,
             &format!("{path}.quotaBackendBytes"),
             values.quota_backend_bytes.as_ref(),
-            milvus_crds::Quantity::bytes,
+            milvus_crds::Quantity::capacity,
         )
         .unwrap_or(4 * GIB),
         snapshot_count: parts::number(
@@ -226,8 +227,12 @@ pub(super) fn storage(input: &Input<'_>, findings: &mut Findings) -> Storage {
     const PATH: &str = "spec.dependencies.storage";
     let block = &input.spec.dependencies.storage;
     let kind = block.kind.unwrap_or_default();
-    let bucket = block.bucket.clone().unwrap_or("milvus-bucket".to_owned());
-    let root_path = block.root_path.clone().unwrap_or("files".to_owned());
+    let bucket = block.bucket.as_deref().unwrap_or(DEFAULT_BUCKET).to_owned();
+    let root_path = block
+        .root_path
+        .as_deref()
+        .unwrap_or(DEFAULT_ROOT)
+        .to_owned();
     if root_path.starts_with('/') || root_path.ends_with('/') || root_path.contains("//") {
         findings.invalid(
             format!("{PATH}.rootPath"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use milvus_crds::Quantity;
 
 use super::violations::Findings;
 use super::{Input, Part, Queue, ValidatedCluster};
@@ -12,7 +13,8 @@ use crate::desired::VolumeBacking;
 use crate::ledger::Ledger;
 use crate::names::{HASH_IN_NAME, MAX_CONFIG_NAME, OPERATOR_STACK};
 use crate::observed::Node;
-use crate::place::unmet;
+use crate::place::{terms, unmet};
+use crate::prefixes::Prefixes;
 use crate::reasons::Reason;
 
 pub(super) fn check(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings) {
@@ -22,6 +24,7 @@ pub(super) fn check(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mu
         against_ledger(cluster, ledger, findings);
     }
     ports(input, cluster, findings);
+    prefixes(input, cluster, findings);
     machines(input, cluster, findings);
 }
 
@@ -123,6 +126,7 @@ fn against_ledger(cluster: &ValidatedCluster, ledger: &Ledger, findings: &mut Fi
     }
     fixed(cluster, ledger, findings);
     members(cluster, ledger, findings);
+    claims(cluster, ledger, findings);
 }
 
 /// Choices that stand for as long as the data does.
@@ -256,6 +260,46 @@ fn members(cluster: &ValidatedCluster, ledger: &Ledger, findings: &mut Findings)
     }
 }
 
+/// Claims keep size and class: no platform changes them in the template of claims that are there.
+fn claims(cluster: &ValidatedCluster, ledger: &Ledger, findings: &mut Findings) {
+    for part in cluster.parts() {
+        let entries = ledger.members.iter();
+        let mut of_part = entries
+            .filter(|(name, _)| {
+                WorkloadKey::parse(name).is_some_and(|k| k.component == part.component)
+            })
+            .filter_map(|(_, entry)| entry.claim.as_ref());
+        let volume = part.volumes.iter().find(|volume| volume.durable);
+        // Bookies that joined later were made from the template of the first ones.
+        let (Some(was), Some(now)) = (of_part.next(), volume.and_then(terms)) else {
+            continue;
+        };
+        let path = &part.origin.persistence;
+        if was.size != now.size {
+            let (before, after) = (Quantity::of_bytes(was.size), Quantity::of_bytes(now.size));
+            findings.not_yet(
+                format!("{path}.size"),
+                format!("another size for volumes that are there: they were made with {before}, and {after} is asked for; write {before} again (how a claim is grown by hand is not supported yet either)"),
+            );
+        }
+        if was.storage_class != now.storage_class {
+            let word = |class: &Option<String>| match class {
+                Some(class) => format!("class {class:?}"),
+                None => "the default class".to_owned(),
+            };
+            let back = match &was.storage_class {
+                Some(class) => format!("write {class} again"),
+                None => "remove the field".to_owned(),
+            };
+            findings.refuse(
+                Reason::ImmutableField,
+                format!("{path}.storageClass"),
+                format!("the volumes are there and were made with {}, and {} is asked for; {back}, or make a new cluster and move the data with a backup", word(&was.storage_class), word(&now.storage_class)),
+            );
+        }
+    }
+}
+
 const fn external_field(component: Component) -> &'static str {
     match component {
         Component::Etcd => "spec.dependencies.etcd.external",
@@ -280,12 +324,6 @@ fn ports(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings)
             .collect()
     };
     let everywhere = gateway.part.placement.constraints.is_empty() || nodes.is_empty();
-    let created = input
-        .resource
-        .metadata
-        .creation_timestamp
-        .as_ref()
-        .map(|t| t.0);
     for other in &input.facts.others {
         if other.key == cluster.cluster.key || other.port != gateway.port {
             continue;
@@ -296,19 +334,61 @@ fn ports(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings)
                 .gateway_nodes
                 .iter()
                 .any(|n| ours.contains(n.as_str()));
-        // A resource without a time of creation is not stored yet: everybody else is older.
-        let theirs: Option<Timestamp> = other.created.parse().ok();
-        let older = match (theirs, created) {
-            (Some(theirs), Some(created)) => (theirs, &other.key) < (created, &cluster.cluster.key),
-            _ => true,
-        };
-        if meet && older {
+        if meet && other.is_older_than(&cluster.cluster.key, created(input)) {
             findings.refuse(
                 Reason::PortConflict,
                 "spec.swarm.gateway.port",
                 format!(
                     "port {} is used by cluster {} on the same nodes; choose another port or other nodes (spec.swarm.gateway.constraints)",
                     gateway.port, other.key
+                ),
+            );
+        }
+    }
+}
+
+fn created(input: &Input<'_>) -> Option<Timestamp> {
+    let metadata = &input.resource.metadata;
+    metadata.creation_timestamp.as_ref().map(|time| time.0)
+}
+
+/// A prefix on somebody else's service belongs to one cluster. What lies there and is not in its own metadata, Milvus takes
+/// for garbage and removes.
+fn prefixes(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings) {
+    let ours = Prefixes::of(input.resource);
+    if ours.is_empty() {
+        return;
+    }
+    let key = &cluster.cluster.key;
+    let ledger = input.facts.ledger.as_ref();
+    let begun = input.facts.holds_prefixes
+        || ledger.is_some_and(|ledger| ledger.owner_uid == cluster.cluster.uid);
+    for other in &input.facts.others {
+        if other.key == *key || !other.precedes(key, created(input), begun) {
+            continue;
+        }
+        if ours.meet_in_storage(&other.prefixes, input.capabilities) {
+            findings.refuse(
+                Reason::PrefixConflict,
+                "spec.dependencies.storage.rootPath",
+                format!(
+                    "cluster {} keeps its data in the same place (bucket {}, {}), and each of the two would delete what is not its own; make this cluster with a rootPath or a bucket of its own, for example rootPath {}",
+                    other.key,
+                    cluster.storage.bucket,
+                    cluster.storage.root_path,
+                    key.unique()
+                ),
+            );
+        }
+        if ours.meet_in_etcd(&other.prefixes, input.capabilities) {
+            findings.refuse(
+                Reason::PrefixConflict,
+                "spec.config.etcd.rootPath",
+                format!(
+                    "cluster {} keeps its metadata in the same place of this etcd ({}), and each of the two would destroy the other's; make this cluster without the field, which gives it {}, or with another",
+                    other.key,
+                    cluster.etcd_root(),
+                    key.unique()
                 ),
             );
         }

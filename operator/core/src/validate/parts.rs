@@ -29,8 +29,9 @@ pub(super) fn resources(
         let memory = quantity(
             findings,
             &format!("{path}.{which}.memory"),
-            amounts.memory.as_ref(),
-            Quantity::bytes,
+            // Nothing is what an absent field says, too.
+            amounts.memory.as_ref().filter(|q| q.bytes() != Ok(0)),
+            Quantity::capacity,
         );
         (millicpu, memory)
     };
@@ -394,7 +395,7 @@ pub(super) fn durable_volume(
         findings,
         &format!("{path}.size"),
         block.size.as_ref(),
-        Quantity::bytes,
+        Quantity::capacity,
     )
     .unwrap_or(default_size);
     VolumeMount {

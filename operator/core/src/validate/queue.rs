@@ -46,6 +46,14 @@ pub(super) fn queue(input: &Input<'_>, findings: &mut Findings) -> Queue {
             );
         }
     }
+    if dependencies.natsmq != Default::default()
+        && dependencies.msg_stream_type != Some(MsgStreamType::Natsmq)
+    {
+        findings.invalid(
+            "spec.dependencies.natsmq",
+            format!("the message queue of this cluster is {kind}; remove this block"),
+        );
+    }
     match kind {
         MessageQueue::Pulsar if dependencies.pulsar.external => external_pulsar(input, findings),
         MessageQueue::Pulsar => {
@@ -327,8 +335,7 @@ fn memory(
         .limits
         .memory
         .as_ref()
-        .map(Quantity::bytes)?
-        .ok()?
+        .and_then(|limit| limit.capacity().ok())?
         >> 20;
     if direct {
         let half = limit * 2 / 5;

@@ -13,6 +13,7 @@ use crate::component::WorkloadKey;
 use crate::facts::OtherCluster;
 use crate::ledger::{Ledger, MemberEntry};
 use crate::place::place;
+use crate::prefixes::Prefixes;
 use crate::reasons::Reason;
 use crate::testing::{
     facts as facts_of, kubernetes_capabilities, resource, secret, swarm_capabilities,

@@ -77,6 +77,7 @@ fn ledger(owner: &str) -> Ledger {
         epoch: 1,
         volumes: vec!["team-a_demo_etcd-0-data-e1".to_owned()],
         directories: Vec::new(),
+        claim: None,
     };
     Ledger {
         owner_uid: owner.to_owned(),

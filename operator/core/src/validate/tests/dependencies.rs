@@ -228,6 +228,14 @@ fn message_queues() {
         &[("spec.dependencies.pulsar", Invalid)],
     );
     refused(
+        "  dependencies: {natsmq: {persistence: {size: 5Gi}}}",
+        &[("spec.dependencies.natsmq", Invalid)],
+    );
+    refused(
+        "  dependencies: {msgStreamType: natsmq, natsmq: {persistence: {size: 5Gi}}}",
+        &[(queue, NotYet)],
+    );
+    refused(
         "  mode: cluster\n  dependencies: {pulsar: {external: true}}",
         &[("spec.dependencies.pulsar.endpoint", Invalid)],
     );

@@ -77,7 +77,9 @@ fn ports_belong_to_the_older_cluster() {
         key: ClusterKey::new("default", "other"),
         port,
         gateway_nodes: nodes.iter().map(|n| (*n).to_owned()).collect(),
+        prefixes: Prefixes::default(),
         created: created.to_owned(),
+        begun: false,
     };
     let (older, newer) = ("2025-01-01T00:00:00Z", "2026-06-01T00:00:00Z");
     let conflict = vec![("spec.swarm.gateway.port".to_owned(), Reason::PortConflict)];
@@ -96,18 +98,81 @@ fn ports_belong_to_the_older_cluster() {
     assert_eq!(try_with(worker, other(19530, older, &[])), conflict);
 }
 
+#[test]
+fn a_prefix_on_an_external_service_belongs_to_the_first_cluster() {
+    let (older, newer) = ("2025-01-01T00:00:00Z", "2026-06-01T00:00:00Z");
+    let store =
+        "  dependencies: {storage: {external: true, type: S3, endpoint: 's3.example.org:443'}}";
+    let other = |yaml: &str, created: &str, begun| {
+        let mut resource = spec(yaml);
+        resource.metadata.name = Some("other".to_owned());
+        OtherCluster {
+            key: ClusterKey::new("default", "other"),
+            port: 1,
+            gateway_nodes: Vec::new(),
+            prefixes: Prefixes::of(&resource),
+            created: created.to_owned(),
+            begun,
+        }
+    };
+    let conflict = |field: &str| vec![(field.to_owned(), Reason::PrefixConflict)];
+    let root = conflict("spec.dependencies.storage.rootPath");
+    let try_with = |yaml: &str, other: OtherCluster| {
+        let resource = spec(yaml);
+        let mut facts = facts_of(&resource, 4);
+        facts.others.push(other);
+        findings(&resource, &facts)
+    };
+    assert_eq!(try_with(store, other(store, older, false)), root);
+    assert_eq!(try_with(store, other(store, newer, false)), []);
+    assert_eq!(try_with(store, other("  {}", older, false)), []);
+    let apart = store.replace("type: S3", "type: S3, rootPath: other");
+    assert_eq!(try_with(store, other(&apart, older, false)), []);
+    // A refusal stops no process: who runs there keeps it.
+    assert_eq!(try_with(store, other(store, newer, true)), root);
+    let resource = spec(store);
+    let mut facts = facts_of(&resource, 4);
+    facts.others.push(other(store, older, false));
+    facts.ledger = Some(Ledger {
+        owner_uid: "uid-of-demo".to_owned(),
+        ..Ledger::default()
+    });
+    assert_eq!(findings(&resource, &facts), []);
+    facts.others[0].begun = true;
+    assert_eq!(findings(&resource, &facts), root, "both run: the older one");
+    // Who was given it first in this very second has it, whatever the names are.
+    facts.ledger = None;
+    facts.others[0].begun = false;
+    facts.holds_prefixes = true;
+    assert_eq!(findings(&resource, &facts), []);
+
+    let etcd = |root: &str| {
+        format!(
+            "  config: {{etcd: {{rootPath: {root}}}}}\n  dependencies: {{etcd: {{external: true, endpoints: ['etcd.example.org:2379']}}}}"
+        )
+    };
+    assert_eq!(
+        try_with(&etcd("shared"), other(&etcd("shared"), older, false)),
+        conflict("spec.config.etcd.rootPath")
+    );
+    assert_eq!(try_with(&etcd("a"), other(&etcd("b"), older, false)), []);
+}
+
 /// A resource, and the ledger that it has been given.
 fn placed(yaml: &str) -> (MilvusCluster, Facts) {
+    placed_on(yaml, &swarm_capabilities())
+}
+
+fn placed_on(yaml: &str, capabilities: &Capabilities) -> (MilvusCluster, Facts) {
     let resource = spec(yaml);
     let mut facts = facts_of(&resource, 4);
-    let capabilities = swarm_capabilities();
-    let cluster = validate(&resource, &facts, &capabilities).unwrap();
+    let cluster = validate(&resource, &facts, capabilities).unwrap();
     let ledger = place(
         &cluster.members(),
         cluster.fixed(),
         None,
         &facts.topology,
-        &capabilities,
+        capabilities,
         &cluster.cluster,
         false,
     );
@@ -194,6 +259,78 @@ fn what_cannot_change() {
     assert!(found.contains(&("spec.dependencies.etcd.external".to_owned(), Immutable)));
 }
 
+/// A StatefulSet's templates of claims cannot change: what was asked of them stands for as long as they do.
+#[test]
+fn claims_keep_size_and_class() {
+    let kubernetes = kubernetes_capabilities();
+    let etcd = |persistence: &str| {
+        format!(
+            "  mode: cluster\n  dependencies: {{etcd: {{inCluster: {{values: {{persistence: {{{persistence}}}}}}}}}}}"
+        )
+    };
+    let path = "spec.dependencies.etcd.inCluster.values.persistence";
+    let found = |yaml: &str, facts: &Facts| -> Vec<(String, Reason)> {
+        match validate(&spec(yaml), facts, &kubernetes) {
+            Ok(_) => Vec::new(),
+            Err(all) => all.into_iter().map(|v| (v.field, v.reason)).collect(),
+        }
+    };
+    let (_, mut facts) = placed_on(&etcd("size: 20Gi, storageClass: fast"), &kubernetes);
+    let same = etcd("size: 20480Mi, storageClass: fast");
+    assert_eq!(found(&same, &facts), [], "another spelling");
+    for size in ["21Gi", "10Gi"] {
+        assert_eq!(
+            found(&etcd(&format!("size: {size}, storageClass: fast")), &facts),
+            [(format!("{path}.size"), NotYet)]
+        );
+    }
+    assert_eq!(
+        found(&etcd("size: 20Gi"), &facts),
+        [(format!("{path}.storageClass"), Immutable)]
+    );
+    let violations = validate(&spec(&etcd("storageClass: fast")), &facts, &kubernetes);
+    let message = violations.unwrap_err()[0].message.clone();
+    assert!(
+        message.contains("made with 20Gi, and 10Gi is asked for; write 20Gi again"),
+        "{message}"
+    );
+    // What an older operator wrote says nothing about it, and is not written anew.
+    let ledger = facts.ledger.as_mut().unwrap();
+    ledger.members.values_mut().for_each(|m| m.claim = None);
+    let text = serde_json::to_string(ledger).unwrap();
+    assert!(!text.contains("claim\""), "{text}");
+    assert_eq!(serde_json::from_str::<Ledger>(&text).unwrap(), *ledger);
+    assert_eq!(found(&etcd("size: 1Gi"), &facts), []);
+    let cluster = validate(&spec(&etcd("size: 1Gi")), &facts, &kubernetes).unwrap();
+    let again = place(
+        &cluster.members(),
+        cluster.fixed(),
+        facts.ledger.as_ref(),
+        &facts.topology,
+        &kubernetes,
+        &cluster.cluster,
+        false,
+    );
+    assert_eq!(again.unwrap(), *facts.ledger.as_ref().unwrap());
+
+    let queue = |size: &str| {
+        format!(
+            "  components: {{image: 'm:v2.3.5'}}\n  dependencies: {{rocksmq: {{persistence: {{size: {size}}}}}}}"
+        )
+    };
+    let (_, facts) = placed_on(&queue("9Gi"), &kubernetes);
+    assert_eq!(
+        found(&queue("8Gi"), &facts),
+        [(
+            "spec.dependencies.rocksmq.persistence.size".to_owned(),
+            NotYet
+        )]
+    );
+    // Volumes of an engine have no size.
+    let (_, facts) = placed(&queue("9Gi"));
+    assert_eq!(findings(&spec(&queue("8Gi")), &facts), []);
+}
+
 #[test]
 fn retained_data_is_not_taken_over_by_accident() {
     let (mut resource, mut facts) = placed("  mode: cluster");
@@ -239,6 +376,7 @@ fn retained_data_is_not_taken_over_by_accident() {
             base: "/data/".into(),
             directory: "demo/etcd-0-e1".into(),
         }],
+        claim: None,
     };
     facts.ledger = Some(Ledger {
         members: BTreeMap::from([("etcd-0".to_owned(), entry)]),

@@ -2,6 +2,44 @@
 
 use super::*;
 
+/// `512m` is half a byte, and people who come from Docker mean mebibytes.
+#[test]
+fn memory_and_sizes_in_the_notation_of_docker() {
+    let etcd = "spec.dependencies.etcd.inCluster.values";
+    for (yaml, field) in [
+        (
+            "  components: {resources: {limits: {memory: 512m}}}",
+            "spec.components.resources.limits.memory".to_owned(),
+        ),
+        (
+            "  components: {standalone: {resources: {requests: {memory: 512}}}}",
+            "spec.components.standalone.resources.requests.memory".to_owned(),
+        ),
+        (
+            "  dependencies: {etcd: {inCluster: {values: {resources: {limits: {memory: 256m}}}}}}",
+            format!("{etcd}.resources.limits.memory"),
+        ),
+        (
+            "  dependencies: {etcd: {inCluster: {values: {persistence: {size: 20}}}}}",
+            format!("{etcd}.persistence.size"),
+        ),
+        (
+            "  dependencies: {etcd: {inCluster: {values: {quotaBackendBytes: 8m}}}}",
+            format!("{etcd}.quotaBackendBytes"),
+        ),
+        (
+            "  dependencies: {rocksmq: {persistence: {size: 0}}}",
+            "spec.dependencies.rocksmq.persistence.size".to_owned(),
+        ),
+    ] {
+        let yaml = format!("{yaml}\n");
+        let image = "  components: {image: 'm:v2.3.5', ";
+        let yaml = yaml.replace("  components: {", image);
+        refused(&yaml, &[(&field, Invalid)]);
+    }
+    accepted("  components: {resources: {requests: {cpu: 250m, memory: 0}}}");
+}
+
 #[test]
 fn versions() {
     refused(
