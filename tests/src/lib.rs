@@ -1,6 +1,7 @@
 //! What the suites on real parts share: a Swarm or a Kubernetes of the testbed, the operator's process, the docker and kubectl
-//! command lines with time-outs, a real client, and waits that say what they wait for. May start processes; holds no
-//! assertions about the product. The suites themselves are in `tests/tests`.
+//! command lines with time-outs, a real client, and waits that say what they wait for. May start processes; of the product it
+//! asserts what every platform promises alike, in the tables of [`behaviour`] and [`bad_input`]. The suites themselves, with what
+//! each platform has beyond, are in `tests/tests`.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -10,6 +11,7 @@
 
 pub mod api;
 pub mod bad_input;
+pub mod behaviour;
 pub mod client;
 pub mod docker;
 pub mod endpoint;

@@ -13,12 +13,16 @@
     reason = "helpers of tests: what they cannot read ends the test"
 )]
 
+#[path = "kubernetes/stage.rs"]
+mod stage;
 #[path = "kubernetes/suite.rs"]
 mod suite;
 #[path = "kubernetes/t01_first_start.rs"]
 mod t01_first_start;
 #[path = "kubernetes/t02_at_rest.rs"]
 mod t02_at_rest;
+#[path = "kubernetes/t02_behaviours.rs"]
+mod t02_behaviours;
 #[path = "kubernetes/t03_repair.rs"]
 mod t03_repair;
 #[path = "kubernetes/t04_others_fields.rs"]

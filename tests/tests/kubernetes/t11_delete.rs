@@ -1,74 +1,11 @@
-//! Deletion: with the data, and keeping it for the next cluster of that name.
+//! Deletion as Kubernetes knows it: its manners, what holds it, and a namespace that goes.
 
 use std::thread;
 use std::time::Duration;
 
-use milvus_tests::wait;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::suite::{ARGUMENTS, Room, START, suite};
-
-/// uid by name of the claims of a cluster.
-fn claims(room: &Room, cluster: &str) -> Vec<(String, String)> {
-    let select = format!("app.kubernetes.io/instance={cluster}");
-    let all = room
-        .api
-        .list("persistentvolumeclaims", &room.namespace, &select);
-    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-    all.iter()
-        .map(|c| (text(&c["metadata"]["name"]), text(&c["metadata"]["uid"])))
-        .collect()
-}
-
-/// Under Retain (the default) the claims stay and the last event names them; the same name needs `adopt: true` and then has the same
-/// claims and credentials; under Delete nothing is left.
-#[test]
-fn keeping_its_data_and_not() {
-    let mut suite = suite();
-    suite.bed.volumes(8);
-    let room = suite.room("data");
-    let resource = room.standalone("single");
-    room.create(&resource);
-    room.ready("single", START);
-    let before = claims(&room, "single");
-    assert_eq!(before.len(), 3, "{before:?}");
-    let login = room.get("secrets", "single-minio")["data"].clone();
-    room.remove("single");
-    assert_eq!(before, claims(&room, "single"), "claims under Retain");
-    let events = room.events("single");
-    let last = events.last().unwrap();
-    assert_eq!(last.reason, "VolumesRetained", "{events:#?}");
-    for (name, _) in &before {
-        assert!(last.message.contains(name), "{last:?}");
-    }
-    assert_eq!(room.get("secrets", "single-minio")["data"], login);
-
-    room.create(&resource);
-    let names: Vec<&str> = before.iter().map(|(name, _)| name.as_str()).collect();
-    let refused = room.told("single", "Accepted", "False", &names);
-    assert_eq!(refused.reason, "RetainedData");
-    assert_eq!(room.names("statefulsets", "single"), Vec::<String>::new());
-    room.edit("single", &json!({"spec": {"adopt": true}}));
-    room.ready("single", START);
-    assert_eq!(before, claims(&room, "single"), "adopted claims");
-    assert_eq!(room.get("secrets", "single-minio")["data"], login);
-
-    room.edit("single", &json!({"spec": {"deletionPolicy": "Delete"}}));
-    room.ready("single", START);
-    let told = room.events("single").len();
-    room.remove("single");
-    wait::timed("the claims to be gone", START, || {
-        let left = claims(&room, "single");
-        left.is_empty().then_some(()).ok_or(format!("{left:?}"))
-    });
-    for (name, _) in &before {
-        room.event("single", told, "VolumesDeleted", &[name]);
-    }
-    assert!(room.find("configmaps", "single-ledger").is_none());
-    // What was left of it would refuse the next of that name.
-    room.create(&resource);
-    room.ready("single", START);
-}
+use crate::suite::{ARGUMENTS, START, suite};
 
 /// `--cascade=orphan` asks for what the cluster consists of to stay: it stays and goes on, and the next resource of that name takes it
 /// over without a restart.

@@ -87,11 +87,16 @@ impl Suite {
             self.filled = false;
         }
         self.ready(DEMO, START);
+        self.fill_demo();
+        story
+    }
+
+    /// Rows are written to `demo`, unless it holds them.
+    pub fn fill_demo(&mut self) {
         if !self.filled {
             client::fill(&self.bed.nodes[0].address);
             self.filled = true;
         }
-        story
     }
 
     /// `demo` holds the rows of [`client::fill`].
@@ -232,9 +237,15 @@ pub struct Story {
 
 impl Drop for Story {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
+        if std::thread::panicking() {
+            self.tell();
         }
+    }
+}
+
+impl Story {
+    /// Prints it.
+    pub fn tell(&self) {
         let cluster = &self.cluster;
         println!("---- kubectl describe milvuscluster {cluster}");
         println!(

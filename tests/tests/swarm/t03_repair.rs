@@ -1,14 +1,13 @@
 //! What hands break is put right, quickly, and said.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use milvus_tests::docker::Docker;
 use milvus_tests::{client, wait};
 use serde_json::Value;
 
-use crate::suite::{DEMO, REPAIR, SOON, START, Suite, seconds_until, suite, versions};
+use crate::suite::{DEMO, REPAIR, SOON, START, Suite, seconds_until, suite};
 
 /// Waits until a service is (again) as `right` wants it; the seconds from `broken` until the engine noted that.
 #[track_caller]
@@ -31,12 +30,6 @@ fn repaired(
     println!("  {service} was put right after {seconds:.2} s");
     assert!(seconds <= REPAIR.as_secs_f64(), "{service}: {seconds} s");
     seconds
-}
-
-fn id(docker: &Docker, service: &str) -> Value {
-    docker
-        .inspect("service", service)
-        .map_or(Value::Null, |s| s["ID"].clone())
 }
 
 /// The one container of a service, on its node.
@@ -92,56 +85,11 @@ fn homes(docker: &Docker) -> BTreeMap<String, (String, String)> {
         .collect()
 }
 
-/// A removed service is back within seconds, one without and one with data, and nothing else was touched.
-#[test]
-fn a_removed_service_is_back() {
-    let mut suite = suite();
-    let _story = suite.demo();
-    let homes_before = homes(&suite.docker);
-    assert!(homes_before.len() >= 6, "{homes_before:?}");
-    for service in ["demo_proxy", "demo_etcd-1"] {
-        let others = || -> Vec<_> {
-            let all = versions(&suite.docker, "service", "demo_");
-            all.into_iter()
-                .filter(|(name, _)| name != service)
-                .collect()
-        };
-        let (before, told, old) = (
-            others(),
-            suite.kubectl.events(DEMO).len(),
-            id(&suite.docker, service),
-        );
-        let process = process(&suite, service);
-        suite.docker.run(&["service", "rm", service]);
-        let broken = match service {
-            "demo_etcd-1" => ended(process),
-            _ => SystemTime::now(),
-        };
-        repaired(&suite, service, broken, |s| s["ID"] != old);
-        suite.event(DEMO, told, "Recreated", &[service]);
-        suite.ready(DEMO, START);
-        assert_eq!(before, others(), "something else was touched");
-    }
-    assert_eq!(homes_before, homes(&suite.docker));
-    client::check(&suite.bed.nodes[0].address);
-}
-
-/// `docker service scale` and an environment edited by hand are undone, and said by field.
+/// An environment edited by hand, and a member scaled to nothing, are undone and said by field.
 #[test]
 fn edits_by_hand_are_undone() {
     let mut suite = suite();
     let _story = suite.demo();
-    let told = suite.kubectl.events(DEMO).len();
-    suite
-        .docker
-        .run(&["service", "scale", "-d", "demo_querynode=3"]);
-    let broken = SystemTime::now();
-    repaired(&suite, "demo_querynode", broken, |s| {
-        s["Spec"]["Mode"]["Replicated"]["Replicas"] == 1
-    });
-    suite.event(DEMO, told, "Repaired", &["demo_querynode", "Replicas"]);
-    suite.ready(DEMO, START);
-
     let told = suite.kubectl.events(DEMO).len();
     suite.docker.run(&[
         "service",
@@ -264,50 +212,4 @@ fn a_removed_stack_comes_back_with_its_data() {
     suite.ready(DEMO, START);
     assert_eq!(before, homes(&suite.docker));
     client::check(&suite.bed.nodes[0].address);
-}
-
-/// A service of somebody else under one of our names is left alone and reported; when it goes, ours takes the name again.
-#[test]
-fn a_foreign_service_is_left_alone() {
-    let mut suite = suite();
-    let _story = suite.demo();
-    let told = suite.kubectl.events(DEMO).len();
-    suite.behind_its_back(|docker| {
-        docker.run(&["service", "rm", "demo_indexnode"]);
-        docker.run(&[
-            "service",
-            "create",
-            "-d",
-            "--name",
-            "demo_indexnode",
-            "milvusdb/etcd:3.6.16",
-            "sleep",
-            "100000",
-        ]);
-    });
-    let foreign = suite.docker.inspect("service", "demo_indexnode").unwrap();
-    suite.event(
-        DEMO,
-        told,
-        "ForeignObject",
-        &["demo_indexnode", "somebody else"],
-    );
-    wait::until("Degraded to name it", SOON, || {
-        let degraded = suite.kubectl.condition(DEMO, "Degraded");
-        let named = degraded.status == "True" && degraded.message.contains("demo_indexnode");
-        named.then_some(()).ok_or_else(|| format!("{degraded:?}"))
-    });
-    thread::sleep(Duration::from_secs(10));
-    let now = suite.docker.inspect("service", "demo_indexnode").unwrap();
-    assert_eq!(
-        (&foreign["ID"], &foreign["Version"], &foreign["Spec"]),
-        (&now["ID"], &now["Version"], &now["Spec"])
-    );
-    suite.docker.run(&["service", "rm", "demo_indexnode"]);
-    let broken = SystemTime::now();
-    repaired(&suite, "demo_indexnode", broken, |s| {
-        s["ID"] != foreign["ID"]
-    });
-    suite.ready(DEMO, START);
-    client::check(&suite.bed.nodes[3].address);
 }

@@ -39,9 +39,11 @@ fn event(reason: Reason, action: &'static str, message: impl Into<String>) -> Ev
 pub(super) fn all(facts: &Facts<'_>, status: &MilvusClusterStatus) -> Vec<EventNote> {
     let mut events = Vec::new();
     refusals(facts, &mut events);
+    let (before, after) = ready_components(facts, status);
+    components(before, &mut events);
     done(facts, &mut events);
     troubles(facts, &mut events);
-    components(facts, status, &mut events);
+    components(after, &mut events);
     readiness(facts, status, &mut events);
     waiting(facts, status, &mut events);
     if facts.old.is_none() {
@@ -258,13 +260,11 @@ fn troubles(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
     }
 }
 
-/// Components that have become ready, and after how long: one event for all of a pass.
-fn components(facts: &Facts<'_>, status: &MilvusClusterStatus, events: &mut Vec<EventNote>) {
-    let Some(plan) = facts.input.plan else {
-        return;
-    };
-    let mut ready = Vec::new();
-    for (component, readiness) in &plan.readiness {
+/// Components that have become ready, and after how long, in two lists: those that were ready before something was done,
+/// because a pass looks before it acts, and those that this was done to.
+fn ready_components(facts: &Facts<'_>, status: &MilvusClusterStatus) -> (Vec<String>, Vec<String>) {
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for (component, readiness) in facts.input.plan.into_iter().flat_map(|p| &p.readiness) {
         if !readiness.full || !shown(*component, status) || was_full(facts, *component) {
             continue;
         }
@@ -274,12 +274,41 @@ fn components(facts: &Facts<'_>, status: &MilvusClusterStatus, events: &mut Vec<
             .get(component)
             .map(|since| facts.input.now.duration_since(*since).as_secs());
         // The pass may have been learnt from before it is told of.
-        let after = lasting.or_else(|| memory.took.get(component).copied());
-        ready.push(match after {
+        let seconds = lasting.or_else(|| memory.took.get(component).copied());
+        let list = if touched(facts, *component) {
+            &mut after
+        } else {
+            &mut before
+        };
+        list.push(match seconds {
             Some(seconds) => format!("{component} is ready after {seconds} s"),
             None => format!("{component} is ready"),
         });
     }
+    (before, after)
+}
+
+/// Whether something was done to the processes of a component.
+fn touched(facts: &Facts<'_>, component: Component) -> bool {
+    let of = |id: &ObjectId| {
+        let object = facts.input.observed.and_then(|o| o.objects.get(id));
+        object.and_then(|o| o.workload).map(|key| key.component)
+    };
+    facts.input.done.iter().any(|(action, _)| match action {
+        Action::Create { id, .. }
+        | Action::Update { id, .. }
+        | Action::Remove { id, .. }
+        | Action::Stop { id, .. } => of(id) == Some(component),
+        Action::PrepareDirectory { .. }
+        | Action::RemoveVolume { .. }
+        | Action::RecordLedger(_)
+        | Action::ForgetLedger
+        | Action::DropFinalizer => false,
+    })
+}
+
+/// One event for all of them: one for each would be a write for each.
+fn components(ready: Vec<String>, events: &mut Vec<EventNote>) {
     if !ready.is_empty() {
         let message = ready.join("; ");
         events.push(event(Reason::ComponentReady, "Reconcile", message));

@@ -109,14 +109,29 @@ fn a_start_that_is_over_before_it_is_told_of_is_one_event() {
             "Ready: the cluster answers at 10.0.0.1:19530, 1 s after it was asked for; created Deployment demo-proxy; Service demo"
         ]
     );
-    // Of one that was told of, each step is told.
+    // Of one that was told of, each step is told, in the order in which a pass takes them: what was ready when it looked, what it
+    // did, and what has become ready of that.
     scene.resource.status = Some(MilvusClusterStatus::default());
     let (_, events) = tell(&scene, &told, 1);
     let reasons: Vec<Reason> = events.iter().map(|event| event.reason).collect();
     assert_eq!(
         reasons,
-        [Reason::Created, Reason::ComponentReady, Reason::Ready]
+        [Reason::ComponentReady, Reason::Created, Reason::Ready]
     );
+    let done = [made("service", "reference_proxy")];
+    let told = Told {
+        done: &done,
+        ..SEEN
+    };
+    let (_, events) = tell(&scene, &told, 1);
+    let [before, created, after, ready] = events.as_slice() else {
+        panic!("{events:#?}");
+    };
+    assert!(before.message.starts_with("etcd is ready"), "{before:?}");
+    assert!(!before.message.contains("proxy"), "{before:?}");
+    assert_eq!(created.reason, Reason::Created);
+    assert_eq!(after.message, "proxy is ready");
+    assert_eq!(ready.reason, Reason::Ready);
 }
 
 #[test]
