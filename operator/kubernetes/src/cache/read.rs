@@ -170,11 +170,11 @@ fn state(kind: Kind, generation: Option<i64>, data: &Value, status: &Value) -> S
                 || revisions
                 || (kind == Kind::Deployment && (updated < wanted || there > updated));
             // What keeps its pods from being made says more than that none came.
-            let refused = condition(status, "ReplicaFailure").map(|c| message(c));
+            let refused = condition(status, "ReplicaFailure").map(message);
             let late = condition_of(status, |c| {
                 text(c, "/reason") == Some("ProgressDeadlineExceeded")
             });
-            state.stalled = refused.or_else(|| late.map(|c| message(c)));
+            state.stalled = refused.or_else(|| late.map(message));
         }
         Kind::Job => {
             let since = |c: &Value| text(c, "/lastTransitionTime").and_then(|t| t.parse().ok());
