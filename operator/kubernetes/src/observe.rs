@@ -47,7 +47,7 @@ pub(crate) fn observe(
     }
     Observed {
         at,
-        instances: instances(known),
+        instances: instances(cluster, known),
         objects,
         topology: Topology::default(),
         probes: BTreeMap::new(),
@@ -189,7 +189,7 @@ fn in_the_way(id: &ObjectId) -> ObservedObject {
     }
 }
 
-fn instances(known: &Known) -> Vec<Instance> {
+fn instances(cluster: &ClusterRef, known: &Known) -> Vec<Instance> {
     let mut pods: Vec<(&String, &Pod)> = known.pods.iter().collect();
     pods.sort_by(|(a_name, a), (b_name, b)| {
         (a.component, a.ordinal, b.created, b_name).cmp(&(
@@ -202,6 +202,7 @@ fn instances(known: &Known) -> Vec<Instance> {
     let ended = known
         .objects
         .iter()
+        .filter(|(_, o)| o.owner.as_ref() == Some(&cluster.uid) && !o.deleting)
         .filter_map(|((_, name), o)| end(name, o));
     ended
         .chain(
@@ -211,7 +212,7 @@ fn instances(known: &Known) -> Vec<Instance> {
         .collect()
 }
 
-/// A Job that has ended, as a process under its own name: its pods may be gone with their nodes, or by its own hand. What a
+/// A Job of this resource that has ended, as a process under its own name: its pods may be gone with their nodes, or by its own hand. What a
 /// Job runs cannot be changed, so it was the present spec.
 fn end(name: &str, object: &Object) -> Option<Instance> {
     let (state, since) = object.state.ended.clone()?;

@@ -273,10 +273,14 @@ fn updated(facts: &Facts<'_>) -> Option<Verdict> {
         )
     } else {
         let names: Vec<String> = plan.changing.iter().map(ToString::to_string).collect();
-        verdict(
-            "False",
-            Reason::Updating,
-            format!("not yet as asked for: {}", names.join(", ")),
-        )
+        // What the platform says of their rollouts, such as that somebody has paused one.
+        let of_them = |n: &&&Notice| {
+            let said_of = |name: &String| n.message.starts_with(&format!("{name}: "));
+            n.reason == Reason::NotReady && names.iter().any(said_of)
+        };
+        let said = facts.notices.iter().filter(of_them);
+        let mut words = vec![format!("not yet as asked for: {}", names.join(", "))];
+        words.extend(said.map(|n| n.message.clone()));
+        verdict("False", Reason::Updating, words::shorten(&words))
     })
 }

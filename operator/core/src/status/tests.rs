@@ -328,3 +328,29 @@ fn what_does_not_stay_is_told_once_and_shown_as_long_as_it_is_so() {
     let (second, events) = tell(&scene, &SEEN, 60);
     assert_eq!((second, events), (first, vec![]));
 }
+
+/// The old version goes on serving while somebody keeps the new one from being rolled out: ready, and not updated.
+#[test]
+fn a_paused_rollout_is_not_the_end_of_a_change() {
+    let mut scene = Scene::up();
+    let proxy = crate::component::Component::Proxy;
+    for instance in &mut scene.observed.instances {
+        if instance.workload.component == proxy {
+            instance.current = false;
+        }
+    }
+    for object in scene.observed.objects.values_mut() {
+        if object.workload.is_some_and(|key| key.component == proxy) {
+            object.update_stalled = Some("somebody has paused its rollout".to_owned());
+        }
+    }
+    let (status, _) = tell(&scene, &SEEN, 0);
+    assert_eq!(condition(&status, conditions::READY).status, "True");
+    let updated = condition(&status, conditions::UPDATED);
+    assert_eq!(updated.status, "False");
+    assert!(
+        updated.message.contains("somebody has paused its rollout"),
+        "{updated:?}"
+    );
+    assert_ne!(status.phase, Some(Phase::Ready));
+}

@@ -117,4 +117,11 @@ fn without_pods_the_object_speaks() {
         (job.id.as_str(), &job.state, job.current),
         ("demo-pulsar-init", &InstanceState::Complete, true)
     );
+    // The work of an earlier resource's Job is none of this one's.
+    let next = ClusterRef {
+        uid: "c2".to_owned(),
+        ..cluster.clone()
+    };
+    let later = cache.with(&next.key, |known| observe(&next, None, known, made));
+    assert_eq!(later.instances, []);
 }
