@@ -71,12 +71,19 @@ impl Quantity {
 
     /// Bytes as people write them: in the largest binary unit that says it without a fraction.
     pub fn of_bytes(bytes: u64) -> Self {
-        let unit = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].into_iter().zip(1u32..);
-        let fitting = unit
-            .rev()
-            .find(|(_, n)| bytes > 0 && bytes.is_multiple_of(1 << (10 * n)));
+        let units = [
+            ("Ei", 60),
+            ("Pi", 50),
+            ("Ti", 40),
+            ("Gi", 30),
+            ("Mi", 20),
+            ("Ki", 10),
+        ];
+        let fitting = units
+            .into_iter()
+            .find(|(_, shift)| bytes > 0 && bytes.is_multiple_of(1 << shift));
         Self(match fitting {
-            Some((unit, n)) => format!("{}{unit}", bytes >> (10 * n)),
+            Some((unit, shift)) => format!("{}{unit}", bytes >> shift),
             None => bytes.to_string(),
         })
     }

@@ -94,6 +94,7 @@ pub fn status(input: StatusInput<'_>) -> (MilvusClusterStatus, Vec<EventNote>) {
         if input.refusals.is_empty() {
             status.version = Some(desired.version.clone());
         }
+        status.selector = desired.scaled_pods.clone();
         if let Some(plan) = input.plan {
             describe(&mut status, desired, observed, plan, input.ledger);
             endpoints(&mut status, observed, &facts);
