@@ -246,6 +246,7 @@ fn kubectl_finds_what_it_shows() {
         serde_json::json!({
             "specReplicasPath": ".spec.components.queryNode.replicas",
             "statusReplicasPath": ".status.components.queryNode.replicas",
+            "labelSelectorPath": ".status.selector",
         })
     );
     assert!(version["subresources"]["status"].is_object());

@@ -29,7 +29,8 @@ use crate::schema::{bounded_name, forbids, immutable};
     validation = bounded_name(),
     scale(
         spec_replicas_path = ".spec.components.queryNode.replicas",
-        status_replicas_path = ".status.components.queryNode.replicas"
+        status_replicas_path = ".status.components.queryNode.replicas",
+        label_selector_path = ".status.selector"
     ),
     printcolumn(name = "Mode", type_ = "string", json_path = ".status.mode", description = "standalone or cluster"),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.version", description = "Milvus version in force"),

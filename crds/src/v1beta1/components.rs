@@ -92,7 +92,8 @@ pub struct Components {
     #[schemars(schema_with = "crate::schema::single_role")]
     pub index_coord: Option<Component>,
     /// Workers that hold loaded segments and search them. `kubectl scale milvuscluster NAME --replicas=N` sets
-    /// `replicas` here.
+    /// `replicas` here. On Kubernetes a HorizontalPodAutoscaler may do the same: its scaleTargetRef is this resource, and
+    /// manifests leave `replicas` out then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::query_node")]
     pub query_node: Option<Component>,

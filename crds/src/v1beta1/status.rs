@@ -47,6 +47,10 @@ pub struct MilvusClusterStatus {
     /// Ready processes of all wanted ones, dependencies included. Example: 7/9
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<String>,
+    /// Labels of the query nodes' pods, where there are pods (Kubernetes): a HorizontalPodAutoscaler whose target is this
+    /// resource finds by them what it measures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
     /// What the operator waits for, in words; empty when it waits for nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_on: Option<String>,

@@ -1,27 +1,24 @@
 //! Reads what validation needs beyond the resource, and makes the credentials that nobody gave.
 
+mod others;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Client, Resource};
 use milvus_core::capabilities::Capabilities;
-use milvus_core::desired::Placement;
-use milvus_core::facts::{Facts, OtherCluster, SecretData};
+use milvus_core::facts::{Facts, SecretData};
 use milvus_core::names::ClusterKey;
-use milvus_core::observed::Topology;
-use milvus_core::place;
-use milvus_core::prefixes::Prefixes;
 use milvus_core::validate::{self, GeneratedSecretKind};
 use milvus_crds::MilvusCluster;
 use milvus_platform::{Backend, PlatformError, TunnelCredentials};
 
-use crate::context::{Context, Known, SecretVersion};
+use crate::context::{Context, SecretVersion};
 use crate::ledger_store::LedgerError;
 use crate::reconcile::Memory;
 
@@ -159,7 +156,7 @@ pub(crate) async fn facts<B: Backend>(
         .unwrap_or_default();
     let ledger = memory.ledger.clone().flatten();
     let begun = ledger.as_ref().is_some_and(|l| l.owner_uid == uid);
-    let (others, holds_prefixes) = others(context, key, resource, begun, &topology).await;
+    let (others, holds_prefixes) = others::others(context, key, resource, begun, &topology).await;
     Ok(Facts {
         secrets,
         ledger,
@@ -209,114 +206,6 @@ fn owner(kind: &GeneratedSecretKind, resource: &MilvusCluster) -> Option<OwnerRe
         GeneratedSecretKind::FingerprintKey => resource.owner_ref(&()),
         GeneratedSecretKind::MinioCredentials | GeneratedSecretKind::GatewayPki => None,
     }
-}
-
-/// The other clusters, as far as they can stand in the way; and whether this one holds its prefixes on external services.
-async fn others<B: Backend>(
-    context: &Context<B>,
-    key: &ClusterKey,
-    resource: &MilvusCluster,
-    begun: bool,
-    topology: &Topology,
-) -> (Vec<OtherCluster>, bool) {
-    let capabilities = context.backend.capabilities();
-    // Only published ports of gateways can be in each other's way.
-    let port = capabilities.gateway.then(|| client_port(resource));
-    let claims = !Prefixes::of(resource).is_empty();
-    if claims && !begun {
-        // Who was first cannot be told before all are known.
-        context.resources.listed().await;
-    }
-    if !claims && port.is_none() {
-        return (Vec::new(), false);
-    }
-    let asking = Asking {
-        key,
-        port,
-        begun,
-        capabilities,
-        topology,
-    };
-    context.resources.among(|all| asking.ask(all))
-}
-
-/// A cluster that asks who is in its way.
-struct Asking<'a> {
-    key: &'a ClusterKey,
-    port: Option<u16>,
-    begun: bool,
-    capabilities: &'a Capabilities,
-    topology: &'a Topology,
-}
-
-impl Asking<'_> {
-    fn ask(&self, all: &mut BTreeMap<ClusterKey, Known>) -> (Vec<OtherCluster>, bool) {
-        let Some(own) = all.get(self.key) else {
-            return (Vec::new(), false); // gone in the meantime
-        };
-        let (prefixes, created) = (own.prefixes.clone(), created(&own.resource));
-        let meet = |other: &Prefixes| prefixes.meet(other, self.capabilities);
-        let others: Vec<OtherCluster> = all
-            .iter()
-            .filter(|(other, known)| {
-                let port = self.port.is_some_and(|p| p == client_port(&known.resource));
-                (port || meet(&known.prefixes))
-                    && *other != self.key
-                    && known.resource.meta().deletion_timestamp.is_none()
-            })
-            .map(|(other, known)| OtherCluster {
-                key: other.clone(),
-                port: client_port(&known.resource),
-                gateway_nodes: gateway_nodes(&known.resource, self.topology),
-                prefixes: Prefixes::clone(&known.prefixes),
-                created: created_text(&known.resource),
-                begun: known.holds_prefixes || has_begun(&known.resource),
-            })
-            .collect();
-        let begun = self.begun || own.holds_prefixes;
-        let holds = !prefixes.is_empty()
-            && !others
-                .iter()
-                .any(|o| meet(&o.prefixes) && o.precedes(self.key, created, begun));
-        if let Some(own) = all.get_mut(self.key) {
-            own.holds_prefixes = holds;
-        }
-        (others, holds)
-    }
-}
-
-fn created(resource: &MilvusCluster) -> Option<Timestamp> {
-    let created = resource.meta().creation_timestamp.as_ref();
-    created.map(|time| time.0)
-}
-
-fn created_text(resource: &MilvusCluster) -> String {
-    created(resource)
-        .map(|time| time.to_string())
-        .unwrap_or_default()
-}
-
-/// Whether something of a cluster may run: its roles are told of as soon as there is a plan for them.
-fn has_begun(resource: &MilvusCluster) -> bool {
-    let status = resource.status.as_ref();
-    status.is_some_and(|status| !status.components.is_empty())
-}
-
-/// The nodes that a cluster's gateway is restricted to; empty for all.
-fn gateway_nodes(resource: &MilvusCluster, topology: &Topology) -> Vec<String> {
-    let constraints = resource.spec.swarm.gateway.constraints.clone();
-    if constraints.is_empty() {
-        return Vec::new();
-    }
-    let placement = Placement {
-        constraints,
-        ..Placement::default()
-    };
-    let admitted = topology
-        .nodes
-        .iter()
-        .filter(|node| place::unmet(&placement, node).is_none());
-    admitted.map(|node| node.id.clone()).collect()
 }
 
 async fn read_secret(
@@ -497,15 +386,4 @@ pub(crate) fn tunnel_credentials(facts: &Facts, key: &ClusterKey) -> TunnelCrede
 /// Name of the Secret that is generated for a cluster's gateway.
 fn gateway_secret(key: &ClusterKey) -> String {
     format!("{}-gateway", key.name)
-}
-
-/// The port that a cluster publishes on nodes.
-fn client_port(resource: &MilvusCluster) -> u16 {
-    resource
-        .spec
-        .swarm
-        .gateway
-        .port
-        .and_then(|port| u16::try_from(port).ok())
-        .unwrap_or(19530)
 }

@@ -30,6 +30,9 @@ pub struct Capabilities {
     /// Name of a member's volume claim, as a pattern with `{volume}` beside those of [`Addressing`]; `None` where the
     /// operator names and places volumes itself.
     pub claim: Option<&'static str>,
+    /// Labels that select the pods of a component, as a pattern with `{cluster}` and `{component}`; `None` where there are no
+    /// pods.
+    pub pods: Option<&'static str>,
     /// Registry logins and values of variables can be given as references to Secrets, so that nobody has to write them in
     /// clear into a native object.
     pub secret_references: bool,
@@ -62,6 +65,13 @@ impl Capabilities {
         let pattern = self.claim?.replace("{volume}", volume);
         let ordinal = key.ordinal.unwrap_or_default().to_string();
         Some(fill(&pattern, cluster, key.component).replace("{ordinal}", &ordinal))
+    }
+}
+
+impl Capabilities {
+    /// Labels that select the pods of a component, where there are pods.
+    pub fn pod_selector(&self, cluster: &ClusterKey, component: Component) -> Option<String> {
+        self.pods.map(|pattern| fill(pattern, cluster, component))
     }
 }
 

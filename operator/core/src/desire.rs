@@ -221,6 +221,10 @@ pub fn desire(
         logging: cluster.logging.clone(),
         external: external(cluster),
         sessions: sessions.filter(|_| capabilities.wire_checks),
+        scaled_pods: cluster
+            .roles
+            .get(&Component::QueryNode)
+            .and_then(|_| capabilities.pod_selector(&cluster.cluster.key, Component::QueryNode)),
         passthrough: cluster.passthrough.clone(),
         configs: context.configs,
         secrets: context.secrets,

@@ -33,6 +33,8 @@ pub struct Desired {
     pub external: BTreeMap<Component, Probe>,
     /// Sessions of Milvus roles in etcd, where they can be counted.
     pub sessions: Option<Sessions>,
+    /// Labels of the pods that the resource's own scale is about (the query nodes'), where there are any.
+    pub scaled_pods: Option<String>,
     /// What only the platform has words for.
     pub passthrough: BTreeMap<Component, Passthrough>,
 }

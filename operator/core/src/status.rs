@@ -104,6 +104,7 @@ pub fn status(input: StatusInput<'_>) -> (MilvusClusterStatus, Vec<EventNote>) {
         if facts.refusals().is_empty() {
             status.version = Some(desired.version.clone());
         }
+        status.selector = desired.scaled_pods.clone();
         if let Some(plan) = input.plan {
             describe(&mut status, desired, observed, plan, input.ledger);
             endpoints(&mut status, observed, &facts);

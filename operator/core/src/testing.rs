@@ -26,6 +26,7 @@ pub fn swarm_capabilities() -> Capabilities {
         volume_types: &["volume", "bind", "tmpfs"],
         service_types: &[],
         claim: None,
+        pods: None,
         secret_references: false,
         wire_checks: true,
         rhythm: Rhythm {
@@ -52,6 +53,9 @@ pub fn kubernetes_capabilities() -> Capabilities {
         volume_types: &["volume"],
         service_types: &["ClusterIP", "NodePort", "LoadBalancer"],
         claim: Some("{volume}-{cluster}-{component}-{ordinal}"),
+        pods: Some(
+            "app.kubernetes.io/name=milvus,app.kubernetes.io/instance={cluster},app.kubernetes.io/component={component}",
+        ),
         secret_references: true,
         wire_checks: true,
         rhythm: Rhythm {

@@ -32,7 +32,7 @@ pub fn of_cluster(cluster: &ClusterKey) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Labels that select the pods of a component. They can never change: selectors of workloads are immutable.
+/// Labels that select the pods of a component ([`crate::CAPABILITIES`] has them as one text). They can never change: selectors of workloads are immutable.
 pub fn selector(cluster: &ClusterKey, component: Component) -> Vec<(&'static str, String)> {
     vec![
         (NAME, MILVUS.to_owned()),
@@ -40,4 +40,23 @@ pub fn selector(cluster: &ClusterKey, component: Component) -> Vec<(&'static str
         (COMPONENT, component.name().to_owned()),
         (CLUSTER, cluster.name.clone()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_selector_as_text() {
+        let cluster = ClusterKey::new("team", "demo");
+        let labels = selector(&cluster, Component::QueryNode);
+        let text: Vec<String> = labels
+            .into_iter()
+            .map(|(label, value)| format!("{label}={value}"))
+            .collect();
+        assert_eq!(
+            crate::CAPABILITIES.pod_selector(&cluster, Component::QueryNode),
+            Some(text.join(","))
+        );
+    }
 }

@@ -65,6 +65,9 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     volume_types: &["volume"],
     service_types: &["ClusterIP", "NodePort", "LoadBalancer"],
     claim: Some("{volume}-{cluster}-{component}-{ordinal}"),
+    pods: Some(
+        "app.kubernetes.io/name=milvus,app.kubernetes.io/instance={cluster},app.kubernetes.io/component={component}",
+    ),
     secret_references: true,
     wire_checks: true,
     rhythm: Rhythm {

@@ -31,6 +31,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     volume_types: &["volume", "bind", "tmpfs"],
     service_types: &["ClusterIP"],
     claim: None,
+    pods: None,
     secret_references: false,
     wire_checks: true,
     rhythm: Rhythm {

@@ -226,4 +226,20 @@ async fn answers_take_the_form_asked_for() {
         (scale["kind"].as_str(), scale["spec"]["replicas"].as_i64()),
         (Some("Scale"), Some(1))
     );
+    // A selector is shown once there is one: an autoscaler says then what it lacks.
+    assert_eq!(scale["status"], json!({"replicas": 0}));
+    let selector = json!({"status": {"selector": "app=gadget,part=worker", "replicas": 1}});
+    let path = format!("{GADGETS}/demo/status");
+    let answer = client.patch(&path, "merge-patch+json", &selector).await;
+    assert_eq!(answer.code, 200, "{}", answer.text);
+    let scale = client.get(&format!("{GADGETS}/demo/scale")).await.json();
+    assert_eq!(scale["status"], selector["status"]);
+    let scale = json!({"spec": {"replicas": 3}});
+    let answer = client
+        .patch(&format!("{GADGETS}/demo/scale"), "merge-patch+json", &scale)
+        .await;
+    assert_eq!(answer.code, 200, "{}", answer.text);
+    let scale = answer.json();
+    assert_eq!(scale["spec"]["replicas"], 3);
+    assert_eq!(scale["status"], selector["status"]);
 }

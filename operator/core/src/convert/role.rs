@@ -213,7 +213,11 @@ fn scale(name: &str, block: &mut Block, target: &str, draft: &mut Draft) {
         } else {
             replicas.refuse(
                 draft,
-                format!("-1 leaves the number to a HorizontalPodAutoscaler of your own; write a number, or bounds as components.{name}.hpa"),
+                if name == "queryNode" {
+                    "-1 leaves the number to a HorizontalPodAutoscaler of your own; remove it, and let the autoscaler's scaleTargetRef be the new resource, whose scale is the query nodes'"
+                } else {
+                    "-1 leaves the number to a HorizontalPodAutoscaler of your own, which this operator can do for the query nodes alone; write a number"
+                },
             );
         }
     }

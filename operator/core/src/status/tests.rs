@@ -60,6 +60,25 @@ fn at_rest_a_status_does_not_move() {
     assert_eq!(events, []);
 }
 
+/// An autoscaler whose target is the resource finds the pods by it; where there are none it is absent.
+#[test]
+fn the_pods_that_the_scale_is_about() {
+    let mut scene = Scene::up();
+    let (without, _) = tell(&scene, &SEEN, 0);
+    assert_eq!(without.selector, None);
+    scene.desired.scaled_pods = Some("app=milvus".to_owned());
+    let (with, _) = tell(&scene, &SEEN, 0);
+    assert_eq!(with.selector.as_deref(), Some("app=milvus"));
+    // It stays while nothing can be seen.
+    scene.resource.status = Some(with);
+    let unseen = Told {
+        seen: false,
+        ..SEEN
+    };
+    let (kept, _) = tell(&scene, &unseen, 0);
+    assert_eq!(kept.selector.as_deref(), Some("app=milvus"));
+}
+
 #[test]
 fn a_first_start_says_what_it_waits_for_and_since_when() {
     let mut scene = Scene::new();
