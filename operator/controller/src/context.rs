@@ -9,6 +9,7 @@ use kube::{Api, Resource, ResourceExt};
 use milvus_core::names::ClusterKey;
 use milvus_crds::MilvusCluster;
 use milvus_platform::Backend;
+use tokio_util::sync::CancellationToken;
 
 use crate::ledger_store::Ledgers;
 use crate::metrics::Metrics;
@@ -25,6 +26,8 @@ pub(crate) struct Context<B: Backend> {
     pub namespaces: Namespaces,
     pub gateway_image: String,
     pub turns: Turns,
+    /// Cancelled once another operator leads: what this one knows is of the past, and no pass goes on.
+    pub superseded: CancellationToken,
 }
 
 /// Where the operator looks.

@@ -46,7 +46,7 @@ struct Worker {
     task: JoinHandle<()>,
 }
 
-/// Runs until `shutdown`, then lets running passes come to an end.
+/// Runs until `shutdown`, then lets running passes come to an end; those of an operator that is superseded are abandoned.
 pub(crate) async fn run<B: Backend>(
     context: Arc<Context<B>>,
     readiness: Readiness,
@@ -250,11 +250,22 @@ async fn work<B: Backend>(
     while let Some(resource) = context.resources.get(&key) {
         let started = Instant::now();
         let mut turn = context.turns.pass().await;
+        // It may have been told to stop while it slept, or waited for its turn.
+        if stop.is_cancelled() {
+            break;
+        }
         let pass = tokio::time::timeout(
             PASS_TIMEOUT,
             reconcile::pass(&context, &key, resource, &mut memory, &mut turn),
-        )
-        .await;
+        );
+        let pass = tokio::select! {
+            // Like the death of the process, after which any pass can go on: here that of the other operator.
+            () = context.superseded.cancelled() => {
+                tracing::warn!(cluster = %key, "pass abandoned: another operator leads");
+                break;
+            }
+            pass = pass => pass,
+        };
         drop(turn);
         let (outcome, pause) = match pass {
             Ok(Ok(next)) => {

@@ -9,6 +9,7 @@ use kube::{Client, Config, Resource};
 use milvus_crds::MilvusCluster;
 use milvus_kubernetes::{KubernetesBackend, Scope};
 use milvus_platform::Class;
+use tokio_util::sync::CancellationToken;
 use tower::timeout::TimeoutLayer;
 
 use super::{Process, RunError, pause};
@@ -95,6 +96,8 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
         namespaces: Namespaces(scope.namespaces),
         gateway_image: String::new(),
         turns: Turns::default(),
+        // The Lease says who leads here; whoever loses it lets running passes come to an end.
+        superseded: CancellationToken::new(),
     });
     tracing::info!(%server, metrics = %args.metrics_listen, "milvus-operator runs");
     controller::run(context, process.readiness.clone(), shutdown).await;
