@@ -17,6 +17,7 @@ const START: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Operator {
     folder: PathBuf,
+    keys: PathBuf,
     platform: Platform,
     metrics: u16,
     child: Option<Child>,
@@ -36,6 +37,17 @@ impl Operator {
         Self::of(folder, Platform::Swarm { docker_host, api })
     }
 
+    /// Another one for the same Swarm, with the keys of this one; not started yet.
+    pub fn beside(&self, folder: &Path) -> Self {
+        let Platform::Swarm { docker_host, .. } = &self.platform else {
+            panic!("on Kubernetes the Lease says who works");
+        };
+        Self {
+            keys: self.keys.clone(),
+            ..Self::new(folder, docker_host)
+        }
+    }
+
     /// For a Kubernetes; not started yet. Its log is kept in the folder.
     pub fn on_kubernetes(folder: &Path, kubeconfig: &Path) -> Self {
         let kubeconfig = kubeconfig.to_owned();
@@ -46,6 +58,7 @@ impl Operator {
         fs::create_dir_all(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         Self {
             folder: folder.to_owned(),
+            keys: folder.join("keys"),
             platform,
             metrics: free_port(),
             child: None,
@@ -127,7 +140,7 @@ impl Operator {
                 .arg("--write-kubeconfig")
                 .arg(self.folder.join("kubeconfig"))
                 .arg("--keys")
-                .arg(self.folder.join("keys"))
+                .arg(&self.keys)
                 .args(["--gateway-image", &prepared("MILVUS_TEST_GATEWAY_IMAGE")])
                 .args(["--node-docker-socket", "/run/docker.sock"]),
             Platform::Kubernetes { kubeconfig } => command
@@ -214,7 +227,7 @@ impl Operator {
 }
 
 impl Drop for Operator {
-    /// Two of them at work at once would be told from one by no test.
+    /// The next test starts one of its own, and is not to be told of this one.
     fn drop(&mut self) {
         self.kill();
     }

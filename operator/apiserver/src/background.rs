@@ -1,5 +1,5 @@
 //! Work that no request asks for: events that outlive their use, changes of the store by others,
-//! namespaces that empty, and dependents of owners that are gone.
+//! another server that takes over, namespaces that empty, and dependents of owners that are gone.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 
 use crate::builtin::NAMESPACE_FINALIZER;
 use crate::commit::{Decision, record_name};
+use crate::leadership::VERSION_KEY;
 use crate::object::{Object, finalizers, metadata_mut, object_mut, set_finalizers};
 use crate::resource::{Flavor, Lane, Resource};
 use crate::server::Shared;
@@ -55,12 +56,16 @@ async fn sweep(shared: Arc<Shared>) {
 }
 
 async fn follow(shared: Arc<Shared>, store: Arc<dyn Store>) {
-    let mut changes = store.changes();
+    let mut changes = store.changes(VERSION_KEY);
     while let Some(change) = changes.next().await {
         let key = match &change {
             crate::store::Change::Vanished { key } => key.clone(),
             crate::store::Change::Changed(record) => record.key.clone(),
         };
+        if key == VERSION_KEY {
+            shared.durable.leadership(change).await;
+            continue;
+        }
         let resource = shared
             .registry
             .stored()

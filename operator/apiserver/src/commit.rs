@@ -1,5 +1,6 @@
 //! The one way to change an object: read, decide, store, publish, under one lock per lane, in a
-//! task of its own so that a client that hangs up cannot leave a stored change unpublished.
+//! task of its own so that a client that hangs up cannot leave a stored change unpublished. Touches
+//! the cache and the store; whether this server may still write is asked of [`Leadership`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,19 +10,17 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::cache::{Cache, EventKind};
+use crate::leadership::{self, Leadership};
 use crate::object::{Name, Object};
 use crate::resource::{Flavor, Resource};
 use crate::seal::{SealError, Sealer};
 use crate::status::ApiError;
 use crate::store::{Change, Record, Revision, Store, StoreError};
 
-/// Key of the record that keeps versions from going back over a restart.
-pub const VERSION_KEY: &str = "meta/resource-version";
-/// Versions set aside with one write of that record.
-const RESERVE: u64 = 10_000;
 /// How long a write may wait for the ones before it.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// In front of a sealed body; JSON objects start with a brace.
@@ -49,59 +48,53 @@ pub struct Outcome<T> {
     pub extra: T,
 }
 
-#[derive(Debug)]
-struct Reserved {
-    /// Versions up to this one may be given away.
-    until: u64,
-    /// What the record says; never written lower, also not by a server that was away for a while.
-    stored: u64,
-    revision: Option<Revision>,
-}
-
 struct Durable {
     store: Arc<dyn Store>,
     sealer: Option<Arc<Sealer>>,
+    leadership: Leadership,
 }
 
 /// The writer of one lane.
 pub struct Committer {
     cache: Arc<Cache>,
-    durable: Option<Durable>,
-    lock: Mutex<Reserved>,
+    /// Once another server has taken over the store, nothing is written here any more.
+    superseded: CancellationToken,
+    lock: Mutex<Option<Durable>>,
 }
 
 impl Committer {
     /// A writer for objects in memory only.
-    pub fn volatile(cache: Arc<Cache>) -> Arc<Self> {
-        let reserved = Reserved {
-            until: u64::MAX,
-            stored: 0,
-            revision: None,
-        };
+    pub fn volatile(cache: Arc<Cache>, superseded: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             cache,
-            durable: None,
-            lock: Mutex::new(reserved),
+            superseded,
+            lock: Mutex::new(None),
         })
     }
 
-    /// A writer for objects that are stored. `version_record` is the record of [`VERSION_KEY`].
+    /// A writer for objects that are stored, by the server that leads.
     pub fn durable(
         cache: Arc<Cache>,
         store: Arc<dyn Store>,
         sealer: Option<Arc<Sealer>>,
-        version_record: Option<Revision>,
+        leadership: Leadership,
     ) -> Arc<Self> {
-        let reserved = Reserved {
-            until: cache.version(),
-            stored: cache.version(),
-            revision: version_record,
+        let superseded = leadership.superseded();
+        let durable = Durable {
+            store,
+            sealer,
+            leadership,
         };
         Arc::new(Self {
             cache,
-            durable: Some(Durable { store, sealer }),
-            lock: Mutex::new(reserved),
+            superseded,
+            lock: Mutex::new(Some(durable)),
         })
+    }
+
+    /// Cancelled once another server has taken over the store.
+    pub fn superseded(&self) -> &CancellationToken {
+        &self.superseded
     }
 
     /// The cache that this writer publishes to.
@@ -135,11 +128,14 @@ impl Committer {
     where
         F: FnOnce(Option<&Arc<Object>>, &Cache) -> Result<(Decision, T), ApiError>,
     {
-        let mut reserved = tokio::time::timeout(QUEUE_TIMEOUT, self.lock.lock())
+        let mut lock = tokio::time::timeout(QUEUE_TIMEOUT, self.lock.lock())
             .await
             .map_err(|_| {
                 ApiError::unavailable("the store is slow: earlier writes are still waiting for it")
             })?;
+        if self.superseded.is_cancelled() {
+            return Err(leadership::superseded());
+        }
         let storage = resource.storage();
         let stored = self.cache.get_stored(&storage, &name);
         let current = stored.as_ref().map(|(object, _)| object);
@@ -160,10 +156,10 @@ impl Committer {
             }
             Decision::Put(value) => {
                 let object = Arc::new(Object::new(value, version).map_err(ApiError::internal)?);
-                let revision = match &self.durable {
+                let revision = match lock.as_mut() {
                     None => None,
                     Some(durable) => {
-                        self.reserve(durable, &mut reserved, version).await?;
+                        durable.leadership.reserve(version).await?;
                         Some(
                             self.store(durable, resource, &name, &object, revision)
                                 .await?,
@@ -180,8 +176,11 @@ impl Committer {
             }
             Decision::Remove(value) => {
                 let object = Arc::new(Object::new(value, version).map_err(ApiError::internal)?);
-                if let (Some(durable), Some(revision)) = (&self.durable, revision) {
-                    self.reserve(durable, &mut reserved, version).await?;
+                if let (Some(durable), Some(revision)) = (lock.as_mut(), revision) {
+                    durable.leadership.reserve(version).await?;
+                    // Whoever leads by now would take a record that we remove for one that hands
+                    // removed, and write it again.
+                    durable.leadership.confirm().await?;
                     let key = record_key(&storage, &name);
                     if let Err(error) = durable.store.delete(&key, revision).await {
                         return Err(self.failed(durable, resource, &name, error).await);
@@ -198,7 +197,7 @@ impl Committer {
 
     async fn store(
         &self,
-        durable: &Durable,
+        durable: &mut Durable,
         resource: &Resource,
         name: &Name,
         object: &Object,
@@ -218,47 +217,10 @@ impl Committer {
         }
     }
 
-    /// Sets versions aside in the store before the first of them is given away.
-    async fn reserve(
-        &self,
-        durable: &Durable,
-        reserved: &mut Reserved,
-        version: u64,
-    ) -> Result<(), ApiError> {
-        if version <= reserved.until {
-            return Ok(());
-        }
-        let until = version.max(reserved.stored) + RESERVE;
-        let body = Bytes::from(until.to_string());
-        let result = match reserved.revision {
-            Some(revision) => durable.store.update(VERSION_KEY, revision, body).await,
-            None => durable.store.create(VERSION_KEY, body).await,
-        };
-        match result {
-            Ok(revision) => {
-                reserved.until = until;
-                reserved.stored = until;
-                reserved.revision = Some(revision);
-                Ok(())
-            }
-            Err(error) => {
-                // Another revision means that a write went unanswered, or that another server is
-                // at work; read it again so that the next try can go on.
-                if let Ok(found) = durable.store.get(VERSION_KEY).await {
-                    reserved.revision = found.as_ref().map(|record| record.revision);
-                    let value = found
-                        .and_then(|record| std::str::from_utf8(&record.body).ok()?.parse().ok());
-                    reserved.stored = reserved.stored.max(value.unwrap_or(0));
-                }
-                Err(unavailable(&error))
-            }
-        }
-    }
-
     /// After a failed write: learn what is really stored, and make the answer.
     async fn failed(
         &self,
-        durable: &Durable,
+        durable: &mut Durable,
         resource: &Resource,
         name: &Name,
         error: StoreError,
@@ -272,7 +234,16 @@ impl Committer {
                 warn!(key, error = %chain(&error), "the outcome of a write is not known");
             }
         }
+        let raced = matches!(
+            error,
+            StoreError::Conflict { .. } | StoreError::Exists { .. }
+        );
+        // Whoever was faster may be another server.
+        if raced && let Err(error) = durable.leadership.confirm().await {
+            warn!(key, %error, "whether this server still leads was not confirmed");
+        }
         match error {
+            _ if self.superseded.is_cancelled() => leadership::superseded(),
             StoreError::Conflict { .. } => ApiError::modified(resource, &name.name),
             StoreError::Exists { .. } => ApiError::already_exists(resource, &name.name),
             StoreError::TooLarge { .. } => ApiError::too_large(error.to_string()),
@@ -283,7 +254,7 @@ impl Committer {
     /// Makes the cache say what the store says of one object. The caller holds the lock.
     async fn adopt(
         &self,
-        durable: &Durable,
+        durable: &mut Durable,
         resource: &Resource,
         name: &Name,
         found: Option<Record>,
@@ -339,8 +310,8 @@ impl Committer {
     /// Takes in a change that others made in the store. A record that vanished is written again
     /// from memory: an object goes by deletion only. Answers the object if that happened.
     pub async fn external(&self, resource: &Resource, change: Change) -> Option<Arc<Object>> {
-        let durable = self.durable.as_ref()?;
-        let _right_to_write = self.lock.lock().await;
+        let mut lock = self.lock.lock().await;
+        let durable = lock.as_mut()?;
         let storage = resource.storage();
         match change {
             Change::Changed(record) => {
@@ -369,10 +340,23 @@ impl Committer {
         }
     }
 
-    /// Writes an object again whose record is gone: objects go by deletion only.
-    async fn restore(&self, durable: &Durable, resource: &Resource, object: &Object) -> bool {
+    /// Takes in a change of the record that says who leads.
+    pub async fn leadership(&self, change: Change) {
+        if let Some(durable) = self.lock.lock().await.as_mut() {
+            durable.leadership.heard(change).await;
+        }
+    }
+
+    /// Writes an object again whose record is gone: objects go by deletion only. Not where another
+    /// server leads, which will have deleted it, nor where that cannot be found out.
+    async fn restore(&self, durable: &mut Durable, resource: &Resource, object: &Object) -> bool {
         let storage = resource.storage();
         let key = record_key(&storage, &object.name);
+        // Asked after the record was found gone: a takeover comes before any deletion of its own.
+        if let Err(error) = durable.leadership.confirm().await {
+            warn!(key, %error, "a stored record vanished and is not written again");
+            return false;
+        }
         let body = match durable.encode(resource, &key, &object.json) {
             Ok(body) => body,
             Err(error) => {
@@ -444,7 +428,8 @@ pub fn record_name(storage: &str, key: &str) -> Option<Name> {
     Some(Name::new(namespace, name))
 }
 
-fn unavailable(error: &StoreError) -> ApiError {
+/// The answer to a write that the store did not take.
+pub fn unavailable(error: &StoreError) -> ApiError {
     ApiError::unavailable(format!(
         "the store does not take the write: {}",
         chain(error)

@@ -2,8 +2,9 @@
 //! memory and behind a small store. kubectl and client libraries use it as they use a cluster.
 //!
 //! Reads come from memory ([`cache`]); writes go through one writer that stores first and publishes
-//! then ([`commit`]); what a write means is decided by pure code ([`strategy`], [`schema`]). The server
-//! knows no kind but the built-in ones and those of the CRDs that it is given.
+//! then ([`commit`]), for as long as no other server has taken over the store ([`leadership`]); what a
+//! write means is decided by pure code ([`strategy`], [`schema`]). The server knows no kind but the
+//! built-in ones and those of the CRDs that it is given.
 
 pub mod auth;
 mod background;
@@ -17,6 +18,8 @@ mod discovery;
 mod encode;
 mod handlers;
 pub mod jsonpath;
+mod leadership;
+mod load;
 mod meta;
 mod metrics;
 mod negotiate;

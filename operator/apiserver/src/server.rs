@@ -14,17 +14,18 @@ use tracing::{debug, warn};
 use crate::auth::Authenticator;
 use crate::background;
 use crate::cache::{Cache, Window};
-use crate::commit::{Committer, Decision, VERSION_KEY, decode_body, record_name};
+use crate::commit::{Committer, Decision};
 use crate::definition::Definition;
 use crate::discovery::Discovery;
 use crate::handlers;
+use crate::load::load;
 use crate::metrics::Requests;
 use crate::object::{Name, Object};
 use crate::openapi::Documents;
 use crate::resource::{self, Flavor, Lane, Resource, ResourceError};
 use crate::seal::Sealer;
 use crate::status::ApiError;
-use crate::store::{Record, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::strategy::{self, DeleteOptions, WriteOptions};
 
 /// Limits of what is kept.
@@ -57,6 +58,11 @@ pub enum BuildError {
     /// The store does not answer, or a record cannot be opened.
     #[error("build api server: load the store")]
     Load(#[source] StoreError),
+    /// Others took the store over again and again in the meantime.
+    #[error(
+        "build api server: other servers keep taking over the store; start one of them at a time"
+    )]
+    Contended(#[source] StoreError),
     /// A record is no object.
     #[error(
         "build api server: stored record {key} is not readable: {problem}; restore or remove it"
@@ -251,7 +257,8 @@ impl Builder {
         self
     }
 
-    /// Loads the store and starts the background work.
+    /// Loads the store, takes it over with one write, and starts the background work. A server that
+    /// had the store before is superseded by it.
     pub async fn build(self) -> Result<ApiServer, BuildError> {
         let store = self.store.ok_or(BuildError::Missing { part: "store" })?;
         let authenticator = self.authenticator.ok_or(BuildError::Missing {
@@ -279,8 +286,10 @@ impl Builder {
         // life gave out, so that its clients are told to list again.
         let start = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(1);
         let cache = Cache::new(volatile_kinds, start, self.limits.window);
-        let volatile = Committer::volatile(Arc::new(cache));
-        let shutdown = CancellationToken::new();
+        let superseded = durable.superseded().clone();
+        // Whoever is superseded has no news for watches and nothing to do in the background.
+        let shutdown = superseded.child_token();
+        let volatile = Committer::volatile(Arc::new(cache), superseded);
         let shared = Arc::new(Shared {
             registry,
             discovery,
@@ -307,79 +316,6 @@ fn definitions<'a>(crds: &'a [Cow<'static, str>]) -> Result<Vec<Definition<'a>>,
     crds.iter()
         .map(|json| Definition::read(json).map_err(ResourceError::Json))
         .collect()
-}
-
-async fn load(
-    registry: &resource::Registry,
-    store: Arc<dyn Store>,
-    sealer: Option<Arc<Sealer>>,
-    window: Window,
-) -> Result<Arc<Committer>, BuildError> {
-    let records = store.load_all().await.map_err(BuildError::Load)?;
-    let mut floor = 1;
-    let mut version_record = None;
-    let mut objects = Vec::new();
-    for record in records {
-        // Raft indices and versions grow apart; whichever is ahead, versions start above it.
-        floor = floor.max(record.revision.0);
-        let problem = |problem: String| BuildError::Record {
-            key: record.key.clone(),
-            problem,
-        };
-        if record.key == VERSION_KEY {
-            let reserved: u64 = std::str::from_utf8(&record.body)
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(|| problem("it is not a number".into()))?;
-            floor = floor.max(reserved);
-            version_record = Some(record.revision);
-            continue;
-        }
-        let Some(resource) = registry
-            .stored()
-            .find(|resource| record_name(&resource.storage(), &record.key).is_some())
-        else {
-            warn!(
-                key = record.key,
-                "a stored record is of no served kind; left alone"
-            );
-            continue;
-        };
-        let object = read_record(resource, sealer.as_deref(), &record)
-            .map_err(|error| problem(error.to_string()))?;
-        floor = floor.max(object.version);
-        objects.push((resource.storage(), object, record.revision));
-    }
-    let kinds = registry
-        .stored()
-        .filter(|resource| resource.lane() == Lane::Durable)
-        .map(|resource| resource.storage());
-    let cache = Cache::new(kinds, floor, window);
-    for (storage, object, revision) in objects {
-        cache.load(&storage, object, revision);
-    }
-    Ok(Committer::durable(
-        Arc::new(cache),
-        store,
-        sealer,
-        version_record,
-    ))
-}
-
-/// A stored object as today's schema has it: undeclared fields dropped, new defaults filled in.
-fn read_record(
-    resource: &Resource,
-    sealer: Option<&Sealer>,
-    record: &Record,
-) -> Result<Object, Box<dyn std::error::Error>> {
-    let body = decode_body(sealer, record)?;
-    let mut value: Value = serde_json::from_slice(&body)?;
-    if let Some(schema) = resource.schema() {
-        schema.prune(&mut value);
-        schema.default(&mut value);
-    }
-    let version = crate::object::meta_str(&value, "resourceVersion").parse()?;
-    Ok(Object::new(value, version)?)
 }
 
 async fn ensure_namespaces(shared: &Arc<Shared>) -> Result<(), BuildError> {
@@ -433,6 +369,13 @@ impl ApiServer {
         Router::new()
             .fallback(handlers::handle)
             .with_state(self.shared.clone())
+    }
+
+    /// Cancelled once another server has taken over the store. Writes are refused from then on, watches
+    /// have ended, and whoever runs this server should end it: what it has in memory is of the past.
+    pub fn superseded(&self) -> CancellationToken {
+        // A child, so that nobody else can cancel ours.
+        self.shared.durable.superseded().child_token()
     }
 
     /// Ends watches and background work; requests go on being answered.

@@ -7,31 +7,13 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use bytes::Bytes;
 use futures::StreamExt;
-use http::Request;
-use http_body_util::BodyExt;
-use milvus_apiserver::seal::Sealer;
-use milvus_apiserver::store::swarm::{SwarmStore, SwarmStoreOptions};
 use milvus_apiserver::store::{Change, Record, Store, StoreError};
-use milvus_apiserver::{ApiServer, Authenticator, BuildError, Identity};
+use milvus_apiserver::{ApiServer, Authenticator, BuildError};
 use serde_json::{Value, json};
 use support::engine::{Engine, Fault};
-use tower::ServiceExt;
-
-fn options() -> SwarmStoreOptions {
-    SwarmStoreOptions {
-        label_prefix: "test.example.io".into(),
-        name_prefix: "test-store".into(),
-        instance: "main".into(),
-        resync: Duration::from_millis(10),
-    }
-}
-
-fn store(engine: &Engine) -> SwarmStore<Engine> {
-    SwarmStore::new(engine.clone(), options())
-}
+use support::swarm::{GADGETS, SECRETS, gadget, options, send, server, store};
 
 #[tokio::test]
 async fn keeps_records_over_a_restart() {
@@ -92,7 +74,7 @@ async fn tells_what_others_did() {
         .await
         .unwrap();
     mine.create("goes", Bytes::from_static(b"1")).await.unwrap();
-    let mut changes = mine.changes();
+    let mut changes = mine.changes("none");
     engine.objects(|objects| {
         objects.retain(|_, object| object.labels["test.example.io/key"] != "goes");
     });
@@ -127,44 +109,6 @@ async fn refuses_what_the_swarm_would_refuse() {
         name.len() <= 64 && name.starts_with("test-store-"),
         "{name}"
     );
-}
-
-const GADGETS: &str = "/apis/test.example.io/v1beta1/namespaces/default/gadgets";
-const SECRETS: &str = "/api/v1/namespaces/default/secrets";
-
-async fn server(engine: &Engine, key: u8) -> Result<ApiServer, BuildError> {
-    ApiServer::builder()
-        .crd(support::sample_crd())
-        .store(Arc::new(store(engine)))
-        .sealer(Arc::new(Sealer::new([key; 32]).unwrap()))
-        .authenticator(Authenticator::new().unwrap())
-        .build()
-        .await
-}
-
-async fn send(server: &ApiServer, method: &str, uri: &str, body: Value) -> (u16, Value) {
-    let content_type = match method {
-        "PATCH" => "application/merge-patch+json",
-        _ => "application/json",
-    };
-    let request = Request::builder()
-        .method(method)
-        .uri(uri)
-        .header("content-type", content_type)
-        .extension(Identity::in_process("test"))
-        .body(Body::from(body.to_string()))
-        .unwrap();
-    let response = server.router().oneshot(request).await.unwrap();
-    let code = response.status().as_u16();
-    let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    (code, serde_json::from_slice(&bytes).unwrap())
-}
-
-fn gadget(name: &str) -> Value {
-    json!({
-        "apiVersion": "test.example.io/v1beta1", "kind": "Gadget",
-        "metadata": {"name": name}, "spec": {"version": "v1.0"},
-    })
 }
 
 fn secret(name: &str) -> Value {
@@ -328,24 +272,4 @@ async fn a_record_removed_from_outside_is_written_again_and_reported() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("no event told of it");
-}
-
-#[tokio::test]
-async fn of_two_servers_the_stale_one_is_refused() {
-    let engine = Engine::default();
-    let old = server(&engine, 1).await.unwrap();
-    send(&old, "POST", GADGETS, gadget("demo")).await;
-    let new = server(&engine, 1).await.unwrap();
-    let uri = format!("{GADGETS}/demo");
-    assert_eq!(
-        send(&new, "PATCH", &uri, json!({"spec": {"version": "v2.0"}}))
-            .await
-            .0,
-        200
-    );
-    let (code, _) = send(&old, "PATCH", &uri, json!({"spec": {"version": "v3.0"}})).await;
-    // Refused, unless the old one had noticed in between and built on what is there.
-    assert!(code == 409 || code == 200, "{code}");
-    let (_, seen) = send(&old, "GET", &uri, Value::Null).await;
-    assert!(seen["spec"]["version"] != "v1.0", "{seen}");
 }

@@ -134,15 +134,30 @@ impl ConfigClient for SwarmConfigs {
         .boxed()
     }
 
-    /// Speaks of removals alone: they are what hands do. Writes of our own would make it speak all the time.
-    fn hints(&self) -> BoxStream<'static, ()> {
+    /// Speaks of removals, which are what hands do; of the one config that is urgent; and when events may have been missed.
+    /// Writes of other records, nearly all of them our own, would make it speak all the time.
+    fn hints(&self, urgent: &str) -> BoxStream<'static, ()> {
+        let urgent = urgent.to_owned();
         watch::listen(self.engine.clone())
-            .filter_map(|heard| {
-                let removed =
-                    matches!(&heard, Heard::Event(e) if e.kind == "config" && e.action == "remove");
-                futures::future::ready(removed.then_some(()))
+            .filter_map(move |heard| {
+                futures::future::ready(concerns(&heard, &urgent).then_some(()))
             })
             .boxed()
+    }
+}
+
+fn concerns(heard: &Heard, urgent: &str) -> bool {
+    match heard {
+        Heard::Begun => true,
+        Heard::Event(event) if event.kind == "config" => {
+            event.action == "remove"
+                || event
+                    .actor
+                    .attributes
+                    .get("name")
+                    .is_some_and(|name| name == urgent)
+        }
+        Heard::Event(_) | Heard::Noise => false,
     }
 }
 
@@ -155,5 +170,25 @@ fn failed(error: ApiError) -> ConfigError {
         ConfigError::Exists
     } else {
         ConfigError::Unavailable(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removals_and_the_urgent_config_are_hints() {
+        let event = |kind: &str, action: &str, name: &str| {
+            let event = json!({"Type": kind, "Action": action, "Actor": {"ID": "x", "Attributes": {"name": name}}});
+            Heard::Event(serde_json::from_value(event).unwrap())
+        };
+        let hint = |heard: &Heard| concerns(heard, "who-leads");
+        assert!(hint(&Heard::Begun));
+        assert!(hint(&event("config", "remove", "any")));
+        assert!(hint(&event("config", "update", "who-leads")));
+        assert!(!hint(&event("config", "update", "any")));
+        assert!(!hint(&event("service", "update", "who-leads")));
+        assert!(!hint(&Heard::Noise));
     }
 }

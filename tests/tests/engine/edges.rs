@@ -171,7 +171,7 @@ async fn records_are_kept_in_configs() {
         store.update("a.b/c/d", second, Bytes::from("stale")).await,
         Err(StoreError::Conflict { .. })
     ));
-    let mut changes = other.changes();
+    let mut changes = other.changes("none");
     let start = Instant::now();
     tokio::time::sleep(Duration::from_millis(300)).await;
     let name = bed.docker(&[

@@ -1,11 +1,15 @@
 //! The operator may end at any instant.
 
+use std::process::ExitStatus;
 use std::thread;
 use std::time::Duration;
 
-use milvus_tests::client;
+use milvus_tests::kubectl::Kubectl;
+use milvus_tests::operator::Operator;
+use milvus_tests::{client, wait};
+use serde_json::json;
 
-use crate::suite::{START, standalone, suite};
+use crate::suite::{SOON, START, standalone, suite};
 
 /// Killed again and again in the middle of a creation: it goes on where it was, and the cluster answers.
 #[test]
@@ -33,4 +37,78 @@ fn killed_while_creating_it_goes_on() {
         );
     }
     suite.remove("crash");
+}
+
+/// A second one is started by hand beside it: the first ends by itself and says why, and what was deleted through the second
+/// stays deleted.
+#[test]
+fn beside_a_newer_one_it_ends() {
+    let mut suite = suite();
+    suite.remove("beside");
+    let _story = suite.story("beside");
+    let mut cluster = standalone("beside", 19542);
+    cluster["spec"]["stopped"] = json!(true);
+    suite.kubectl.apply(&cluster);
+    let note = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "beside", "namespace": "default"}});
+    suite.kubectl.apply(&note);
+    let mut second = suite.operator.beside(&suite.bed.folder().join("second"));
+
+    second.start();
+    let status = ended(&mut suite.operator, "the first operator");
+    assert_eq!(status.code(), Some(1));
+    let log = suite.operator.log();
+    let message = "another operator has taken over this Swarm's store; this one ends";
+    let line = log.lines().find(|line| line.contains(message));
+    let line = line.unwrap_or_else(|| panic!("it does not say why: {log}"));
+    assert!(line.contains("ERROR"), "{line}");
+
+    let kubectl = second.kubectl();
+    kubectl.run(&["delete", "configmap", "beside"]);
+    kubectl.run(&["delete", "milvuscluster", "beside", "--timeout=60s"]);
+    let gone = |kubectl: &Kubectl| {
+        for kind in ["configmap", "milvuscluster"] {
+            let answer = kubectl.try_run(&["get", kind, "beside"]);
+            assert!(answer.stderr.contains("NotFound"), "{}", answer.text());
+        }
+    };
+    thread::sleep(Duration::from_secs(2));
+    gone(&kubectl);
+    assert!(second.ended().is_none(), "{}", second.log());
+
+    // And back: the same without a deletion.
+    suite.operator.kill();
+    suite.operator.start();
+    ended(&mut second, "the second operator");
+    gone(&suite.kubectl);
+}
+
+/// Waits until it ends by itself.
+fn ended(operator: &mut Operator, who: &str) -> ExitStatus {
+    let what = format!("{who} has ended");
+    let still = || "it still runs".to_owned();
+    wait::timed(&what, SOON, || operator.ended().ok_or_else(still)).0
+}
+
+/// The older one hears of nothing while the newer one takes over and deletes, as on a manager that was cut off; when it comes
+/// back it writes nothing again.
+#[test]
+fn back_from_a_pause_it_brings_nothing_back() {
+    let mut suite = suite();
+    let note = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "paused", "namespace": "default"}});
+    suite.kubectl.apply(&note);
+    let mut second = suite.operator.beside(&suite.bed.folder().join("second"));
+    suite.behind_its_back(|_| {
+        second.start();
+        second.kubectl().run(&["delete", "configmap", "paused"]);
+    });
+    let status = ended(
+        &mut suite.operator,
+        "the first operator, back from its pause,",
+    );
+    assert_eq!(status.code(), Some(1));
+    second.kill();
+    suite.operator.kill();
+    suite.operator.start();
+    let answer = suite.kubectl.try_run(&["get", "configmap", "paused"]);
+    assert!(answer.stderr.contains("NotFound"), "{}", answer.text());
 }

@@ -112,8 +112,9 @@ pub trait Store: Send + Sync + 'static {
     /// Removes the record if the revision is still `expected`.
     fn delete<'a>(&'a self, key: &'a str, expected: Revision) -> StoreFuture<'a, ()>;
 
-    /// Changes that others make, as far as the store can tell. Never ends for a store that cannot.
-    fn changes(&self) -> BoxStream<'static, Change> {
+    /// Changes that others make, as far as the store can tell. Never ends for a store that cannot. Where
+    /// telling takes its time, changes of the record `urgent` are told of sooner.
+    fn changes(&self, _urgent: &str) -> BoxStream<'static, Change> {
         Box::pin(futures::stream::pending())
     }
 

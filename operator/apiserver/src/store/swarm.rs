@@ -84,9 +84,9 @@ pub trait ConfigClient: Send + Sync + 'static {
     /// Removes a config.
     fn remove<'a>(&'a self, id: &'a str) -> ConfigFuture<'a, ()>;
 
-    /// Speaks when a config may have changed or gone. A hint only: the store compares by listing. Never
-    /// needs to speak, as the store also compares at intervals.
-    fn hints(&self) -> BoxStream<'static, ()> {
+    /// Speaks when a config may have gone, or the one of the name `urgent` may have changed. A hint only:
+    /// the store compares by listing. Never needs to speak, as the store also compares at intervals.
+    fn hints(&self, _urgent: &str) -> BoxStream<'static, ()> {
         Box::pin(futures::stream::pending())
     }
 }
@@ -268,6 +268,8 @@ impl<C: ConfigClient> Inner<C> {
 
     async fn load_all(&self) -> Result<Vec<Record>, StoreError> {
         let listed = self.list().await?;
+        // What was known before and is gone was told of by this answer.
+        self.index().known.clear();
         Ok(listed
             .into_iter()
             .map(|(record, object)| {
@@ -436,11 +438,11 @@ impl<C: ConfigClient> Store for SwarmStore<C> {
         Box::pin(self.inner.delete(key, expected))
     }
 
-    fn changes(&self) -> BoxStream<'static, Change> {
+    fn changes(&self, urgent: &str) -> BoxStream<'static, Change> {
         let inner = self.inner.clone();
         let mut tick = interval(inner.options.resync);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let hints = inner.client.hints();
+        let hints = inner.client.hints(&inner.options.object_name(urgent));
         let state = (inner, tick, hints);
         futures::stream::unfold(state, |(inner, mut tick, mut hints)| async move {
             tokio::select! {

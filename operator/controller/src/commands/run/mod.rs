@@ -55,6 +55,10 @@ pub(crate) enum RunError {
     Seal(#[from] SealError),
     #[error("prepare the store of ledgers")]
     Ledgers(#[from] LedgerError),
+    #[error(
+        "another operator has taken over this Swarm's store: let one of them run, and look for the other with docker service ls and docker service ps"
+    )]
+    Superseded,
     #[error("set up metrics")]
     Metrics(#[source] prometheus::Error),
     #[error("wait for signals")]
@@ -69,7 +73,7 @@ pub(crate) enum RunError {
     Leader(#[from] LeaderError),
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT, or until another operator leads.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, RunError> {
     // Two threads are plenty for waiting on sockets, and keep memory small on machines with many cores.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -78,14 +82,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, RunError> {
         .enable_all()
         .build()
         .map_err(RunError::Runtime)?;
-    runtime.block_on(async {
+    let end = runtime.block_on(async {
         match args.platform {
             Platform::Swarm => swarm::operate(args).await,
             Platform::Kubernetes => kubernetes::operate(args).await,
         }
-    })?;
+    });
     runtime.shutdown_timeout(Duration::from_secs(2));
-    Ok(ExitCode::SUCCESS)
+    end.map(|()| ExitCode::SUCCESS)
 }
 
 /// What every operator has: the end by signals, metrics, health.

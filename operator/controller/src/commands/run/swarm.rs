@@ -1,4 +1,9 @@
 //! `run --platform swarm`: an engine, and the operator's own API server.
+//!
+//! Who leads is settled by the API server's store: the operator that was started last takes it over, and the one before ends
+//! (a manager that was cut off may come back with its operator still running). Nobody waits for a lease to run out: a start is
+//! never delayed by one that is gone, and nothing is renewed at rest. An installed operator that has ended so is started again
+//! by the Swarm and takes over in its turn; so one that is started by hand beside it is the one that ends.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +48,8 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let Some(server) = open_api(args, &engine, &keys, &process).await? else {
         return Ok(());
     };
+    let superseded = server.superseded();
+    let end = tokio::spawn(until_superseded(superseded.clone(), shutdown.clone()));
     let tls = keys.server_config()?;
     let api = tokio::spawn({
         let (server, shutdown) = (server.clone(), shutdown.clone());
@@ -56,7 +63,13 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let service = server.router().layer(Extension(Identity::in_process(USER)));
     let client = Client::new(service, "default");
     let ledgers = Ledgers::new(client.clone(), Home::System);
-    ledgers.ensure_namespace().await?;
+    if let Err(error) = ledgers.ensure_namespace().await {
+        // Refused for that reason, if another one starts right now.
+        if superseded.is_cancelled() && matches!(end.await, Ok(true)) {
+            return Err(RunError::Superseded);
+        }
+        return Err(error.into());
+    }
     let settings = Settings {
         engine_socket: args.node_docker_socket.clone(),
         nofile_limit: args.nofile_limit.or_else(own_nofile_limit),
@@ -75,14 +88,36 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
         external: ExternalAnswers::default(),
     });
     tracing::info!(api = %args.api_listen, metrics = %args.metrics_listen, docker = %args.docker_host, "milvus-operator runs");
-    controller::run(context, process.readiness.clone(), shutdown).await;
+    tokio::select! {
+        biased;
+        // What is in flight ends where it is, as when the process dies: it is the other operator's turn.
+        () = superseded.cancelled() => {}
+        () = controller::run(context, process.readiness.clone(), shutdown) => {}
+    }
     let served = async {
         if api.await.is_err() {
             tracing::warn!("the API server did not end well");
         }
     };
     process.end(served).await;
-    Ok(())
+    match end.await {
+        Ok(true) => Err(RunError::Superseded),
+        _ => Ok(()),
+    }
+}
+
+/// Ends the operator when another one leads; false when it was to end before that.
+async fn until_superseded(superseded: CancellationToken, shutdown: CancellationToken) -> bool {
+    tokio::select! {
+        // A signal first: whoever stops an operator is not told of an error.
+        biased;
+        () = shutdown.cancelled() => false,
+        () = superseded.cancelled() => {
+            tracing::error!("another operator has taken over this Swarm's store; this one ends");
+            shutdown.cancel();
+            true
+        }
+    }
 }
 
 /// Connects to the engine, waiting for one that is not up yet. `None` when a signal came first.
