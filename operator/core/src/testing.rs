@@ -54,7 +54,7 @@ pub fn kubernetes_capabilities() -> Capabilities {
         service_types: &["ClusterIP", "NodePort", "LoadBalancer"],
         claim: Some("{volume}-{cluster}-{component}-{ordinal}"),
         pods: Some(
-            "app.kubernetes.io/name=milvus,app.kubernetes.io/instance={cluster},app.kubernetes.io/component={component}",
+            "app.kubernetes.io/name=milvus,app.kubernetes.io/instance={cluster},app.kubernetes.io/component={component},operator.milvus.io/cluster={cluster}",
         ),
         secret_references: true,
         wire_checks: true,

@@ -32,7 +32,8 @@ pub fn of_cluster(cluster: &ClusterKey) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Labels that select the pods of a component ([`crate::CAPABILITIES`] has them as one text). They can never change: selectors of workloads are immutable.
+/// Labels that select the pods of a component ([`crate::CAPABILITIES`] has them as one text). They can never change: selectors
+/// of workloads are immutable.
 pub fn selector(cluster: &ClusterKey, component: Component) -> Vec<(&'static str, String)> {
     vec![
         (NAME, MILVUS.to_owned()),

@@ -66,7 +66,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     service_types: &["ClusterIP", "NodePort", "LoadBalancer"],
     claim: Some("{volume}-{cluster}-{component}-{ordinal}"),
     pods: Some(
-        "app.kubernetes.io/name=milvus,app.kubernetes.io/instance={cluster},app.kubernetes.io/component={component}",
+        "app.kubernetes.io/name=milvus,app.kubernetes.io/instance={cluster},app.kubernetes.io/component={component},operator.milvus.io/cluster={cluster}",
     ),
     secret_references: true,
     wire_checks: true,

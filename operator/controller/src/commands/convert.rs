@@ -240,10 +240,10 @@ mod tests {
     use super::*;
 
     fn outcome(yaml: &str) -> Outcome {
-        outcome_by(yaml, &validate::cluster_schema().expect("schema"))
+        outcome_by(yaml, &validate::cluster_schema().expect("schema"), None)
     }
 
-    fn outcome_by(yaml: &str, definition: &Schema) -> Outcome {
+    fn outcome_by(yaml: &str, definition: &Schema, fresh_prefix: Option<&str>) -> Outcome {
         let root = tempfile::tempdir().expect("tempdir");
         let file = root.path().join("m.yaml");
         std::fs::write(&file, yaml).expect("write");
@@ -251,7 +251,7 @@ mod tests {
         for document in &mut documents {
             document.file = "m.yaml".to_owned();
         }
-        Outcome::of(documents, definition, None)
+        Outcome::of(documents, definition, fresh_prefix)
     }
 
     fn fixtures() -> Vec<PathBuf> {
@@ -276,7 +276,7 @@ mod tests {
                 .to_string_lossy()
                 .into_owned();
             let text = std::fs::read_to_string(&file).expect("a fixture");
-            let outcome = outcome_by(&text, &schema);
+            let outcome = outcome_by(&text, &schema, None);
             assert!(outcome.converted + outcome.refused > 0, "{name}");
             list.push_str(&format!(
                 "{name}: {} converted, {} refused, {} passed through\n",
@@ -303,7 +303,7 @@ mod tests {
         let mut seen = 0;
         for file in fixtures() {
             let text = std::fs::read_to_string(&file).expect("a fixture");
-            for value in outcome_by(&text, &schema).documents {
+            for value in outcome_by(&text, &schema, None).documents {
                 if value["kind"] != milvus_crds::KIND {
                     continue;
                 }
@@ -442,6 +442,8 @@ spec:
   config: {etcd: {auth: {enabled: true, userName: u, password: p}}}
   dependencies: {etcd: {external: true, endpoints: ['e:2379']}}
 ";
+        let definition = validate::cluster_schema().expect("schema");
+        let outcome = |text: &str| outcome_by(text, &definition, Some("fresh"));
         let clash = outcome(text);
         assert_eq!((clash.converted, clash.refused), (0, 1));
         assert!(
