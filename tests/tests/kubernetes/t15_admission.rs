@@ -15,6 +15,13 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Nothing is written in a while, not even in vain.
 #[track_caller]
 fn at_rest(suite: &Suite, room: &Room) {
+    // Requests are counted without their namespaces.
+    wait::until("what earlier tests left to be gone", START, || {
+        let all = suite.api.list("milvusclusters", "", "");
+        (all.len() == 1)
+            .then_some(())
+            .ok_or(format!("{} are there", all.len()))
+    });
     room.settled("demo");
     let writes = || -> u64 {
         let all = suite.requests();
