@@ -85,6 +85,7 @@ impl<N> Memory<N> {
 struct Prepared<N> {
     generation: i64,
     facts: Facts,
+    offers: u64,
     cluster: Arc<Wanted<N>>,
 }
 
@@ -275,6 +276,7 @@ fn wanted<B: Backend>(
 ) -> Result<Prospect<B::Native>, PlatformError> {
     if let Some(prepared) = &memory.prepared
         && prepared.generation == cluster.generation
+        && prepared.offers == context.backend.offers()
         && prepared.facts == *facts
     {
         return Ok(Ok(prepared.cluster.clone()));
@@ -305,6 +307,8 @@ fn wanted<B: Backend>(
     };
     judged.note(&mut ledger);
     let desired = desire::desire(validated, &ledger, facts, capabilities);
+    // Asked before: what changes in between is rendered anew in the next pass.
+    let offers = context.backend.offers();
     let rendered = context.backend.render(&desired)?;
     let wanted = Arc::new(Wanted {
         ledger,
@@ -316,6 +320,7 @@ fn wanted<B: Backend>(
     memory.prepared = refusals.is_empty().then(|| Prepared {
         generation: cluster.generation,
         facts: facts.clone(),
+        offers,
         cluster: wanted.clone(),
     });
     Ok(Ok(wanted))

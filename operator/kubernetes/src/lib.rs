@@ -93,7 +93,7 @@ pub struct KubernetesBackend {
     capabilities: Capabilities,
     /// The Prometheus operator's PodMonitor is a kind here. It comes and goes with its definition.
     pod_monitors: Arc<AtomicBool>,
-    _looking: AbortOnDropHandle<()>,
+    _looking: Option<AbortOnDropHandle<()>>,
     applier: Applier,
     cache: Arc<Cache>,
     watches: Watches,
@@ -124,7 +124,7 @@ impl KubernetesBackend {
         Ok(Self {
             capabilities,
             pod_monitors,
-            _looking: AbortOnDropHandle::new(tokio::spawn(looking)),
+            _looking: known.then(|| AbortOnDropHandle::new(tokio::spawn(looking))),
             applier: Applier {
                 client,
                 cache: cache.clone(),
@@ -139,7 +139,8 @@ impl KubernetesBackend {
 /// Between looks for a kind that is not there.
 const LOOK_FOR_KIND: Duration = Duration::from_secs(30);
 
-/// Notes when PodMonitor is a kind again: when a list of them succeeds.
+/// Notes when PodMonitor is a kind again after its definition was removed: when a list of them succeeds. Where it was no kind at
+/// the start nobody looks for it: at rest nothing is asked.
 async fn look_for_pod_monitors(client: Client, scope: Scope, known: Arc<AtomicBool>) {
     let resource = apply::resource(Kind::PodMonitor);
     let api: Api<Unstructured> = match scope.namespaces.first() {
@@ -180,6 +181,10 @@ impl Backend for KubernetesBackend {
         render::render(desired, &self.capabilities, &settings)
     }
 
+    fn offers(&self) -> u64 {
+        u64::from(self.pod_monitors.load(Ordering::Relaxed))
+    }
+
     /// Nodes are the scheduler's business: they are not asked for, so no right to see them is needed.
     async fn topology(&self) -> Result<Topology, PlatformError> {
         Ok(Topology::default())
@@ -215,11 +220,13 @@ impl Backend for KubernetesBackend {
                     "PodMonitor is no kind any more: none is made until it is one again"
                 );
                 self.pod_monitors.store(false, Ordering::Relaxed);
-                Ok(Outcome {
-                    at: Timestamp::now(),
-                    wrote: false,
-                    remark: None,
-                })
+                // Nothing to hear of: what is made next has none in it.
+                let why = "PodMonitor is no kind any more";
+                Err(PlatformError::new(
+                    Class::Conflict,
+                    "apply a PodMonitor",
+                    why,
+                ))
             }
             result => result,
         }

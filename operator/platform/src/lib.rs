@@ -67,6 +67,11 @@ pub trait Backend: Send + Sync + 'static {
         credentials: &TunnelCredentials,
     ) -> Arc<dyn Dial>;
 
+    /// What a rendering depends on besides the cluster, as a number that changes when that does.
+    fn offers(&self) -> u64 {
+        0
+    }
+
     /// Where clients reach the cluster now (`host:port`), best first. Empty while nothing is published.
     fn endpoints(&self, desired: &Desired, observed: &Observed) -> Vec<String>;
 

@@ -186,6 +186,9 @@ pub(super) fn story(stage: &mut dyn Stage) {
         println!("    {} {}: {}", event.kind, event.reason, event.message);
     }
     let role = stage.workload(SINGLE, ROLE).name;
+    // Other objects may bear its name in theirs, and be made before it.
+    let made = |e: &Event| e.reason == "Created" && e.message.contains(&role);
+    let made = story.iter().rposition(made).unwrap_or_default();
     for (component, _) in NEEDS {
         let workload = stage.workload(SINGLE, component).name;
         let steps = [
@@ -196,7 +199,7 @@ pub(super) fn story(stage: &mut dyn Stage) {
                 "ComponentReady",
                 &format!("{component} is ready after"),
             ),
-            place(&story, "Created", &role),
+            made,
             place(&story, "ComponentReady", "standalone is ready after"),
             place(&story, "Ready", &stage.endpoints(SINGLE)[0]),
         ];

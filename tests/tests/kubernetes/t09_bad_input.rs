@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use milvus_tests::bad_input::{Bad, ETCD, Heard, MINIO, bad, everywhere, hear};
-use milvus_tests::endpoint;
 use milvus_tests::kubectl::is_ready;
+use milvus_tests::{endpoint, wait};
 use serde_json::json;
 
 use crate::suite::{Room, SOON, START, suite};
@@ -183,7 +183,11 @@ fn many_broken_ones_delay_nobody() {
         refused["spec"]["dependencies"]["storage"]["secretRef"] = json!("no-such-secret");
         room.create(&refused);
     }
-    room.told("hung59", "DependenciesReady", "False", &["etcd"]);
+    wait::timed("the last of them to be told of", START, || {
+        let found = room.condition("hung59", "DependenciesReady");
+        let told = found.status == "False" && found.message.contains("etcd");
+        told.then_some(()).ok_or(format!("{found:?}"))
+    });
     let start = Instant::now();
     room.create(&room.cluster("good"));
     room.ready("good", START);
