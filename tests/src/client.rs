@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::prepared;
 use crate::process::{self, Output};
 
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(480);
 
 fn search(address: &str, args: &[&str]) -> Output {
     let uri = format!("http://{address}:19530");
@@ -16,7 +16,7 @@ fn search(address: &str, args: &[&str]) -> Output {
 fn on(uri: &str, args: &[&str]) -> Output {
     let mut command = Command::new(prepared("MILVUS_TEST_CLIENT"));
     command
-        .args(["search", "--uri", uri, "--rows", "1000", "--wait", "60"])
+        .args(["search", "--uri", uri, "--rows", "1000", "--wait", "120"])
         .args(args);
     let output = process::run(&mut command, "", LIMIT);
     if let Some(last) = output.stdout.lines().last() {

@@ -147,10 +147,10 @@ def main():
     else:
         collection = step("create", lambda: retry(lambda: create(args.collection), args.wait))
         step("insert", lambda: insert(collection, 0, args.rows))
-        step("flush", lambda: collection.flush(timeout=180))
-        step("index", lambda: index(collection))
-        step("load", lambda: collection.load(timeout=180))
-        step("search", lambda: search(collection, args.rows))
+        step("flush", lambda: retry(lambda: collection.flush(timeout=180), args.wait))
+        step("index", lambda: retry(lambda: index(collection), args.wait))
+        step("load", lambda: retry(lambda: collection.load(timeout=180), args.wait))
+        step("search", lambda: retry(lambda: search(collection, args.rows), args.wait))
     step.times["total"] = round(time.monotonic() - step.begin, 3)
     if args.json:
         print(json.dumps({"version": version, "rows": args.rows, "seconds": step.times}))
