@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use milvus_tests::{endpoint, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::suite::{KINDS, START, Suite, is_write, suite};
 
@@ -32,7 +32,10 @@ fn a_cluster_comes_up_at_once() {
     let room = suite.room("first");
     let before = writes(&suite);
     let start = Instant::now();
-    let resource = room.create(&room.cluster("first"));
+    let mut resource = room.cluster("first");
+    // What a manifest says that leaves the number to an autoscaler.
+    resource["spec"]["components"]["queryNode"] = json!({});
+    let resource = room.create(&resource);
     wait::timed("all workloads to be made", START, || {
         let names = room.names("deployments", "first");
         (names.len() == ROLES.len())
@@ -105,6 +108,14 @@ fn a_cluster_comes_up_at_once() {
 
     // The resource itself: only its finalizer and its status are ours.
     only_finalizer_and_status_are_ours(&found);
+
+    // Its scale is that of the query nodes, and says by which labels an autoscaler finds them.
+    let scale = room.get("milvusclusters", "first/scale");
+    assert_eq!(scale["status"]["replicas"], 1, "{scale}");
+    let selector = scale["status"]["selector"].as_str().unwrap();
+    let pods = room.api.names("pods", &room.namespace, selector);
+    assert_eq!(pods.len(), 1, "{selector}: {pods:?}");
+    assert!(pods[0].starts_with("first-querynode-"), "{pods:?}");
 }
 
 /// Looks who owns which field of a resource.
