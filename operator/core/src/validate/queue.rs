@@ -1,6 +1,6 @@
 //! The write-ahead log: which kind, and what it takes. Pure.
 
-use milvus_crds::{Mode, MsgStreamType, PulsarValues, Quantity};
+use milvus_crds::{Mode, MsgStreamType, PulsarValues};
 
 use super::dependencies::{addresses, host_port, odd, only};
 use super::parts::{self, GIB};
