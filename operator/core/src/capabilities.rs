@@ -66,9 +66,7 @@ impl Capabilities {
         let ordinal = key.ordinal.unwrap_or_default().to_string();
         Some(fill(&pattern, cluster, key.component).replace("{ordinal}", &ordinal))
     }
-}
 
-impl Capabilities {
     /// Labels that select the pods of a component, where there are pods.
     pub fn pod_selector(&self, cluster: &ClusterKey, component: Component) -> Option<String> {
         self.pods.map(|pattern| fill(pattern, cluster, component))
