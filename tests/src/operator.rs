@@ -42,10 +42,9 @@ impl Operator {
         let Platform::Swarm { docker_host, .. } = &self.platform else {
             panic!("on Kubernetes the Lease says who works");
         };
-        Self {
-            keys: self.keys.clone(),
-            ..Self::new(folder, docker_host)
-        }
+        let mut beside = Self::new(folder, docker_host);
+        beside.keys = self.keys.clone();
+        beside
     }
 
     /// For a Kubernetes; not started yet. Its log is kept in the folder.
