@@ -109,14 +109,14 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
 /// Ends the operator when another one leads; false when it was to end before that.
 async fn until_superseded(superseded: CancellationToken, shutdown: CancellationToken) -> bool {
     tokio::select! {
-        // A signal first: whoever stops an operator is not told of an error.
+        // Looked at first: a takeover may have begun the end by another way before this is woken, and is still its reason.
         biased;
-        () = shutdown.cancelled() => false,
         () = superseded.cancelled() => {
             tracing::error!("another operator has taken over this Swarm's store; this one ends");
             shutdown.cancel();
             true
         }
+        () = shutdown.cancelled() => false,
     }
 }
 
@@ -194,4 +194,24 @@ fn own_nofile_limit() -> Option<u64> {
         .lines()
         .find(|line| line.starts_with("Max open files"))?;
     line.split_whitespace().nth(4)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_takeover_is_told_whoever_hears_of_it_first() {
+        let (superseded, shutdown) = (CancellationToken::new(), CancellationToken::new());
+        superseded.cancel();
+        shutdown.cancel();
+        assert!(until_superseded(superseded, shutdown).await);
+    }
+
+    #[tokio::test]
+    async fn a_signal_alone_is_a_good_end() {
+        let (superseded, shutdown) = (CancellationToken::new(), CancellationToken::new());
+        shutdown.cancel();
+        assert!(!until_superseded(superseded, shutdown).await);
+    }
 }
