@@ -132,19 +132,7 @@ pub(crate) struct Told(BTreeMap<(Reason, String), Instant>);
 impl Told {
     /// Whether a note is news. Things that were done always are.
     fn is_news(&mut self, note: &EventNote) -> bool {
-        let done = matches!(
-            note.reason,
-            Reason::Created
-                | Reason::Recreated
-                | Reason::Updated
-                | Reason::Repaired
-                | Reason::Removed
-                | Reason::Placed
-                | Reason::ComponentReady
-                | Reason::Ready
-                | Reason::Unready
-        );
-        if done {
+        if is_step(note.reason) {
             return true;
         }
         self.0.retain(|_, at| at.elapsed() < TELL_AGAIN);
@@ -163,6 +151,33 @@ impl Told {
             }
         }
     }
+}
+
+/// Whether a note tells of a step, which is news each time, and not of a trouble, which is told once while it lasts.
+fn is_step(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Created
+            | Reason::Recreated
+            | Reason::Updated
+            | Reason::Repaired
+            | Reason::Removed
+            | Reason::Placed
+            | Reason::ComponentReady
+            | Reason::Ready
+            | Reason::Unready
+    )
+}
+
+/// Posts what is wrong, where the status cannot be written: events may still be taken. Steps are told with the next status.
+pub(crate) async fn troubles(
+    client: &Client,
+    resource: &MilvusCluster,
+    mut notes: Vec<EventNote>,
+    told: &mut Told,
+) {
+    notes.retain(|note| !is_step(note.reason));
+    events(client, resource, &notes, told).await;
 }
 
 /// Posts events. They are for people: one that cannot be written is logged and nothing else.

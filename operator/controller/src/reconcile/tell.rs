@@ -154,7 +154,10 @@ pub(super) async fn tell<B: Backend>(
         let began = Instant::now();
         // True as well where the pass is dropped in the middle of it.
         memory.telling.unsure = true;
-        report::status(&context.client, resource, &status).await?;
+        if let Err(error) = report::status(&context.client, resource, &status).await {
+            report::troubles(&context.client, resource, notes, &mut memory.told).await;
+            return Err(error.into());
+        }
         memory.telling.unsure = false;
         context
             .metrics
