@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use milvus_tests::api::{Api, At, at};
+use milvus_tests::api::{Api, At, Refused, at, path};
 use milvus_tests::kubectl::{Condition, Kubectl, condition, is_ready};
 use milvus_tests::kubernetes::Kubernetes;
 use milvus_tests::operator::Operator;
@@ -207,6 +207,15 @@ impl Room {
     /// An object's place in it.
     pub fn at<'a>(&'a self, what: &'a str, name: &'a str) -> At<'a> {
         at(what, &self.namespace, name)
+    }
+
+    /// What admission makes of a Deployment here; nothing is stored.
+    pub fn admitted(&self) -> Result<Value, Refused> {
+        let probe = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "probe"}, "spec": {
+            "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
+            "spec": {"containers": [{"name": "a", "image": "a"}]}}}});
+        let path = format!("{}?dryRun=All", path(self.at("deployments", "")));
+        self.api.request("POST", &path, "application/json", &probe)
     }
 
     /// An object that has to be there.

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use milvus_tests::api::{at, path};
+use milvus_tests::api::at;
 use milvus_tests::wait;
 use serde_json::json;
 
@@ -82,12 +82,7 @@ fn a_policy_that_rewrites_has_its_way() {
         .create("mutatingadmissionpolicybindings", "", &binding)
         .unwrap();
     wait::until("the policy to be in force", START, || {
-        let probe = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "probe"}, "spec": {
-            "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
-            "spec": {"containers": [{"name": "a", "image": "a"}]}}}});
-        let path = format!("{}?dryRun=All", path(room.at("deployments", "")));
-        let made = room.api.request("POST", &path, "application/json", &probe);
-        let made = made.map_err(|refused| refused.message)?;
+        let made = room.admitted().map_err(|refused| refused.message)?;
         let image = &made["spec"]["template"]["spec"]["containers"][0]["image"];
         (image == "mirror/a").then_some(()).ok_or(image.to_string())
     });
