@@ -45,7 +45,7 @@ mod t11_delete;
 mod t12_secrets;
 #[path = "kubernetes/t13_dependencies.rs"]
 mod t13_dependencies;
-#[path = "kubernetes/t14_definition.rs"]
-mod t14_definition;
-#[path = "kubernetes/t15_admission.rs"]
-mod t15_admission;
+#[path = "kubernetes/t14_admission.rs"]
+mod t14_admission;
+#[path = "kubernetes/t15_definition.rs"]
+mod t15_definition;

@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::context::{Context, secret_key};
-use crate::gather;
 use crate::reconcile::{self, Memory};
 use crate::server::Readiness;
+use crate::{definition, gather};
 
 /// Hints that come in a burst (our own writes echo as events) lead to one pass.
 const SETTLE: Duration = Duration::from_millis(30);
@@ -78,6 +78,8 @@ pub(crate) async fn run<B: Backend>(
     let mut secrets_listed: BTreeMap<Option<String>, BTreeMap<(String, String), String>> =
         BTreeMap::new();
     let mut lists = context.namespaces.0.len().max(1);
+    // Whether it has been said that the definition is missing.
+    let mut undefined = false;
     let mut count_at = Instant::now() + COUNT_INTERVAL;
     loop {
         tokio::select! {
@@ -97,14 +99,21 @@ pub(crate) async fn run<B: Backend>(
                         let looked = scope.as_ref().is_none_or(|scope| *scope == key.namespace);
                         if looked && !present.contains(&key) { deleted(&context, &mut workers, &key); }
                     }
+                    undefined = false;
                     lists = lists.saturating_sub(1);
                     if lists == 0 {
                         readiness.set();
                         context.resources.set_listed();
                     }
                 }
-                Ok(Event::Apply(resource)) => applied(&context, &mut workers, key_of(&resource), resource, &shutdown),
+                Ok(Event::Apply(resource)) => {
+                    undefined = false;
+                    applied(&context, &mut workers, key_of(&resource), resource, &shutdown);
+                }
                 Ok(Event::Delete(resource)) => deleted(&context, &mut workers, &key_of(&resource)),
+                Err(error) if definition::is_missing(&error) => {
+                    if !std::mem::replace(&mut undefined, true) { definition::tell(); }
+                }
                 Err(error) => tracing::warn!(error = %crate::telemetry::chain(&error), "the watch of resources broke; it is opened again"),
             },
             () = tokio::time::sleep_until(count_at) => {

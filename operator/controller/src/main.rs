@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod context;
 mod controller;
+mod definition;
 mod execute;
 mod gather;
 mod keys;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config, Resource};
-use milvus_crds::MilvusCluster;
+use kube::{Client, Config};
 use milvus_kubernetes::{KubernetesBackend, Scope};
 use milvus_platform::Class;
 use milvus_probes::ExternalAnswers;
@@ -16,7 +15,7 @@ use crate::context::{Context, Namespaces, Resources, SecretVersions};
 use crate::leader::Leader;
 use crate::ledger_store::{Home, Ledgers};
 use crate::turns::Turns;
-use crate::{controller, telemetry};
+use crate::{controller, definition, telemetry};
 
 pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let options = &args.kubernetes;
@@ -101,16 +100,11 @@ async fn open(
 ) -> Result<Option<KubernetesBackend>, RunError> {
     let mut told = false;
     loop {
-        match defined(client).await {
+        match definition::listed(client).await {
             Ok(true) => {}
             Ok(false) => {
                 if !std::mem::replace(&mut told, true) {
-                    tracing::warn!(
-                        %server,
-                        "the API server knows no {}.{}: give it the definition (milvus-operator crd | kubectl apply -f -); waiting for it",
-                        MilvusCluster::plural(&()),
-                        milvus_crds::GROUP
-                    );
+                    definition::tell();
                 }
                 if pause(shutdown).await {
                     return Ok(None);
@@ -132,19 +126,6 @@ async fn open(
         if pause(shutdown).await {
             return Ok(None);
         }
-    }
-}
-
-/// Whether the API server knows the resource.
-async fn defined(client: &Client) -> Result<bool, kube::Error> {
-    let version = MilvusCluster::api_version(&());
-    match client.list_api_group_resources(&version).await {
-        Ok(list) => {
-            let plural = MilvusCluster::plural(&());
-            Ok(list.resources.iter().any(|r| r.name == plural))
-        }
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-        Err(error) => Err(error),
     }
 }
 
