@@ -42,13 +42,23 @@ impl World {
         self.looks.retain(|(at, ..)| *at >= keep);
         if self.rng.random_range(0..100) < self.faults.stale {
             let pick = self.rng.random_range(0..self.looks.len());
-            if let Some((_, look, seen)) = self.looks.get(pick).cloned() {
+            // What was shown once is not unseen again: Swarm reads where it writes (the leader's store), and a watch of
+            // Kubernetes lags but does not go back.
+            self.looks.drain(..pick);
+            if let Some((_, look, seen)) = self.looks.first().cloned() {
                 self.seen = seen;
                 return Ok(look);
             }
         }
+        let before = self.looks.len().saturating_sub(1);
+        self.looks.drain(..before);
         self.seen = versions;
         Ok(look)
+    }
+
+    /// A new life of the operator begins with a list of what there is, on every platform: no look from before is shown to it.
+    pub fn forget_looks(&mut self) {
+        self.looks.clear();
     }
 
     fn look(&self, cluster: &ClusterRef, rendered: Option<&Rendered<Native>>) -> Observed {

@@ -100,12 +100,18 @@ impl Sim {
         ObjectId::new("service", format!("{stack}_{name}"))
     }
 
+    /// The operator is killed, and another starts.
+    pub fn restart(&mut self) {
+        self.operator = Operator::default();
+        self.world.forget_looks();
+    }
+
     /// One pass and the time until the next.
     pub fn step(&mut self) {
         let report = self.operator.pass(&mut self.world, &mut self.store);
         if report.crashed {
             self.crashes += 1;
-            self.operator = Operator::default();
+            self.restart();
             self.world.advance(Duration::from_millis(500));
             return;
         }

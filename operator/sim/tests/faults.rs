@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use milvus_core::outline::ObjectId;
 use milvus_sim::scenario::{DEMO, REFERENCE, Sim};
-use milvus_sim::{Faults, Operator, Options};
+use milvus_sim::{Faults, Options};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
@@ -90,7 +90,7 @@ fn happen(sim: &mut Sim, what: &Happening) {
     match what {
         Happening::Time(tenths) => sim.run(Duration::from_millis(u64::from(*tenths) * 100)),
         Happening::Kill(actions) => sim.world.faults.crash_after = Some(u32::from(*actions)),
-        Happening::KillNow => sim.operator = Operator::default(),
+        Happening::KillNow => sim.restart(),
         Happening::Weather {
             errors,
             stale,

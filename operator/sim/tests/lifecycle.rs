@@ -11,7 +11,7 @@ use milvus_core::outline::{ObjectClass, ObjectId};
 use milvus_core::reasons::Reason;
 use milvus_crds::{DeletionPolicy, Phase};
 use milvus_sim::scenario::{DEMO, MINIMAL, REFERENCE, Sim};
-use milvus_sim::{Operator, Options};
+use milvus_sim::Options;
 
 const LONG: Duration = Duration::from_secs(300);
 
@@ -166,7 +166,7 @@ fn a_removed_stack_comes_back_with_its_data() {
     let volumes = sim.world.volumes();
     sim.world.remove_stack_by_hand();
     // Even when the operator was not there to see it.
-    sim.operator = Operator::default();
+    sim.restart();
     sim.settle(LONG).unwrap();
     assert_eq!(sim.store.ledger, ledger);
     assert_eq!(sim.shape(), shape);
@@ -470,7 +470,7 @@ fn a_bad_resource_is_refused_and_the_running_cluster_stays() {
     assert_eq!(sim.shape(), shape);
     assert_eq!(sim.phase(), Some(Phase::Invalid));
     // So does an operator that starts while it is refused, and writes nothing for that.
-    sim.operator = Operator::default();
+    sim.restart();
     let records = sim.store.ledger_writes;
     assert!(sim.world.remove_by_hand(&proxy));
     sim.run(Duration::from_secs(60));
@@ -480,7 +480,7 @@ fn a_bad_resource_is_refused_and_the_running_cluster_stays() {
     assert_eq!(sim.store.ledger_writes, records);
     sim.rests(10).unwrap();
     // One that finds no word of a good one touches nothing and claims nothing.
-    sim.operator = Operator::default();
+    sim.restart();
     sim.store.ledger.as_mut().unwrap().last_good = None;
     let writes = sim.world.writes.len();
     sim.run(Duration::from_secs(60));
