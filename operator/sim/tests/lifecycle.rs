@@ -10,8 +10,8 @@ use milvus_core::component::Component;
 use milvus_core::outline::{ObjectClass, ObjectId};
 use milvus_core::reasons::Reason;
 use milvus_crds::{DeletionPolicy, Phase};
-use milvus_sim::scenario::{DEMO, MINIMAL, REFERENCE, Sim};
 use milvus_sim::Options;
+use milvus_sim::scenario::{DEMO, MINIMAL, REFERENCE, Sim};
 
 const LONG: Duration = Duration::from_secs(300);
 
