@@ -15,7 +15,7 @@ setup() {
   rm -rf "$DIR"
   mkdir -p "$TESTBED_STATE/work"
   python3 -m venv "$DIR"
-  "$DIR/bin/pip" install -q --only-binary grpcio,pandas,pyarrow,numpy "${PACKAGES[@]}" >"$TESTBED_STATE/work/client.log" 2>&1 </dev/null ||
+  again "$DIR/bin/pip" install -q --only-binary grpcio,pandas,pyarrow,numpy "${PACKAGES[@]}" >"$TESTBED_STATE/work/client.log" 2>&1 </dev/null ||
     { tail -5 "$TESTBED_STATE/work/client.log" >&2; die "pip failed; see $TESTBED_STATE/work/client.log"; }
   "$DIR/bin/python" -c 'import pymilvus'
   echo "${PACKAGES[*]}" >"$DIR/.packages" # last: a half-made environment is made again

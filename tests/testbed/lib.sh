@@ -27,6 +27,17 @@ IMAGES=("$IMAGE_MILVUS" "$IMAGE_ETCD" "$IMAGE_MINIO" "$IMAGE_PULSAR")
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
+# Tries a command up to three times: what comes over a network does not always come at once.
+again() { # again COMMAND...
+  local pause
+  for pause in 5 20; do
+    if "$@"; then return; fi
+    say "once more in $pause s: $*"
+    sleep "$pause"
+  done
+  "$@"
+}
+
 # Debian's own client where it is: a newer one elsewhere in PATH may have dropped the API version of Debian's engine.
 if [ -x /usr/bin/docker ]; then DOCKER=/usr/bin/docker; else DOCKER=docker; fi
 docker() { command "$DOCKER" "$@"; }

@@ -39,7 +39,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   # No service is started by the installation: the testbed starts its own engines and registry.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e $policy ]; then printf '#!/bin/sh\nexit 101\n' >$policy; chmod +x $policy; trap 'rm -f $policy' EXIT; fi
-  if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+  install_missing() { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; }
+  if ! again install_missing >"$log" 2>&1 </dev/null; then
     tail -20 "$log" >&2; die "apt-get failed; the lines above are the end of $log"
   fi
   rm -f "$log"

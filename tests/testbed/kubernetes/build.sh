@@ -25,7 +25,7 @@ module() {
   [ ! -f "$SRC/go.sum" ] || return 0
   local mod component
   mkdir -p "$SRC"
-  mod=$(cd /tmp && go mod download -json "k8s.io/kubernetes@$KUBE_VERSION" | python3 -c 'import json,sys; print(json.load(sys.stdin)["GoMod"])')
+  mod=$(cd /tmp && again go mod download -json "k8s.io/kubernetes@$KUBE_VERSION" | python3 -c 'import json,sys; print(json.load(sys.stdin)["GoMod"])')
   python3 - "$mod" "$KUBE_VERSION" >"$SRC/go.mod" <<'PY'
 import re, sys
 text, version = open(sys.argv[1]).read(), sys.argv[2]
@@ -49,7 +49,7 @@ PY
     main "${component%%:*}" "${component##*:}"
   done
   # Every command at once, so that go.sum is complete whichever is built first.
-  (cd "$SRC" && GOFLAGS="$GOFLAGS -mod=mod" nice -n 10 go list -deps ./... >/dev/null)
+  (cd "$SRC" && GOFLAGS="$GOFLAGS -mod=mod" again nice -n 10 go list -deps ./... >/dev/null)
 }
 
 main() { # main COMPONENT CONSTRUCTOR
@@ -83,7 +83,7 @@ build() { # build COMPONENT
     flags+=" -X $package.gitTreeState=clean -X $package.gitCommit=testbed -X $package.buildDate=1970-01-01T00:00:00Z"
   done
   say "building $1 $KUBE_VERSION from Go modules; takes some minutes"
-  (cd "$SRC" && nice -n 10 go build -mod=mod -trimpath -p 2 -ldflags "$flags" -o "$BIN/.$1" "./cmd/$1") >&2
+  (cd "$SRC" && again nice -n 10 go build -mod=mod -trimpath -p 2 -ldflags "$flags" -o "$BIN/.$1" "./cmd/$1") >&2
   mv "$BIN/.$1" "$BIN/$1"
   say "$1 built in $((SECONDS - start)) s"
 }
@@ -108,7 +108,7 @@ GO
   (
     cd "$src"
     [ -f go.mod ] || go mod init etcd
-    go get "go.etcd.io/etcd/server/v3/etcdmain@$ETCD_VERSION" >"$KUBE/etcd.log" 2>&1 || { tail -15 "$KUBE/etcd.log" >&2; die "the modules of etcd do not resolve"; }
+    again go get "go.etcd.io/etcd/server/v3/etcdmain@$ETCD_VERSION" >"$KUBE/etcd.log" 2>&1 || { tail -15 "$KUBE/etcd.log" >&2; die "the modules of etcd do not resolve"; }
     nice -n 10 go build -trimpath -ldflags '-s -w' -o "$BIN/.etcd" .
   ) >&2
   mv "$BIN/.etcd" "$BIN/etcd"
@@ -141,7 +141,7 @@ GO
   (
     cd "$ADDONS_SRC"
     go mod init addons
-    go get "sigs.k8s.io/kwok@$KWOK_VERSION" "github.com/coredns/coredns@$COREDNS_VERSION" "helm.sh/helm/v3@$HELM_VERSION"
+    again go get "sigs.k8s.io/kwok@$KWOK_VERSION" "github.com/coredns/coredns@$COREDNS_VERSION" "helm.sh/helm/v3@$HELM_VERSION"
   ) >"$KUBE/addons.log" 2>&1 || { tail -15 "$KUBE/addons.log" >&2; die "the modules of KWOK, CoreDNS and Helm do not resolve"; }
   touch "$ADDONS_SRC/.complete"
 }
@@ -152,7 +152,7 @@ addon() { # addon NAME VERSION PACKAGE VARIABLE
   addons
   mkdir -p "$dir"
   say "building $1 $2 from Go modules"
-  (cd "$ADDONS_SRC" && nice -n 10 go build -mod=mod -trimpath -p 2 -ldflags "-s -w -X $4=$2" -o "$dir/.$1" "$3") >&2
+  (cd "$ADDONS_SRC" && again nice -n 10 go build -mod=mod -trimpath -p 2 -ldflags "-s -w -X $4=$2" -o "$dir/.$1" "$3") >&2
   mv "$dir/.$1" "$dir/$1"
   say "$1 built in $((SECONDS - start)) s"
 }

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use milvus_tests::api::Patch;
+use milvus_tests::wait;
 use serde_json::{Value, json};
 
 use crate::suite::{START, suite};
@@ -134,4 +135,68 @@ fn is_left_alone() {
 
     // What was given to the cluster goes with it, by the garbage collector.
     room.remove("demo");
+}
+
+/// Kubernetes' own autoscaler writes the number of query nodes, through the resource's scale; that is where the operator reads it,
+/// and a manifest that leaves the number to it can be applied again at any time. No metrics are needed to bring the number between
+/// the bounds.
+#[test]
+fn an_autoscaler_has_its_way() {
+    let mut suite = suite();
+    let room = suite.room("autoscaled");
+    let mut manifest = room.cluster("demo");
+    manifest["spec"]["components"]["queryNode"] = json!({});
+    room.kubectl.apply(&manifest);
+    room.ready("demo", START);
+    let bounds = |min: u32, max: u32| json!({"minReplicas": min, "maxReplicas": max});
+    let mut autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "demo"},
+        "spec": bounds(3, 5)});
+    autoscaler["spec"]["scaleTargetRef"] = json!({"apiVersion": "operator.milvus.io/v1beta1", "kind": "MilvusCluster", "name": "demo"});
+    room.api
+        .create("horizontalpodautoscalers", &room.namespace, &autoscaler)
+        .unwrap();
+    let number = |wanted: u32| {
+        let what = format!("{wanted} query nodes");
+        wait::timed(&what, START, || {
+            let node = room.get("deployments", "demo-querynode");
+            let found = &node["status"]["readyReplicas"];
+            (*found == wanted).then_some(()).ok_or(format!(
+                "{found} are ready; the autoscaler: {}",
+                room.get("horizontalpodautoscalers", "demo")["status"]
+            ))
+        });
+        room.ready("demo", START);
+        let scale = room.get("milvusclusters", "demo/scale");
+        assert_eq!(scale["spec"]["replicas"], wanted, "{scale}");
+    };
+    number(3);
+    let told = room.settled("demo");
+    room.kubectl.apply(&manifest);
+    room.still("demo", Duration::from_secs(6));
+    number(3);
+    assert_eq!(
+        room.events("demo").len(),
+        told,
+        "{:#?}",
+        room.events("demo")
+    );
+
+    room.change(
+        "horizontalpodautoscalers",
+        "demo",
+        &json!({"spec": bounds(1, 2)}),
+    );
+    number(2);
+    wait::timed("the autoscaler to see it", START, || {
+        let status = &room.get("horizontalpodautoscalers", "demo")["status"];
+        let seen = status["currentReplicas"] == 2;
+        seen.then_some(()).ok_or(status.to_string())
+    });
+    let fought = room.events("demo");
+    let fought: Vec<_> = fought
+        .iter()
+        .filter(|e| e.reason == "Repaired")
+        .map(|e| &e.message)
+        .collect();
+    assert!(fought.is_empty(), "{fought:?}");
 }
