@@ -53,9 +53,25 @@ fn role_without<T: JsonSchema>(generator: &mut SchemaGenerator, fields: &[&str])
     schema
 }
 
-/// A role that is one process, or one and its standbys: nothing to scale by load or to divide.
+/// A role that is one process, or one and its standbys: nothing to scale by load, neither here nor by others, or to divide.
+fn single<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = role_without::<T>(generator, &["autoscaling", "groups"]);
+    if let Some(replicas) = schema
+        .pointer_mut("/properties/replicas")
+        .and_then(|p| p.as_object_mut())
+    {
+        replicas.insert("minimum".into(), 0.into());
+        replicas.insert(
+            "description".into(),
+            "How many processes run this role. 0 stops the role. Default: 1".into(),
+        );
+    }
+    schema
+}
+
+/// As [`single`], for a role that nobody connects to from outside.
 pub(crate) fn single_role(generator: &mut SchemaGenerator) -> Schema {
-    role_without::<crate::Component>(generator, &["autoscaling", "groups"])
+    single::<crate::Component>(generator)
 }
 
 /// A role that scales by load, but has no reason to be divided.
@@ -65,7 +81,7 @@ pub(crate) fn ungrouped_role(generator: &mut SchemaGenerator) -> Schema {
 
 /// As [`single_role`], for a role with fields of its own.
 pub(crate) fn single_serving_role(generator: &mut SchemaGenerator) -> Schema {
-    role_without::<crate::ServingComponent>(generator, &["autoscaling", "groups"])
+    single::<crate::ServingComponent>(generator)
 }
 
 /// The query node's block: `replicas` carries the one default that the API server writes, because the scale

@@ -93,7 +93,7 @@ pub struct Components {
     pub index_coord: Option<Component>,
     /// Workers that hold loaded segments and search them. `kubectl scale milvuscluster NAME --replicas=N` sets
     /// `replicas` here. On Kubernetes a HorizontalPodAutoscaler may do the same: its scaleTargetRef is this resource, and
-    /// manifests have this block without `replicas` then (`queryNode: {}`).
+    /// manifests have this block without `replicas` then (`queryNode: {}`); or that of this role's Deployment, with `replicas: -1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::query_node")]
     pub query_node: Option<Component>,
@@ -158,9 +158,10 @@ impl Components {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Component {
-    /// How many processes run this role. 0 stops the role. Default: 1
+    /// How many processes run this role. 0 stops the role; -1 (Kubernetes) leaves the number to whoever scales the role's
+    /// Deployment, such as a HorizontalPodAutoscaler. Default: 1
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000))]
+    #[schemars(range(min = -1, max = 1000))]
     pub replicas: Option<i32>,
     /// CPU and memory of one process. Default: by `spec.profile`, else no limit.
     #[serde(

@@ -162,6 +162,7 @@ pub(crate) async fn facts<B: Backend>(
         ledger,
         others,
         holds_prefixes,
+        replicas: context.backend.replicas(key),
         topology,
         fingerprint_key,
         gateway_image: context.gateway_image.clone(),

@@ -71,6 +71,7 @@ impl Context<'_> {
         if !part.has_members() {
             return Shape::Replicated {
                 replicas: part.replicas,
+                left: part.left,
             };
         }
         let members = part

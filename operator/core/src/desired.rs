@@ -158,7 +158,7 @@ impl Workload {
     /// How many instances there should be; `None` for one per node.
     pub fn replicas(&self) -> Option<u32> {
         match &self.shape {
-            Shape::Replicated { replicas } => Some(*replicas),
+            Shape::Replicated { replicas, .. } => Some(*replicas),
             Shape::Members { members } => u32::try_from(members.len()).ok(),
             Shape::Job => Some(1),
             Shape::PerNode => None,
@@ -186,6 +186,8 @@ pub enum Shape {
     Replicated {
         /// How many.
         replicas: u32,
+        /// The number is what somebody else has set at present: it is not written.
+        left: bool,
     },
     /// Each with an identity, a place and data of its own.
     Members {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::component::Component;
 use crate::ledger::Ledger;
 use crate::names::ClusterKey;
 use crate::observed::Topology;
@@ -20,6 +21,8 @@ pub struct Facts {
     pub topology: Topology,
     /// The other clusters that this operator looks after, as far as they may stand in the way.
     pub others: Vec<OtherCluster>,
+    /// Processes that are asked for at present by component, where the platform tells: the number of a role that is left to others.
+    pub replicas: BTreeMap<Component, u32>,
     /// No other cluster that this operator looks after was here first with this one's prefixes on external services.
     pub holds_prefixes: bool,
     /// Key for fingerprints of secret files.

@@ -27,6 +27,7 @@ pub fn swarm_capabilities() -> Capabilities {
         service_types: &[],
         claim: None,
         pods: None,
+        leaves_replicas: false,
         secret_references: false,
         wire_checks: true,
         rhythm: Rhythm {
@@ -56,6 +57,7 @@ pub fn kubernetes_capabilities() -> Capabilities {
         pods: Some(
             "app.kubernetes.io/name=milvus,app.kubernetes.io/instance={cluster},app.kubernetes.io/component={component},operator.milvus.io/cluster={cluster}",
         ),
+        leaves_replicas: true,
         secret_references: true,
         wire_checks: true,
         rhythm: Rhythm {

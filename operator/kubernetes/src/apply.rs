@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{
     Api, DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy, ValidationDirective,
 };
-use kube::core::ApiResource;
+use kube::core::{ApiResource, ObjectMeta};
 use kube::{Client, ResourceExt};
 use milvus_core::action::{Action, Outcome};
 use milvus_core::names::ClusterRef;
 use milvus_core::outline::ObjectId;
 use milvus_platform::{Class, PlatformError, Rendered};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cache::{Cache, cluster_of, marked, owner_uid, version};
 use crate::render::Native;
@@ -30,6 +31,10 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// version (kubernetes/kubernetes#106745): so the look and the making are one step, which nobody can slip into. No object is of
 /// this version: the first write to an empty etcd is of revision 2.
 const NOBODY_S_VERSION: &str = "1";
+
+/// Holds the number of a Deployment's pods from the moment we let it go until somebody else sets it: a field that nobody
+/// applies any more falls back to its default, which is one pod.
+const INTERIM: &str = "milvus-operator-interim";
 
 /// Where a kind is found in the API.
 pub(crate) fn resource(kind: Kind) -> ApiResource {
@@ -202,12 +207,52 @@ impl Applier {
             let from = replicas.unwrap_or(0);
             self.claims_are_ours(cluster, id, native, from).await?;
         }
+        if kind == Kind::Deployment && native.object.pointer("/spec/replicas").is_none() {
+            self.let_go_of_replicas(cluster, id, replicas, &api).await?;
+        }
         self.make_room(cluster, id, native, &api).await?;
         let version = self
             .patch(&api, id, kind, &native.object, Why::Differs)
             .await?;
         self.cache.judge_answer(&cluster.key, id, native, version);
         Ok(version.is_none() || version != known)
+    }
+
+    /// Keeps the number of pods as it is when the next apply does not have it any more.
+    async fn let_go_of_replicas(
+        &self,
+        cluster: &ClusterRef,
+        id: &ObjectId,
+        replicas: Option<u32>,
+        api: &Api<Unstructured>,
+    ) -> Result<(), PlatformError> {
+        let operation = format!("let go of the replicas of {id}");
+        let owners: Api<Deployment> = Api::namespaced(self.client.clone(), &cluster.key.namespace);
+        let metadata = call(&operation, owners.get_metadata_opt(&id.name)).await?;
+        let held = metadata.is_some_and(|m| holds_replicas(&m.metadata));
+        let Some(replicas) = replicas.filter(|_| held) else {
+            return Ok(());
+        };
+        let number = json!({"apiVersion": Kind::Deployment.api_version(), "kind": Kind::Deployment.name(),
+            "metadata": {"name": id.name}, "spec": {"replicas": replicas}});
+        let params = PatchParams {
+            field_manager: Some(INTERIM.to_owned()),
+            ..PatchParams::default()
+        };
+        match call(
+            &operation,
+            api.patch(&id.name, &params, &Patch::Apply(&number)),
+        )
+        .await
+        {
+            Ok(object) => {
+                self.cache.put(Kind::Deployment, object);
+                Ok(())
+            }
+            // Somebody has set another number meanwhile, and so owns it.
+            Err(error) if error.class == Class::Conflict => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Server-side apply. Gives the version of the answer.
@@ -367,6 +412,18 @@ impl Applier {
         .await?;
         Ok(true)
     }
+}
+
+/// Whether the number of pods is among the fields that we applied.
+fn holds_replicas(metadata: &ObjectMeta) -> bool {
+    let entries = metadata.managed_fields.iter().flatten();
+    let mut ours = entries.filter(|e| {
+        e.manager.as_deref() == Some(labels::OPERATOR) && e.operation.as_deref() == Some("Apply")
+    });
+    ours.any(|e| {
+        let fields = e.fields_v1.as_ref();
+        fields.is_some_and(|f| f.0.pointer("/f:spec/f:replicas").is_some())
+    })
 }
 
 /// Whether a claim was made for this cluster or an earlier one of its name.

@@ -19,6 +19,7 @@ mod shapes;
 mod unstructured;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -29,8 +30,9 @@ use kube::Client;
 use kube::api::{Api, ListParams};
 use milvus_core::action::{Action, Outcome};
 use milvus_core::capabilities::{Addressing, Capabilities, Rhythm};
+use milvus_core::component::Component;
 use milvus_core::desired::Desired;
-use milvus_core::names::ClusterRef;
+use milvus_core::names::{ClusterKey, ClusterRef};
 use milvus_core::observed::{Observed, Topology};
 use milvus_platform::{Backend, Change, Class, Dial, PlatformError, Rendered, TunnelCredentials};
 use tokio_util::task::AbortOnDropHandle;
@@ -68,6 +70,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     pods: Some(
         "app.kubernetes.io/name=milvus,app.kubernetes.io/instance={cluster},app.kubernetes.io/component={component},operator.milvus.io/cluster={cluster}",
     ),
+    leaves_replicas: true,
     secret_references: true,
     wire_checks: true,
     rhythm: Rhythm {
@@ -179,6 +182,18 @@ impl Backend for KubernetesBackend {
             pod_monitors: self.pod_monitors.load(Ordering::Relaxed),
         };
         render::render(desired, &self.capabilities, &settings)
+    }
+
+    fn replicas(&self, cluster: &ClusterKey) -> BTreeMap<Component, u32> {
+        self.cache.with(cluster, |known| {
+            let deployments = known
+                .objects
+                .iter()
+                .filter(|((kind, _), object)| *kind == Kind::Deployment && !object.deleting);
+            deployments
+                .filter_map(|(_, object)| Some((object.component?, object.state.replicas?)))
+                .collect()
+        })
     }
 
     fn offers(&self) -> u64 {

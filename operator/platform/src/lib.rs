@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::Stream;
 use milvus_core::action::{Action, Outcome};
 use milvus_core::capabilities::Capabilities;
+use milvus_core::component::Component;
 use milvus_core::desired::Desired;
 use milvus_core::names::{ClusterKey, ClusterRef};
 use milvus_core::observed::{Observed, Topology};
@@ -66,6 +67,11 @@ pub trait Backend: Send + Sync + 'static {
         observed: &Observed,
         credentials: &TunnelCredentials,
     ) -> Arc<dyn Dial>;
+
+    /// How many processes the workloads of a cluster ask for at present, by component, where that may be somebody else's choice.
+    fn replicas(&self, _cluster: &ClusterKey) -> BTreeMap<Component, u32> {
+        BTreeMap::new()
+    }
 
     /// What a rendering depends on besides the cluster, as a number that changes when that does.
     fn offers(&self) -> u64 {

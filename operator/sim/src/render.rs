@@ -220,7 +220,7 @@ fn service(
         fields,
         uses,
         replicas: match &workload.shape {
-            Shape::Replicated { replicas } => Some(*replicas),
+            Shape::Replicated { replicas, .. } => Some(*replicas),
             Shape::Members { members } if shared => u32::try_from(members.len()).ok(),
             Shape::Members { .. } | Shape::Job => Some(1),
             Shape::PerNode => None,

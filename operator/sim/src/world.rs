@@ -32,6 +32,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     service_types: &["ClusterIP"],
     claim: None,
     pods: None,
+    leaves_replicas: false,
     secret_references: false,
     wire_checks: true,
     rhythm: Rhythm {
@@ -54,6 +55,7 @@ pub const KUBERNETES: Capabilities = Capabilities {
     service_types: &["ClusterIP", "NodePort", "LoadBalancer"],
     volume_types: &["volume"],
     claim: Some("{volume}-{cluster}-{component}-{ordinal}"),
+    leaves_replicas: true,
     secret_references: true,
     ..CAPABILITIES
 };

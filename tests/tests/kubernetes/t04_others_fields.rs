@@ -1,5 +1,6 @@
 //! What others set is theirs.
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use milvus_tests::api::Patch;
 use milvus_tests::wait;
 use serde_json::{Value, json};
 
-use crate::suite::{START, suite};
+use crate::suite::{Room, START, suite};
 use crate::t01_first_start::only_finalizer_and_status_are_ours;
 
 /// A sidecar that a mesh injected, annotations, labels, fields that the operator does not set, and an object that somebody made to
@@ -137,35 +138,57 @@ fn is_left_alone() {
     room.remove("demo");
 }
 
-/// Kubernetes' own autoscaler writes the number of query nodes, through the resource's scale; that is where the operator reads it,
-/// and a manifest that leaves the number to it can be applied again at any time. No metrics are needed to bring the number between
-/// the bounds.
+/// Kubernetes' own autoscaler, which needs no metrics to bring a number between its bounds.
+fn autoscaler(room: &Room, target: &Value, min: u32, max: u32) {
+    let made = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "demo"},
+        "spec": {"scaleTargetRef": target, "minReplicas": min, "maxReplicas": max}});
+    room.api
+        .create("horizontalpodautoscalers", &room.namespace, &made)
+        .unwrap();
+}
+
+/// Other bounds for it.
+fn bounds(room: &Room, min: u32, max: u32) {
+    let bounds = json!({"spec": {"minReplicas": min, "maxReplicas": max}});
+    room.change("horizontalpodautoscalers", "demo", &bounds);
+}
+
+/// Waits until so many pods of a role are ready, and the cluster with them.
+fn scaled(room: &Room, role: &str, wanted: u32) {
+    wait::timed(&format!("{wanted} of {role}"), START, || {
+        let found = &room.get("deployments", &format!("demo-{role}"))["status"]["readyReplicas"];
+        (*found == wanted).then_some(()).ok_or(format!(
+            "{found} are ready; the autoscaler: {}",
+            room.find("horizontalpodautoscalers", "demo")
+                .unwrap_or_default()["status"]
+        ))
+    });
+    room.ready("demo", START);
+}
+
+/// What the operator has put back.
+fn repaired(room: &Room) -> Vec<String> {
+    let events = room.events("demo").into_iter();
+    events
+        .filter(|e| e.reason == "Repaired")
+        .map(|e| e.message)
+        .collect()
+}
+
+/// An autoscaler writes the number of query nodes through the resource's scale; that is where the operator reads it, and a manifest
+/// that leaves the number to it can be applied again at any time.
 #[test]
-fn an_autoscaler_has_its_way() {
+fn an_autoscaler_of_the_resource_has_its_way() {
     let mut suite = suite();
     let room = suite.room("autoscaled");
     let mut manifest = room.cluster("demo");
     manifest["spec"]["components"]["queryNode"] = json!({});
     room.kubectl.apply(&manifest);
     room.ready("demo", START);
-    let bounds = |min: u32, max: u32| json!({"minReplicas": min, "maxReplicas": max});
-    let mut autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "demo"},
-        "spec": bounds(3, 5)});
-    autoscaler["spec"]["scaleTargetRef"] = json!({"apiVersion": "operator.milvus.io/v1beta1", "kind": "MilvusCluster", "name": "demo"});
-    room.api
-        .create("horizontalpodautoscalers", &room.namespace, &autoscaler)
-        .unwrap();
-    let number = |wanted: u32| {
-        let what = format!("{wanted} query nodes");
-        wait::timed(&what, START, || {
-            let node = room.get("deployments", "demo-querynode");
-            let found = &node["status"]["readyReplicas"];
-            (*found == wanted).then_some(()).ok_or(format!(
-                "{found} are ready; the autoscaler: {}",
-                room.get("horizontalpodautoscalers", "demo")["status"]
-            ))
-        });
-        room.ready("demo", START);
+    let target = json!({"apiVersion": "operator.milvus.io/v1beta1", "kind": "MilvusCluster", "name": "demo"});
+    autoscaler(&room, &target, 3, 5);
+    let number = |wanted| {
+        scaled(&room, "querynode", wanted);
         let scale = room.get("milvusclusters", "demo/scale");
         assert_eq!(scale["spec"]["replicas"], wanted, "{scale}");
     };
@@ -180,23 +203,71 @@ fn an_autoscaler_has_its_way() {
         "{:#?}",
         room.events("demo")
     );
-
-    room.change(
-        "horizontalpodautoscalers",
-        "demo",
-        &json!({"spec": bounds(1, 2)}),
-    );
+    bounds(&room, 1, 2);
     number(2);
-    wait::timed("the autoscaler to see it", START, || {
-        let status = &room.get("horizontalpodautoscalers", "demo")["status"];
-        let seen = status["currentReplicas"] == 2;
-        seen.then_some(()).ok_or(status.to_string())
-    });
-    let fought = room.events("demo");
-    let fought: Vec<_> = fought
-        .iter()
-        .filter(|e| e.reason == "Repaired")
-        .map(|e| &e.message)
-        .collect();
-    assert!(fought.is_empty(), "{fought:?}");
+    assert_eq!(repaired(&room), Vec::<String>::new());
+}
+
+/// With `replicas: -1` the number of a role is that of whoever scales its Deployment, from the moment on that the resource says so
+/// and without a pod that ends for it; a number in the resource takes it back.
+#[test]
+fn an_autoscaler_of_a_role_has_its_way() {
+    let mut suite = suite();
+    let room = suite.room("left");
+    let mut manifest = room.cluster("demo");
+    manifest["spec"]["components"]["proxy"] = json!({"replicas": 3});
+    manifest["spec"]["components"]["dataNode"] = json!({"replicas": -1});
+    room.create(&manifest);
+    room.ready("demo", START);
+    let pods = || -> BTreeSet<String> {
+        let select = "app.kubernetes.io/instance=demo,app.kubernetes.io/component=proxy";
+        let pods = room.api.list("pods", &room.namespace, select);
+        let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap().to_owned();
+        pods.iter().map(name).collect()
+    };
+    let (before, told) = (pods(), room.settled("demo"));
+    room.edit(
+        "demo",
+        &json!({"spec": {"components": {"proxy": {"replicas": -1}}}}),
+    );
+    room.event("demo", told, "Updated", &["demo-proxy"]);
+    room.settled("demo");
+    assert_eq!(pods(), before, "nobody asked for another number");
+
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "demo-proxy"});
+    autoscaler(&room, &target, 5, 6);
+    scaled(&room, "proxy", 5);
+    let status = room.get("milvusclusters", "demo")["status"]["components"].to_string();
+    assert!(status.contains(r#""replicas":5"#), "{status}");
+    // Whatever else is changed, and by hand as well.
+    room.edit(
+        "demo",
+        &json!({"spec": {"components": {"env": [{"name": "A", "value": "1"}]}}}),
+    );
+    scaled(&room, "proxy", 5);
+    let by_hand = json!({"spec": {"replicas": 2}});
+    room.change("deployments", "demo-datanode", &by_hand);
+    scaled(&room, "datanode", 2);
+    room.change(
+        "services",
+        "demo-milvus",
+        &json!({"metadata": {"labels": {"app.kubernetes.io/instance": "x"}}}),
+    );
+    room.event("demo", told, "Repaired", &["demo-milvus"]);
+    bounds(&room, 2, 4);
+    scaled(&room, "proxy", 4);
+    scaled(&room, "datanode", 2);
+    let repaired = repaired(&room);
+    assert!(
+        !repaired.iter().any(|m| m.contains("replicas")),
+        "{repaired:?}"
+    );
+
+    room.api
+        .delete(room.at("horizontalpodautoscalers", "demo"), "Background");
+    room.edit(
+        "demo",
+        &json!({"spec": {"components": {"proxy": {"replicas": 1}}}}),
+    );
+    scaled(&room, "proxy", 1);
 }

@@ -227,7 +227,7 @@ fn about_other(document: &Document) -> Option<&'static str> {
             Some("note: kind: this is this operator's resource already")
         }
         (version, "HorizontalPodAutoscaler") if version.starts_with("autoscaling/") => Some(
-            "note: spec.scaleTargetRef: if it scales a workload of milvus-operator's, it finds none of this operator's; for query nodes let it be the MilvusCluster itself, whose scale they are",
+            "note: spec.scaleTargetRef: if it scales a Deployment of milvus-operator's (NAME-milvus-querynode), let it be this operator's: NAME-querynode, whose role has replicas: -1",
         ),
         _ => None,
     }

@@ -181,6 +181,7 @@ fn facts(resource: &MilvusCluster, topology: &Topology, capabilities: &Capabilit
             .map(|(name, keys)| (name, content(keys)))
             .collect(),
         ledger: None,
+        replicas: BTreeMap::new(),
         topology: topology.clone(),
         others: Vec::new(),
         holds_prefixes: false,
@@ -308,7 +309,7 @@ fn text(planned: &Planned) -> String {
 fn line(workload: &milvus_core::desired::Workload, key: WorkloadKey, ledger: &Ledger) -> String {
     let mut line = format!("{:<15} {}", key.to_string(), workload.image.reference);
     match &workload.shape {
-        Shape::Replicated { replicas } => {
+        Shape::Replicated { replicas, .. } => {
             let _ = write!(line, " x{replicas}");
         }
         Shape::PerNode => line.push_str(" on every node"),

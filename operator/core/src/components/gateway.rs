@@ -46,7 +46,10 @@ pub(super) fn workload(context: &mut Context<'_>) -> Option<Workload> {
     Some(Workload {
         component: Component::Gateway,
         shape: match gateway.replicas {
-            Some(replicas) => Shape::Replicated { replicas },
+            Some(replicas) => Shape::Replicated {
+                replicas,
+                left: false,
+            },
             None => Shape::PerNode,
         },
         image: gateway.part.image,

@@ -13,6 +13,15 @@ const COMMANDS: &str = "this operator starts Milvus itself and takes no other co
 const SUB_PROCESS: &str =
     "the platform restarts a process that ends; no second process is kept for that";
 
+/// Roles whose number may be left to an autoscaler.
+const SCALED: [&str; 5] = [
+    "proxy",
+    "queryNode",
+    "dataNode",
+    "indexNode",
+    "streamingNode",
+];
+
 /// Settings of all roles, as far as they are not pod settings.
 pub(super) struct Common {
     /// Selector and resources to be given to every role by itself, because roles go together differently there.
@@ -210,14 +219,12 @@ fn scale(name: &str, block: &mut Block, target: &str, draft: &mut Draft) {
             replicas.carry(draft, &format!("{target}.replicas"));
         } else if hpa.is_some() {
             replicas.same(draft);
+        } else if SCALED.contains(&name) {
+            replicas.carry(draft, &format!("{target}.replicas"));
         } else {
             replicas.refuse(
                 draft,
-                if name == "queryNode" {
-                    "-1 leaves the number to a HorizontalPodAutoscaler of your own; remove it, and let the autoscaler's scaleTargetRef be the new resource, whose scale is the query nodes'"
-                } else {
-                    "-1 leaves the number to a HorizontalPodAutoscaler of your own, which this operator can do for the query nodes alone; write a number"
-                },
+                "-1 leaves the number to a HorizontalPodAutoscaler of your own, and this role is nothing to scale by load; write a number",
             );
         }
     }

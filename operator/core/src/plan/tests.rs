@@ -246,7 +246,7 @@ fn outline(desired: &Desired, capabilities: &Capabilities) -> Outline {
         for key in keys {
             let replicas = match &workload.shape {
                 Shape::Members { .. } if key.ordinal.is_none() => workload.replicas(),
-                Shape::Replicated { replicas } => Some(*replicas),
+                Shape::Replicated { replicas, .. } => Some(*replicas),
                 Shape::Members { .. } | Shape::Job => Some(1),
                 Shape::PerNode => None,
             };

@@ -69,6 +69,8 @@ pub struct Part {
     pub component: Component,
     /// How many.
     pub replicas: u32,
+    /// The number is what somebody else has set at present, an autoscaler for example.
+    pub left: bool,
     /// Image.
     pub image: Image,
     /// Requests and limits.

@@ -12,6 +12,8 @@ use crate::components::{self, CLIENT_PORT, MILVUS_HEALTH_PORT, PROXY_INTERNAL_PO
 use crate::desired::{FieldOrigins, Image, Placement, Resources};
 use crate::version::{DEFAULT_IMAGE, MessageQueue, MilvusVersion};
 
+/// What leaves the number of a role's processes to others.
+const LEFT: i32 = -1;
 const SEPARATE: [Component; 4] = [
     Component::RootCoord,
     Component::DataCoord,
@@ -136,7 +138,13 @@ fn part(
     let own = block(input, component).unwrap_or(&empty);
     let path = components::resource_path(component);
     let replicas_field = format!("{path}.replicas");
-    let replicas = parts::number(findings, &replicas_field, own.replicas, 1, 0);
+    let (replicas, left) = match own.replicas {
+        Some(LEFT) => (
+            left_replicas(input, component, &replicas_field, findings),
+            true,
+        ),
+        given => (parts::number(findings, &replicas_field, given, 1, 0), false),
+    };
     check_replicas(input, component, replicas, &replicas_field, findings);
     let mut volumes = Vec::new();
     match component {
@@ -180,6 +188,7 @@ fn part(
     Part {
         component,
         replicas,
+        left,
         image,
         resources,
         env: parts::milvus_env(
@@ -202,6 +211,36 @@ fn part(
         volumes,
         origin,
     }
+}
+
+/// The number of a role whose number is left to others, as it stands.
+fn left_replicas(
+    input: &Input<'_>,
+    component: Component,
+    field: &str,
+    findings: &mut Findings,
+) -> u32 {
+    let scales = matches!(
+        component,
+        Component::Proxy
+            | Component::QueryNode
+            | Component::DataNode
+            | Component::IndexNode
+            | Component::StreamingNode
+    );
+    if !scales {
+        findings.invalid(
+            field,
+            format!("-1 leaves the number to an autoscaler, and {component} is nothing to scale by load; write a number"),
+        );
+    } else if !input.capabilities.leaves_replicas {
+        findings.unsupported(
+            field,
+            input.capabilities.platform,
+            "-1 leaves the number to an autoscaler, and it has none; write a number",
+        );
+    }
+    input.facts.replicas.get(&component).copied().unwrap_or(1)
 }
 
 fn check_replicas(
@@ -429,6 +468,7 @@ pub(super) fn gateway(input: &Input<'_>, findings: &mut Findings) -> Option<Gate
     let part = Part {
         component: Component::Gateway,
         replicas: replicas.unwrap_or(1),
+        left: false,
         image: Image {
             reference: input.facts.gateway_image.clone(),
             pull_policy: None,

@@ -226,3 +226,54 @@ async fn a_set_does_not_grow_onto_a_claim_of_somebody_else() {
     let path = "/api/v1/namespaces/team/persistentvolumeclaims/data-demo-proxy-2";
     assert_eq!(asked, [format!("GET {path}")]);
 }
+
+/// A Deployment whose number of pods was ours, and is not any more. By whom it is set now says the manager of the field.
+async fn let_go(owner: &str, interim: Option<(u16, Value)>) -> Vec<String> {
+    let kind = Kind::Deployment;
+    let mut left = spec(kind, "a", 4);
+    left.as_object_mut().map(|s| s.remove("replicas"));
+    let (id, wanted) = rendered(kind, "h2", &left);
+    let mut owned = live(kind, "5", "h1", &spec(kind, "a", 4));
+    owned["metadata"]["managedFields"] = json!([
+        {"manager": labels::OPERATOR, "operation": "Apply", "apiVersion": "apps/v1", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:template": {}}}},
+        {"manager": owner, "operation": "Apply", "apiVersion": "apps/v1", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
+    let answer = live(kind, "7", "h2", &spec(kind, "a", 4));
+    let mut answers = vec![(200, owned)];
+    answers.extend(interim);
+    answers.push((200, answer));
+    let (client, questions) = server(answers);
+    let applier = applier(client);
+    put(&applier, kind, live(kind, "5", "h1", &spec(kind, "a", 4)));
+    applier
+        .apply(&cluster(), &update(&id), Some(&wanted))
+        .await
+        .expect("an update");
+    assert_eq!(seen(&applier, &id, &wanted), (false, vec![]));
+    questions.iter().collect()
+}
+
+#[tokio::test]
+async fn replicas_that_are_left_to_others_stay_as_they_are() {
+    let path = "/apis/apps/v1/namespaces/team/deployments/demo-proxy?";
+    let managers = |asked: Vec<String>| -> Vec<String> {
+        let writes = asked.iter().filter(|q| q.starts_with("PATCH"));
+        writes
+            .map(|q| {
+                assert!(q.contains(path), "{q}");
+                let query = q.split_once("fieldManager=").expect("a manager").1;
+                query.split('&').next().unwrap_or_default().to_owned()
+            })
+            .collect()
+    };
+    let held = live(Kind::Deployment, "6", "h1", &spec(Kind::Deployment, "a", 4));
+    let conflict = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "conflict", "reason": "Conflict", "code": 409});
+    for interim in [(200, held), (409, conflict)] {
+        let asked = let_go(labels::OPERATOR, Some(interim)).await;
+        assert_eq!(managers(asked), [INTERIM, labels::OPERATOR]);
+    }
+    // Somebody has set it already.
+    let asked = let_go("kube-controller-manager", None).await;
+    assert_eq!(managers(asked), [labels::OPERATOR]);
+}

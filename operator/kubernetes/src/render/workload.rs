@@ -70,7 +70,7 @@ pub(super) fn render(scope: &Scope<'_>, workload: &Workload) -> Result<Process, 
         }
         (Kind::StatefulSet, spec)
     } else {
-        let spec = json!({
+        let mut spec = json!({
             "replicas": replicas,
             "selector": selector,
             "strategy": strategy(component, replicas),
@@ -78,6 +78,10 @@ pub(super) fn render(scope: &Scope<'_>, workload: &Workload) -> Result<Process, 
             "revisionHistoryLimit": HISTORY,
             "template": template,
         });
+        if matches!(workload.shape, Shape::Replicated { left: true, .. }) {
+            // Whoever scales it owns the number: what is not applied is nobody's to put back.
+            spec.as_object_mut().and_then(|s| s.remove("replicas"));
+        }
         (Kind::Deployment, spec)
     };
     let annotations = BTreeMap::from([(labels::REVISION.to_owned(), revision.clone())]);

@@ -188,7 +188,7 @@ fn render_one(
     };
     let job = matches!(shape, Shape::Job);
     let (mode, replicas) = match shape {
-        Shape::Replicated { replicas } => (
+        Shape::Replicated { replicas, .. } => (
             spec::Mode::Replicated {
                 replicas: *replicas,
             },

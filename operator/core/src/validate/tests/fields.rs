@@ -322,8 +322,12 @@ fn replicas() {
         &[("spec.config.rootCoord.enableActiveStandby", Invalid)],
     );
     refused(
-        "  mode: cluster\n  components: {queryNode: {replicas: -1}}",
+        "  mode: cluster\n  components: {queryNode: {replicas: -2}}",
         &[("spec.components.queryNode.replicas", Invalid)],
+    );
+    refused(
+        "  mode: cluster\n  components: {queryNode: {replicas: -1}}",
+        &[("spec.components.queryNode.replicas", Platform)],
     );
     assert_eq!(
         accepted("  mode: cluster\n  components: {queryNode: {replicas: 0}}").roles
@@ -331,6 +335,44 @@ fn replicas() {
             .replicas,
         0
     );
+}
+
+/// What is left to an autoscaler stands as the autoscaler has it, and begins with one.
+#[test]
+fn replicas_left_to_others() {
+    let resource = spec(
+        "  mode: cluster\n  components: {queryNode: {replicas: -1}, proxy: {replicas: -1}, dataNode: {replicas: 2}}",
+    );
+    let mut facts = facts_of(&resource, 0);
+    facts.replicas = BTreeMap::from([(Component::QueryNode, 4), (Component::DataNode, 7)]);
+    let cluster = validate(&resource, &facts, &kubernetes_capabilities()).unwrap();
+    let number = |component| {
+        (
+            cluster.roles[&component].replicas,
+            cluster.roles[&component].left,
+        )
+    };
+    assert_eq!(number(Component::QueryNode), (4, true));
+    assert_eq!(number(Component::Proxy), (1, true));
+    assert_eq!(number(Component::DataNode), (2, false));
+    for (components, field) in [
+        ("mixCoord: {replicas: -1}", "mixCoord"),
+        ("rootCoord: {replicas: -1}", "rootCoord"),
+    ] {
+        let resource = spec(&format!("  mode: cluster\n  components: {{{components}}}"));
+        let refused = validate(
+            &resource,
+            &facts_of(&resource, 0),
+            &kubernetes_capabilities(),
+        );
+        let refused = refused.map(drop).unwrap_err();
+        let found: Vec<_> = refused
+            .iter()
+            .map(|v| (v.field.as_str(), v.reason))
+            .collect();
+        let field = format!("spec.components.{field}.replicas");
+        assert_eq!(found, [(field.as_str(), Invalid)]);
+    }
 }
 
 #[test]
