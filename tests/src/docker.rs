@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,6 +12,9 @@ use crate::process::{self, Output};
 
 /// An engine that has lost its quorum answers after a time of its own.
 const LIMIT: Duration = Duration::from_secs(30);
+/// How often something is read, and the pause in between.
+const READS: u32 = 3;
+const READ_AGAIN: Duration = Duration::from_secs(2);
 /// Debian's own client speaks the API version of Debian's engine; a newer one elsewhere in PATH may not.
 const DEBIAN: &str = "/usr/bin/docker";
 
@@ -79,10 +83,26 @@ impl Docker {
         self.try_run(args).expect()
     }
 
-    /// The lines of a command that has to succeed.
+    /// Runs a command that only reads; tried again while the managers choose a leader.
+    fn read(&self, args: &[&str]) -> Output {
+        let mut tries = 1;
+        loop {
+            let output = self.try_run(args);
+            let leaderless = ["DeadlineExceeded", "does not have a leader", "Unavailable"]
+                .iter()
+                .any(|word| output.stderr.contains(word));
+            if output.ok() || !leaderless || tries == READS {
+                return output;
+            }
+            tries += 1;
+            thread::sleep(READ_AGAIN);
+        }
+    }
+
+    /// The lines of a command that only reads and has to succeed.
     #[track_caller]
     pub fn lines(&self, args: &[&str]) -> Vec<String> {
-        let lines = self.run(args);
+        let lines = self.read(args).expect();
         lines.lines().map(|l| l.trim().to_owned()).collect()
     }
 
@@ -116,7 +136,7 @@ impl Docker {
         let mut args = vec![kind, "inspect"];
         args.extend(ids.iter().map(String::as_str));
         // What goes between the two calls is told as an error beside all others.
-        let output = self.try_run(&args);
+        let output = self.read(&args);
         let objects: Vec<Value> = serde_json::from_str(&output.stdout)
             .unwrap_or_else(|error| panic!("docker {kind} inspect: {error}: {}", output.stderr));
         let name = |o: &Value| {
@@ -131,7 +151,7 @@ impl Docker {
     pub fn tasks(&self, service: &str) -> Vec<Task> {
         let format =
             "{{.ID}}\t{{.Name}}\t{{.Node}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{.Error}}";
-        let output = self.try_run(&["service", "ps", "--no-trunc", "--format", format, service]);
+        let output = self.read(&["service", "ps", "--no-trunc", "--format", format, service]);
         let mut tasks: Vec<Task> = output.stdout.lines().filter_map(task).collect();
         tasks.sort();
         tasks
