@@ -59,6 +59,8 @@ pub(crate) enum GatherError {
     Ledger(#[from] LedgerError),
     #[error("look at the nodes")]
     Topology(#[source] PlatformError),
+    #[error("look at the number of processes")]
+    Replicas(#[source] PlatformError),
 }
 
 /// A Secret's content as it was read, and the version that the watch had shown by then.
@@ -148,6 +150,12 @@ pub(crate) async fn facts<B: Backend>(
         .topology()
         .await
         .map_err(GatherError::Topology)?;
+    let replicas = if validate::externally_scaled(resource) {
+        let replicas = context.backend.replicas(key).await;
+        replicas.map_err(GatherError::Replicas)?
+    } else {
+        BTreeMap::new()
+    };
     let fingerprint_key = generated
         .iter()
         .filter_map(|name| secrets.get(name))
@@ -162,7 +170,7 @@ pub(crate) async fn facts<B: Backend>(
         ledger,
         others,
         holds_prefixes,
-        replicas: context.backend.replicas(key),
+        replicas,
         topology,
         fingerprint_key,
         gateway_image: context.gateway_image.clone(),

@@ -34,7 +34,7 @@ pub struct Capabilities {
     /// pods.
     pub pods: Option<&'static str>,
     /// The number of a role's processes can be left out of what is written, for an autoscaler to set.
-    pub leaves_replicas: bool,
+    pub external_scaling: bool,
     /// Registry logins and values of variables can be given as references to Secrets, so that nobody has to write them in
     /// clear into a native object.
     pub secret_references: bool,

@@ -71,7 +71,7 @@ impl Context<'_> {
         if !part.has_members() {
             return Shape::Replicated {
                 replicas: part.replicas,
-                left: part.left,
+                externally_scaled: part.externally_scaled,
             };
         }
         let members = part

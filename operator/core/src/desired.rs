@@ -187,7 +187,7 @@ pub enum Shape {
         /// How many.
         replicas: u32,
         /// The number is what somebody else has set at present: it is not written.
-        left: bool,
+        externally_scaled: bool,
     },
     /// Each with an identity, a place and data of its own.
     Members {

@@ -21,7 +21,7 @@ pub struct Facts {
     pub topology: Topology,
     /// The other clusters that this operator looks after, as far as they may stand in the way.
     pub others: Vec<OtherCluster>,
-    /// Processes that are asked for at present by component, where the platform tells: the number of a role that is left to others.
+    /// Processes that are asked for at present, by component: the numbers of roles that are scaled externally.
     pub replicas: BTreeMap<Component, u32>,
     /// No other cluster that this operator looks after was here first with this one's prefixes on external services.
     pub holds_prefixes: bool,

@@ -27,7 +27,7 @@ pub fn swarm_capabilities() -> Capabilities {
         service_types: &[],
         claim: None,
         pods: None,
-        leaves_replicas: false,
+        external_scaling: false,
         secret_references: false,
         wire_checks: true,
         rhythm: Rhythm {
@@ -57,7 +57,7 @@ pub fn kubernetes_capabilities() -> Capabilities {
         pods: Some(
             "app.kubernetes.io/name=milvus,app.kubernetes.io/instance={cluster},app.kubernetes.io/component={component},operator.milvus.io/cluster={cluster}",
         ),
-        leaves_replicas: true,
+        external_scaling: true,
         secret_references: true,
         wire_checks: true,
         rhythm: Rhythm {

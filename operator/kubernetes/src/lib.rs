@@ -70,7 +70,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     pods: Some(
         "app.kubernetes.io/name=milvus,app.kubernetes.io/instance={cluster},app.kubernetes.io/component={component},operator.milvus.io/cluster={cluster}",
     ),
-    leaves_replicas: true,
+    external_scaling: true,
     secret_references: true,
     wire_checks: true,
     rhythm: Rhythm {
@@ -137,6 +137,18 @@ impl KubernetesBackend {
             watches,
         })
     }
+
+    /// Waits until what is known of a cluster is all that there is.
+    async fn complete(&self, cluster: &ClusterKey) -> Result<(), PlatformError> {
+        if self.watches.complete(&cluster.namespace).await {
+            return Ok(());
+        }
+        Err(PlatformError::new(
+            Class::Transient,
+            format!("look at {cluster}"),
+            "the API server has not answered all lists yet",
+        ))
+    }
 }
 
 /// Between looks for a kind that is not there.
@@ -184,8 +196,12 @@ impl Backend for KubernetesBackend {
         render::render(desired, &self.capabilities, &settings)
     }
 
-    fn replicas(&self, cluster: &ClusterKey) -> BTreeMap<Component, u32> {
-        self.cache.with(cluster, |known| {
+    async fn replicas(
+        &self,
+        cluster: &ClusterKey,
+    ) -> Result<BTreeMap<Component, u32>, PlatformError> {
+        self.complete(cluster).await?;
+        Ok(self.cache.with(cluster, |known| {
             let deployments = known
                 .objects
                 .iter()
@@ -193,7 +209,7 @@ impl Backend for KubernetesBackend {
             deployments
                 .filter_map(|(_, object)| Some((object.component?, object.state.replicas?)))
                 .collect()
-        })
+        }))
     }
 
     fn offers(&self) -> u64 {
@@ -210,13 +226,7 @@ impl Backend for KubernetesBackend {
         cluster: &ClusterRef,
         rendered: Option<&Rendered<Native>>,
     ) -> Result<Observed, PlatformError> {
-        if !self.watches.complete(&cluster.key.namespace).await {
-            return Err(PlatformError::new(
-                Class::Transient,
-                format!("look at {}", cluster.key),
-                "the API server has not answered all lists yet",
-            ));
-        }
+        self.complete(&cluster.key).await?;
         self.applier.look_again(cluster).await?;
         Ok(self.cache.with(&cluster.key, |known| {
             observe::observe(cluster, rendered, known, Timestamp::now())

@@ -68,9 +68,13 @@ pub trait Backend: Send + Sync + 'static {
         credentials: &TunnelCredentials,
     ) -> Arc<dyn Dial>;
 
-    /// How many processes the workloads of a cluster ask for at present, by component, where that may be somebody else's choice.
-    fn replicas(&self, _cluster: &ClusterKey) -> BTreeMap<Component, u32> {
-        BTreeMap::new()
+    /// How many processes the workloads of a cluster ask for at present, by component, where that may be somebody else's choice
+    /// ([`Capabilities::external_scaling`]).
+    fn replicas(
+        &self,
+        _cluster: &ClusterKey,
+    ) -> impl Future<Output = Result<BTreeMap<Component, u32>, PlatformError>> + Send {
+        async { Ok(BTreeMap::new()) }
     }
 
     /// What a rendering depends on besides the cluster, as a number that changes when that does.

@@ -32,7 +32,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     service_types: &["ClusterIP"],
     claim: None,
     pods: None,
-    leaves_replicas: false,
+    external_scaling: false,
     secret_references: false,
     wire_checks: true,
     rhythm: Rhythm {
@@ -55,7 +55,7 @@ pub const KUBERNETES: Capabilities = Capabilities {
     service_types: &["ClusterIP", "NodePort", "LoadBalancer"],
     volume_types: &["volume"],
     claim: Some("{volume}-{cluster}-{component}-{ordinal}"),
-    leaves_replicas: true,
+    external_scaling: true,
     secret_references: true,
     ..CAPABILITIES
 };

@@ -52,7 +52,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     service_types: &[],
     claim: None,
     pods: None,
-    leaves_replicas: false,
+    external_scaling: false,
     secret_references: false,
     wire_checks: true,
     rhythm: Rhythm {

@@ -8,7 +8,7 @@ use milvus_tests::api::Patch;
 use milvus_tests::wait;
 use serde_json::{Value, json};
 
-use crate::suite::{Room, START, suite};
+use crate::suite::{ARGUMENTS, Room, SOON, START, suite};
 use crate::t01_first_start::only_finalizer_and_status_are_ours;
 
 /// A sidecar that a mesh injected, annotations, labels, fields that the operator does not set, and an object that somebody made to
@@ -257,6 +257,16 @@ fn an_autoscaler_of_a_role_has_its_way() {
     bounds(&room, 2, 4);
     scaled(&room, "proxy", 4);
     scaled(&room, "datanode", 2);
+    // Nor for an operator that starts anew and has not seen the number yet.
+    room.settled("demo");
+    let before = room.identities("demo");
+    suite.operator.kill();
+    suite.operator.spawn_with(&ARGUMENTS);
+    wait::timed("the operator to be ready", SOON, || {
+        suite.operator.health("/readyz")
+    });
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(room.identities("demo"), before);
     let repaired = repaired(&room);
     assert!(
         !repaired.iter().any(|m| m.contains("replicas")),

@@ -48,7 +48,7 @@ pub(super) fn workload(context: &mut Context<'_>) -> Option<Workload> {
         shape: match gateway.replicas {
             Some(replicas) => Shape::Replicated {
                 replicas,
-                left: false,
+                externally_scaled: false,
             },
             None => Shape::PerNode,
         },

@@ -70,7 +70,7 @@ pub struct Part {
     /// How many.
     pub replicas: u32,
     /// The number is what somebody else has set at present, an autoscaler for example.
-    pub left: bool,
+    pub externally_scaled: bool,
     /// Image.
     pub image: Image,
     /// Requests and limits.

@@ -188,7 +188,7 @@ fn etcd_members(input: &Input<'_>, findings: &mut Findings) -> EtcdMembers {
         part: Part {
             component: Component::Etcd,
             replicas,
-            left: false,
+            externally_scaled: false,
             image: parts::dependency_image(input, &[&values.image], etcd_defaults::DEFAULT_IMAGE),
             resources: parts::resources(findings, &resources_path, &values.resources),
             env: parts::env(
@@ -369,7 +369,7 @@ fn minio(input: &Input<'_>, findings: &mut Findings) -> (Part, u32) {
     let part = Part {
         component: Component::Minio,
         replicas,
-        left: false,
+        externally_scaled: false,
         image: parts::dependency_image(input, &[&values.image], minio_defaults::DEFAULT_IMAGE),
         resources: parts::resources(findings, &resources_path, &values.resources),
         env: BTreeMap::clone(&values.environment),

@@ -217,7 +217,7 @@ fn zookeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) 
     let part = Part {
         component,
         replicas,
-        left: false,
+        externally_scaled: false,
         image,
         resources: parts::resources(findings, &resources_path, &block.resources),
         env: std::collections::BTreeMap::new(),
@@ -256,7 +256,7 @@ fn bookkeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues)
     let part = Part {
         component,
         replicas,
-        left: false,
+        externally_scaled: false,
         image,
         resources: parts::resources(findings, &resources_path, &block.resources),
         env: std::collections::BTreeMap::new(),
@@ -296,7 +296,7 @@ fn broker(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) -> 
     let part = Part {
         component,
         replicas,
-        left: false,
+        externally_scaled: false,
         image,
         resources: parts::resources(findings, &resources_path, &block.resources),
         env: std::collections::BTreeMap::new(),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use milvus_crds::{Component as RoleBlock, Ingress, Mode, ServiceType, ServingComponent};
+use milvus_crds::{
+    Component as RoleBlock, Ingress, MilvusCluster, Mode, ServiceType, ServingComponent,
+};
 
 use super::parts::{self, GIB};
 use super::violations::Findings;
@@ -12,8 +14,8 @@ use crate::components::{self, CLIENT_PORT, MILVUS_HEALTH_PORT, PROXY_INTERNAL_PO
 use crate::desired::{FieldOrigins, Image, Placement, Resources};
 use crate::version::{DEFAULT_IMAGE, MessageQueue, MilvusVersion};
 
-/// What leaves the number of a role's processes to others.
-const LEFT: i32 = -1;
+/// As `replicas`: the number is that of whoever scales the role from outside.
+const EXTERNALLY_SCALED: i32 = -1;
 const SEPARATE: [Component; 4] = [
     Component::RootCoord,
     Component::DataCoord,
@@ -43,6 +45,19 @@ fn block<'a>(input: &Input<'a>, component: Component) -> Option<&'a RoleBlock> {
         .spec
         .components
         .get(components::resource_name(component))
+}
+
+/// Whether the number of some role's processes is somebody else's.
+pub fn externally_scaled(resource: &MilvusCluster) -> bool {
+    let roles = Component::ALL.into_iter().filter(|c| c.is_milvus());
+    roles
+        .filter_map(|role| {
+            resource
+                .spec
+                .components
+                .get(components::resource_name(role))
+        })
+        .any(|block| block.replicas == Some(EXTERNALLY_SCALED))
 }
 
 /// A block that asks for no process asks for nothing: it is let pass wherever the role does not exist.
@@ -138,9 +153,9 @@ fn part(
     let own = block(input, component).unwrap_or(&empty);
     let path = components::resource_path(component);
     let replicas_field = format!("{path}.replicas");
-    let (replicas, left) = match own.replicas {
-        Some(LEFT) => (
-            left_replicas(input, component, &replicas_field, findings),
+    let (replicas, externally_scaled) = match own.replicas {
+        Some(EXTERNALLY_SCALED) => (
+            external_replicas(input, component, &replicas_field, findings),
             true,
         ),
         given => (parts::number(findings, &replicas_field, given, 1, 0), false),
@@ -188,7 +203,7 @@ fn part(
     Part {
         component,
         replicas,
-        left,
+        externally_scaled,
         image,
         resources,
         env: parts::milvus_env(
@@ -213,8 +228,8 @@ fn part(
     }
 }
 
-/// The number of a role whose number is left to others, as it stands.
-fn left_replicas(
+/// The number of processes that whoever scales a role asks for at present.
+fn external_replicas(
     input: &Input<'_>,
     component: Component,
     field: &str,
@@ -233,7 +248,7 @@ fn left_replicas(
             field,
             format!("-1 leaves the number to an autoscaler, and {component} is nothing to scale by load; write a number"),
         );
-    } else if !input.capabilities.leaves_replicas {
+    } else if !input.capabilities.external_scaling {
         findings.unsupported(
             field,
             input.capabilities.platform,
@@ -468,7 +483,7 @@ pub(super) fn gateway(input: &Input<'_>, findings: &mut Findings) -> Option<Gate
     let part = Part {
         component: Component::Gateway,
         replicas: replicas.unwrap_or(1),
-        left: false,
+        externally_scaled: false,
         image: Image {
             reference: input.facts.gateway_image.clone(),
             pull_policy: None,

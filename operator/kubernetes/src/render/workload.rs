@@ -78,7 +78,13 @@ pub(super) fn render(scope: &Scope<'_>, workload: &Workload) -> Result<Process, 
             "revisionHistoryLimit": HISTORY,
             "template": template,
         });
-        if matches!(workload.shape, Shape::Replicated { left: true, .. }) {
+        if matches!(
+            workload.shape,
+            Shape::Replicated {
+                externally_scaled: true,
+                ..
+            }
+        ) {
             // Whoever scales it owns the number: what is not applied is nobody's to put back.
             spec.as_object_mut().and_then(|s| s.remove("replicas"));
         }

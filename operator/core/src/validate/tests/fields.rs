@@ -339,7 +339,7 @@ fn replicas() {
 
 /// What is left to an autoscaler stands as the autoscaler has it, and begins with one.
 #[test]
-fn replicas_left_to_others() {
+fn replicas_of_roles_that_are_scaled_externally() {
     let resource = spec(
         "  mode: cluster\n  components: {queryNode: {replicas: -1}, proxy: {replicas: -1}, dataNode: {replicas: 2}}",
     );
@@ -349,7 +349,7 @@ fn replicas_left_to_others() {
     let number = |component| {
         (
             cluster.roles[&component].replicas,
-            cluster.roles[&component].left,
+            cluster.roles[&component].externally_scaled,
         )
     };
     assert_eq!(number(Component::QueryNode), (4, true));
