@@ -286,3 +286,39 @@ impl Backend for KubernetesBackend {
         self.watches.changes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is not known yet is not taken for nothing: a number of processes that somebody else has set would be taken for one.
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_told_before_all_lists_are_there() {
+        let nobody = "http://127.0.0.1:1".parse().expect("an address");
+        let client = Client::try_from(kube::Config::new(nobody)).expect("a client");
+        let cache = Arc::new(Cache::default());
+        let backend = KubernetesBackend {
+            capabilities: CAPABILITIES,
+            pod_monitors: Arc::default(),
+            _looking: None,
+            applier: Applier {
+                client: client.clone(),
+                cache: cache.clone(),
+                shapes: Arc::default(),
+            },
+            watches: Watches::start(&client, &[], &Kind::ALL, &cache),
+            cache,
+        };
+        let cluster = ClusterRef {
+            key: ClusterKey::new("team", "demo"),
+            uid: "c1".to_owned(),
+            generation: 1,
+        };
+        let replicas = backend.replicas(&cluster.key).await.map(drop);
+        let observed = backend.observe(&cluster, None).await.map(drop);
+        for refused in [replicas, observed] {
+            let class = refused.map_err(|error| error.class);
+            assert_eq!(class, Err(Class::Transient));
+        }
+    }
+}
