@@ -56,17 +56,19 @@ fn role_without<T: JsonSchema>(generator: &mut SchemaGenerator, fields: &[&str])
 /// A role that is one process, or one and its standbys: nothing to scale by load, neither here nor by others, or to divide.
 fn single<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = role_without::<T>(generator, &["autoscaling", "groups"]);
-    if let Some(replicas) = schema
-        .pointer_mut("/properties/replicas")
-        .and_then(|p| p.as_object_mut())
-    {
-        replicas.insert("minimum".into(), 0.into());
-        replicas.insert(
-            "description".into(),
-            "How many processes run this role. 0 stops the role. Default: 1".into(),
-        );
-    }
+    number(&mut schema);
     schema
+}
+
+/// The number of processes is the resource's alone. Gives its schema.
+fn number(schema: &mut Schema) -> Option<&mut serde_json::Map<String, serde_json::Value>> {
+    let replicas = schema
+        .pointer_mut("/properties/replicas")
+        .and_then(|p| p.as_object_mut())?;
+    replicas.insert("minimum".into(), 0.into());
+    let description = "How many processes run this role. 0 stops the role. Default: 1";
+    replicas.insert("description".into(), description.into());
+    Some(replicas)
 }
 
 /// As [`single`], for a role that nobody connects to from outside.
@@ -85,13 +87,10 @@ pub(crate) fn single_serving_role(generator: &mut SchemaGenerator) -> Schema {
 }
 
 /// The query node's block: `replicas` carries the one default that the API server writes, because the scale
-/// subresource reads the field from the stored object.
+/// subresource reads the field from the stored object. Of a scale no number can be negative.
 pub(crate) fn query_node(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = role_without::<crate::Component>(generator, &[]);
-    if let Some(replicas) = schema
-        .pointer_mut("/properties/replicas")
-        .and_then(|p| p.as_object_mut())
-    {
+    if let Some(replicas) = number(&mut schema) {
         replicas.insert("default".into(), 1.into());
     }
     schema

@@ -93,7 +93,7 @@ pub struct Components {
     pub index_coord: Option<Component>,
     /// Workers that hold loaded segments and search them. `kubectl scale milvuscluster NAME --replicas=N` sets
     /// `replicas` here. On Kubernetes a HorizontalPodAutoscaler may do the same: its scaleTargetRef is this resource, and
-    /// manifests have this block without `replicas` then (`queryNode: {}`); or that of this role's Deployment, with `replicas: -1`.
+    /// manifests have this block without `replicas` then (`queryNode: {}`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::query_node")]
     pub query_node: Option<Component>,

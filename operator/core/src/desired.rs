@@ -165,6 +165,18 @@ impl Workload {
         }
     }
 
+    /// How many instances of these clients are owed: of what somebody else scales, one, for how many there are to be beyond that
+    /// is between the autoscaler and the machines.
+    pub fn owed(&self, wanted: u32) -> u32 {
+        match self.shape {
+            Shape::Replicated {
+                externally_scaled: true,
+                ..
+            } => wanted.min(1),
+            _ => wanted,
+        }
+    }
+
     /// The keys of its native workloads when each member is one of its own.
     pub fn keys(&self) -> Vec<WorkloadKey> {
         match &self.shape {

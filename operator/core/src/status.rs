@@ -161,9 +161,9 @@ fn lacking(input: &StatusInput<'_>) -> (Vec<String>, bool) {
         .readiness
         .iter()
         .filter(|(component, r)| {
-            // A role is ready when all of it answers; a dependency when its quorum does.
+            // A role is ready when all of it that is owed answers; a dependency when its quorum does.
             let enough = if component.is_milvus() {
-                r.full
+                r.enough
             } else {
                 r.ready
             };

@@ -31,7 +31,6 @@ pub use cluster::{
     Queue, Secret, Storage, StorageKind, Tls, ValidatedCluster,
 };
 pub use judgement::{Judgement, judge};
-pub use roles::externally_scaled;
 pub use secrets::{
     GeneratedSecret, GeneratedSecretKind, generated_secrets_needed, secrets_referenced,
 };

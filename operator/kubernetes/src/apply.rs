@@ -127,6 +127,13 @@ impl Applier {
             self.claims_are_ours(cluster, id, native, 0).await?;
         }
         let mut new = native.object.clone();
+        if kind == Kind::Deployment && new.pointer("/spec/replicas").is_none() {
+            // Made again, it begins with as many as it had, and whoever scales it goes on from there.
+            let last = rendered.and_then(|r| r.outline.get(id)?.replicas);
+            if let (Some(last @ 2..), Some(Value::Object(spec))) = (last, new.get_mut("spec")) {
+                spec.insert("replicas".to_owned(), last.into());
+            }
+        }
         if let Some(Value::Object(metadata)) = new.get_mut("metadata") {
             metadata.insert("resourceVersion".to_owned(), NOBODY_S_VERSION.into());
         }
@@ -233,6 +240,8 @@ impl Applier {
         let Some(replicas) = replicas.filter(|_| held) else {
             return Ok(());
         };
+        // An autoscaler takes a number of nothing for a role that is switched off, and here it is switched on.
+        let replicas = replicas.max(1);
         let number = json!({"apiVersion": Kind::Deployment.api_version(), "kind": Kind::Deployment.name(),
             "metadata": {"name": id.name}, "spec": {"replicas": replicas}});
         let params = PatchParams {

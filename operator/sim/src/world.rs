@@ -55,7 +55,8 @@ pub const KUBERNETES: Capabilities = Capabilities {
     service_types: &["ClusterIP", "NodePort", "LoadBalancer"],
     volume_types: &["volume"],
     claim: Some("{volume}-{cluster}-{component}-{ordinal}"),
-    external_scaling: true,
+    // The numbers are the resource's alone here.
+    external_scaling: false,
     secret_references: true,
     ..CAPABILITIES
 };

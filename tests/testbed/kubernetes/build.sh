@@ -25,7 +25,9 @@ module() {
   [ ! -f "$SRC/go.sum" ] || return 0
   local mod component
   mkdir -p "$SRC"
-  mod=$(cd /tmp && again go mod download -json "k8s.io/kubernetes@$KUBE_VERSION" | python3 -c 'import json,sys; print(json.load(sys.stdin)["GoMod"])')
+  # Of a failed try the answer is JSON as well: the last one counts.
+  mod=$(cd /tmp && again go mod download -json "k8s.io/kubernetes@$KUBE_VERSION" | sed -n 's/.*"GoMod": "\(.*\)",*/\1/p' | tail -1)
+  [ -f "$mod" ] || die "the module of Kubernetes cannot be had"
   python3 - "$mod" "$KUBE_VERSION" >"$SRC/go.mod" <<'PY'
 import re, sys
 text, version = open(sys.argv[1]).read(), sys.argv[2]

@@ -256,6 +256,10 @@ fn an_autoscaler_of_a_role_has_its_way() {
     room.event("demo", told, "Repaired", &["demo-milvus"]);
     bounds(&room, 2, 4);
     scaled(&room, "proxy", 4);
+    // What is removed comes back as large as it was.
+    let removed = room.at("deployments", "demo-datanode");
+    room.api.delete(removed, "Background");
+    room.event("demo", told, "Recreated", &["demo-datanode"]);
     scaled(&room, "datanode", 2);
     // Nor for an operator that starts anew and has not seen the number yet.
     room.settled("demo");
@@ -271,6 +275,16 @@ fn an_autoscaler_of_a_role_has_its_way() {
     assert!(
         !repaired.iter().any(|m| m.contains("replicas")),
         "{repaired:?}"
+    );
+    // Of the query nodes the number is the resource's own scale.
+    let own = json!({"spec": {"components": {"queryNode": {"replicas": -1}}}});
+    let patched = room
+        .api
+        .patch(room.at("milvusclusters", "demo"), Patch::Merge, &own);
+    let refused = patched.unwrap_err();
+    assert!(
+        refused.message.contains("queryNode.replicas"),
+        "{refused:?}"
     );
 
     room.api

@@ -227,7 +227,7 @@ fn about_other(document: &Document) -> Option<&'static str> {
             Some("note: kind: this is this operator's resource already")
         }
         (version, "HorizontalPodAutoscaler") if version.starts_with("autoscaling/") => Some(
-            "note: spec.scaleTargetRef: if it scales a Deployment of milvus-operator's (NAME-milvus-querynode), let it be this operator's: NAME-querynode, whose role has replicas: -1",
+            "note: spec.scaleTargetRef: if it scales a Deployment of milvus-operator's (NAME-milvus-proxy), let it be this operator's (NAME-proxy), whose role has replicas: -1; for query nodes let it be the MilvusCluster itself, whose scale they are",
         ),
         _ => None,
     }

@@ -309,6 +309,10 @@ fn text(planned: &Planned) -> String {
 fn line(workload: &milvus_core::desired::Workload, key: WorkloadKey, ledger: &Ledger) -> String {
     let mut line = format!("{:<15} {}", key.to_string(), workload.image.reference);
     match &workload.shape {
+        Shape::Replicated {
+            externally_scaled: true,
+            ..
+        } => line.push_str(" as many as its autoscaler asks for"),
         Shape::Replicated { replicas, .. } => {
             let _ = write!(line, " x{replicas}");
         }

@@ -213,7 +213,14 @@ pub(crate) fn sessions(context: &Context<'_>) -> Vec<(&'static str, u32)> {
             | Component::DataNode
             | Component::IndexNode
             | Component::StreamingNode
-            | Component::Proxy => expected.push((part.component.name(), part.replicas)),
+            | Component::Proxy => {
+                let owed = if part.externally_scaled {
+                    1
+                } else {
+                    part.replicas
+                };
+                expected.push((part.component.name(), owed));
+            }
             Component::Standalone => {
                 expected.extend(coordinators.iter().map(|name| (*name, 1)));
                 expected.extend([("proxy", 1), ("querynode", 1), ("datanode", 1)]);

@@ -14,13 +14,7 @@ const SUB_PROCESS: &str =
     "the platform restarts a process that ends; no second process is kept for that";
 
 /// Roles whose number may be left to an autoscaler.
-const SCALED: [&str; 5] = [
-    "proxy",
-    "queryNode",
-    "dataNode",
-    "indexNode",
-    "streamingNode",
-];
+const SCALED: [&str; 4] = ["proxy", "dataNode", "indexNode", "streamingNode"];
 
 /// Settings of all roles, as far as they are not pod settings.
 pub(super) struct Common {
@@ -224,7 +218,11 @@ fn scale(name: &str, block: &mut Block, target: &str, draft: &mut Draft) {
         } else {
             replicas.refuse(
                 draft,
-                "-1 leaves the number to a HorizontalPodAutoscaler of your own, and this role is nothing to scale by load; write a number",
+                if name == "queryNode" {
+                    "-1 leaves the number to a HorizontalPodAutoscaler of your own; remove it, and let the autoscaler's scaleTargetRef be the new resource, whose scale is the query nodes'"
+                } else {
+                    "-1 leaves the number to a HorizontalPodAutoscaler of your own, and this role is nothing to scale by load; write a number"
+                },
             );
         }
     }

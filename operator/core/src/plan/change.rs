@@ -281,13 +281,16 @@ fn excused(view: &View<'_>, other: &WorkloadObject<'_>, component: Component) ->
         && view.ready(other.key.component)
 }
 
-/// Whether a workload stands as asked for by its object: every instance runs its present spec and answers.
+/// Whether a workload stands as asked for by its object: every instance runs its present spec and answers. Of what is scaled
+/// externally, one for which there is no room does not count.
 fn settled(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
     let Some(observed) = view.ours(object.id) else {
         return start::done(view, object);
     };
+    let owed = object.workload.owed(u32::MAX);
+    let beyond = |i: &Instance| owed < u32::MAX && matches!(i.state, InstanceState::Pending { .. });
     let current = instances(view.input.observed, object.key)
-        .filter(|i| i.wanted)
+        .filter(|i| i.wanted && !beyond(i))
         .all(|i| i.current && i.state == InstanceState::Running);
     !observed.updating
         && !stopped(object, observed)

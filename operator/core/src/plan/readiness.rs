@@ -16,6 +16,8 @@ pub struct Readiness {
     pub ready: bool,
     /// Everybody answers.
     pub full: bool,
+    /// As many answer as clients are owed ([`Workload::owed`]).
+    pub enough: bool,
     /// Instances that there should be.
     pub wanted: u32,
     /// Instances that run.
@@ -33,7 +35,7 @@ pub struct Readiness {
 /// What is known of one member or one group of instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Every wanted instance runs and answers well.
+    /// Every instance that is owed runs and answers well.
     Serving,
     /// Runs, and says itself that it is not ready.
     NotReady,
@@ -125,10 +127,12 @@ fn of_workload(workload: &Workload, observed: &Observed, ledger: &Ledger) -> Rea
         answering >= needed
     };
     let full = answering >= wanted && ready;
+    let enough = answering >= workload.owed(wanted) && ready;
     lacking.dedup();
     Readiness {
         ready,
         full,
+        enough,
         wanted,
         running,
         answering,
@@ -151,6 +155,7 @@ fn of_job(component: Component, observed: &Observed, ledger: &Ledger) -> Readine
     Readiness {
         ready: done,
         full: done,
+        enough: done,
         wanted: 1,
         running: u32::from(running),
         answering: u32::from(done),
@@ -190,6 +195,7 @@ fn of_external(component: Component, probe: &Probe, observed: &Observed) -> Read
     Readiness {
         ready,
         full: ready,
+        enough: ready,
         wanted,
         running: answering,
         answering,
@@ -220,13 +226,19 @@ pub fn health(workload: &Workload, key: WorkloadKey, observed: &Observed) -> Hea
                 i.wanted && i.state == InstanceState::Running && has_object(observed, i.workload)
             })
             .collect();
-        let missing = usize::try_from(wanted(workload, observed))
+        let wanted = wanted(workload, observed);
+        let owed = workload.owed(wanted);
+        let missing = usize::try_from(owed)
             .unwrap_or(usize::MAX)
             .saturating_sub(alive.len());
         let mut answers: Vec<Answer> = alive
             .iter()
             .map(|i| instance_answer(workload, i, observed))
             .collect();
+        if owed < wanted && answers.iter().any(Result::is_ok) {
+            // Those that come up beyond what is owed take nothing away.
+            answers.retain(Result::is_ok);
+        }
         if missing > 0 {
             answers.push(Err((Health::Down, String::new())));
         }

@@ -105,10 +105,10 @@ fn workload(view: &View<'_>, object: &WorkloadObject<'_>, draft: &mut Draft) {
     }
     let wanted = match object.workload.shape {
         Shape::Job => 1,
-        _ => match object.outline.replicas {
+        _ => object.workload.owed(match object.outline.replicas {
             Some(replicas) => replicas,
             None => readiness::wanted(object.workload, observed),
-        },
+        }),
     };
     let running = instances(observed, key)
         .filter(|i| i.wanted && i.state == InstanceState::Running)

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use milvus_crds::{
-    Component as RoleBlock, Ingress, MilvusCluster, Mode, ServiceType, ServingComponent,
-};
+use milvus_crds::{Component as RoleBlock, Ingress, Mode, ServiceType, ServingComponent};
 
 use super::parts::{self, GIB};
 use super::violations::Findings;
@@ -45,19 +43,6 @@ fn block<'a>(input: &Input<'a>, component: Component) -> Option<&'a RoleBlock> {
         .spec
         .components
         .get(components::resource_name(component))
-}
-
-/// Whether the number of some role's processes is somebody else's.
-pub fn externally_scaled(resource: &MilvusCluster) -> bool {
-    let roles = Component::ALL.into_iter().filter(|c| c.is_milvus());
-    roles
-        .filter_map(|role| {
-            resource
-                .spec
-                .components
-                .get(components::resource_name(role))
-        })
-        .any(|block| block.replicas == Some(EXTERNALLY_SCALED))
 }
 
 /// A block that asks for no process asks for nothing: it is let pass wherever the role does not exist.
@@ -237,13 +222,15 @@ fn external_replicas(
 ) -> u32 {
     let scales = matches!(
         component,
-        Component::Proxy
-            | Component::QueryNode
-            | Component::DataNode
-            | Component::IndexNode
-            | Component::StreamingNode
+        Component::Proxy | Component::DataNode | Component::IndexNode | Component::StreamingNode
     );
-    if !scales {
+    if component == Component::QueryNode {
+        findings.invalid(
+            field,
+            "-1 leaves the number to an autoscaler, and this number is the resource's own scale: remove it, and let the \
+             autoscaler's scaleTargetRef be the MilvusCluster itself",
+        );
+    } else if !scales {
         findings.invalid(
             field,
             format!("-1 leaves the number to an autoscaler, and {component} is nothing to scale by load; write a number"),

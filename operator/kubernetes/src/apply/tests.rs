@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::sync::mpsc;
 use std::thread;
 
+use milvus_core::action::CreateCause;
 use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::names::ClusterKey;
 use milvus_core::observed::{Difference, DifferenceCause};
@@ -13,8 +14,8 @@ use serde_json::json;
 use super::*;
 use crate::observe::observe;
 
-/// An API server that gives these answers, one after the other. Tells what it was asked for.
-fn server(answers: Vec<(u16, Value)>) -> (Client, mpsc::Receiver<String>) {
+/// An API server that gives these answers, one after the other. Tells what it was asked for, and with which content.
+fn server(answers: Vec<(u16, Value)>) -> (Client, mpsc::Receiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its address").port();
     let (asked, questions) = mpsc::channel();
@@ -37,10 +38,10 @@ fn server(answers: Vec<(u16, Value)>) -> (Client, mpsc::Receiver<String>) {
                     break;
                 }
             }
-            reader
-                .read_exact(&mut vec![0; length])
-                .expect("what it is about");
-            asked.send(question).expect("somebody to tell");
+            let mut content = vec![0; length];
+            reader.read_exact(&mut content).expect("what it is about");
+            let content = serde_json::from_slice(&content).unwrap_or_default();
+            asked.send((question, content)).expect("somebody to tell");
             let text = answer.to_string();
             let length = text.len();
             let head = format!(
@@ -222,58 +223,105 @@ async fn a_set_does_not_grow_onto_a_claim_of_somebody_else() {
     assert_eq!(refused.class, Class::Invalid);
     assert!(refused.message.contains("data-demo-proxy-2"), "{refused}");
     // The members that are there have their claims, and nothing was written.
-    let asked: Vec<_> = questions.iter().collect();
+    let asked: Vec<_> = questions.iter().map(|(question, _)| question).collect();
     let path = "/api/v1/namespaces/team/persistentvolumeclaims/data-demo-proxy-2";
     assert_eq!(asked, [format!("GET {path}")]);
 }
 
-/// A Deployment whose number of pods was ours, and is not any more. By whom it is set now says the manager of the field.
-async fn let_go(owner: &str, interim: Option<(u16, Value)>) -> Vec<String> {
+/// A Deployment that was one of four pods by our word, and now somebody else is to have the number. What is written, by which
+/// manager, with which number, and by force or not.
+async fn let_go(
+    live_pods: u32,
+    owner: (&str, &str),
+    interim: Option<u16>,
+) -> Vec<(String, Value, bool)> {
     let kind = Kind::Deployment;
+    let pods = |version: &str, hash: &str| live(kind, version, hash, &spec(kind, "a", live_pods));
     let mut left = spec(kind, "a", 4);
     left.as_object_mut().map(|s| s.remove("replicas"));
     let (id, wanted) = rendered(kind, "h2", &left);
-    let mut owned = live(kind, "5", "h1", &spec(kind, "a", 4));
+    let mut owned = pods("5", "h1");
+    let entry = |(manager, operation): (&str, &str), fields: Value| {
+        json!({"manager": manager, "operation": operation, "apiVersion": "apps/v1", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": fields}})
+    };
     owned["metadata"]["managedFields"] = json!([
-        {"manager": labels::OPERATOR, "operation": "Apply", "apiVersion": "apps/v1", "fieldsType": "FieldsV1",
-            "fieldsV1": {"f:spec": {"f:template": {}}}},
-        {"manager": owner, "operation": "Apply", "apiVersion": "apps/v1", "fieldsType": "FieldsV1",
-            "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
-    let answer = live(kind, "7", "h2", &spec(kind, "a", 4));
+        entry((labels::OPERATOR, "Apply"), json!({"f:template": {}})),
+        entry(owner, json!({"f:replicas": {}})),
+    ]);
     let mut answers = vec![(200, owned)];
-    answers.extend(interim);
-    answers.push((200, answer));
+    answers.extend(interim.map(|code| match code {
+        200 => (code, pods("6", "h1")),
+        _ => (code, json!({"kind": "Status", "status": "Failure", "message": "conflict", "reason": "Conflict", "code": code})),
+    }));
+    answers.push((200, pods("7", "h2")));
     let (client, questions) = server(answers);
     let applier = applier(client);
-    put(&applier, kind, live(kind, "5", "h1", &spec(kind, "a", 4)));
+    put(&applier, kind, pods("5", "h1"));
     applier
         .apply(&cluster(), &update(&id), Some(&wanted))
         .await
         .expect("an update");
     assert_eq!(seen(&applier, &id, &wanted), (false, vec![]));
-    questions.iter().collect()
+    let writes = questions.iter().filter(|(q, _)| q.starts_with("PATCH"));
+    writes
+        .map(|(question, content)| {
+            let query = question.split_once("fieldManager=").expect("a manager").1;
+            let manager = query.split('&').next().unwrap_or_default().to_owned();
+            let force = question.contains("force=true");
+            (manager, content["spec"]["replicas"].clone(), force)
+        })
+        .collect()
 }
 
 #[tokio::test]
 async fn replicas_that_are_left_to_others_stay_as_they_are() {
-    let path = "/apis/apps/v1/namespaces/team/deployments/demo-proxy?";
-    let managers = |asked: Vec<String>| -> Vec<String> {
-        let writes = asked.iter().filter(|q| q.starts_with("PATCH"));
-        writes
-            .map(|q| {
-                assert!(q.contains(path), "{q}");
-                let query = q.split_once("fieldManager=").expect("a manager").1;
-                query.split('&').next().unwrap_or_default().to_owned()
-            })
-            .collect()
-    };
-    let held = live(Kind::Deployment, "6", "h1", &spec(Kind::Deployment, "a", 4));
-    let conflict = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "conflict", "reason": "Conflict", "code": 409});
-    for interim in [(200, held), (409, conflict)] {
-        let asked = let_go(labels::OPERATOR, Some(interim)).await;
-        assert_eq!(managers(asked), [INTERIM, labels::OPERATOR]);
+    let ours = (labels::OPERATOR, "Apply");
+    let write = |manager: &str, number: Value, force| (manager.to_owned(), number, force);
+    let last = write(labels::OPERATOR, Value::Null, true);
+    for code in [200, 409] {
+        assert_eq!(
+            let_go(4, ours, Some(code)).await,
+            [write(INTERIM, json!(4), false), last.clone()]
+        );
     }
-    // Somebody has set it already.
-    let asked = let_go("kube-controller-manager", None).await;
-    assert_eq!(managers(asked), [labels::OPERATOR]);
+    // A role that was switched off is switched on: no autoscaler does that.
+    assert_eq!(
+        let_go(0, ours, Some(200)).await,
+        [write(INTERIM, json!(1), false), last.clone()]
+    );
+    // Somebody else has set it already, even under our name.
+    for owner in [
+        ("kube-controller-manager", "Update"),
+        (labels::OPERATOR, "Update"),
+    ] {
+        assert_eq!(let_go(4, owner, None).await, [last.clone()]);
+    }
+}
+
+/// What somebody else scales and somebody removes is made again as large as it was.
+#[tokio::test]
+async fn what_is_scaled_externally_is_made_again_as_it_was() {
+    let kind = Kind::Deployment;
+    for (number, written) in [(5, json!(5)), (1, Value::Null)] {
+        let mut left = spec(kind, "a", 4);
+        left.as_object_mut().map(|s| s.remove("replicas"));
+        let (id, mut wanted) = rendered(kind, "h2", &left);
+        wanted.outline.get_mut(&id).expect("it").replicas = Some(number);
+        let answer = live(kind, "7", "h2", &spec(kind, "a", number));
+        let (client, questions) = server(vec![(200, answer)]);
+        let applier = applier(client);
+        let create = Action::Create {
+            id: id.clone(),
+            cause: CreateCause::Missing,
+        };
+        let made = applier.apply(&cluster(), &create, Some(&wanted)).await;
+        made.expect("a creation");
+        let asked: Vec<_> = questions
+            .iter()
+            .map(|(_, content)| content["spec"]["replicas"].clone())
+            .collect();
+        assert_eq!(asked, [written]);
+        assert_eq!(seen(&applier, &id, &wanted), (false, vec![]));
+    }
 }

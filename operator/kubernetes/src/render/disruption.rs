@@ -13,7 +13,15 @@ use crate::Kind;
 /// any other would say nothing.
 pub(super) fn budget(scope: &Scope<'_>, workload: &Workload) -> Option<Object> {
     let component = workload.component;
-    let replicas = workload.replicas()?;
+    let mut replicas = workload.replicas()?;
+    if let Shape::Replicated {
+        externally_scaled: true,
+        ..
+    } = workload.shape
+    {
+        // It is not to come and go with every step of an autoscaler; of one alone it holds up nothing.
+        replicas = replicas.max(2);
+    }
     if replicas < 2 || matches!(workload.shape, Shape::Job) {
         return None;
     }

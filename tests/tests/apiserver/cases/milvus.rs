@@ -44,7 +44,11 @@ pub(super) fn milvus(list: &mut List) {
         ("unknown field", "{mod: cluster}"),
         ("mode", "{mode: both}"),
         ("type", "{components: {proxy: {replicas: many}}}"),
-        ("negative", "{components: {proxy: {replicas: -1}}}"),
+        ("negative", "{components: {proxy: {replicas: -2}}}"),
+        (
+            "negative scale",
+            "{components: {queryNode: {replicas: -1}}}",
+        ),
         ("queue", "{dependencies: {msgStreamType: carrier-pigeon}}"),
         (
             "autoscaling",

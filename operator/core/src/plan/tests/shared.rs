@@ -234,3 +234,47 @@ fn a_job_that_has_given_up_is_made_again_and_one_that_has_ended_is_done() {
         names(&done)
     );
 }
+
+/// An autoscaler asks for more than there is room for.
+#[test]
+fn what_is_scaled_externally_is_well_while_one_of_it_answers() {
+    let scaled = |externally_scaled| {
+        let mut scene = up();
+        let mut roles = scene.desired.workloads.iter_mut();
+        let role = roles.find(|w| w.component == Component::Proxy).unwrap();
+        role.shape = Shape::Replicated {
+            replicas: 5,
+            externally_scaled,
+        };
+        scene.outline.get_mut(&service("proxy")).unwrap().replicas = Some(5);
+        let object = scene.observed.objects.get_mut(&service("proxy")).unwrap();
+        object.replicas = Some(5);
+        let reason = "no room".to_owned();
+        let there = instances(&scene.observed, key("proxy")).count();
+        for slot in u32::try_from(there).unwrap()..5 {
+            let reason = reason.clone();
+            scene.run(key("proxy"), slot, InstanceState::Pending { reason });
+        }
+        edited(&mut scene, "querynode");
+        scene
+    };
+    let mut scene = scaled(true);
+    let plan = scene.plan();
+    assert_eq!(names(&plan), ["update reference_querynode"]);
+    let proxy = &plan.readiness[&Component::Proxy];
+    assert!(
+        proxy.enough && !proxy.full && proxy.wanted == 5,
+        "{proxy:?}"
+    );
+
+    // None of it left: that is trouble like any other's.
+    scene.state("proxy", InstanceState::Starting);
+    let plan = scene.plan();
+    assert!(waits_for(&plan, "querynode", "proxy"), "{plan:#?}");
+    assert!(!plan.readiness[&Component::Proxy].enough);
+
+    // Where the number is the resource's, all of it is asked for.
+    let plan = scaled(false).plan();
+    assert!(waits_for(&plan, "querynode", "proxy"), "{plan:#?}");
+    assert!(!plan.readiness[&Component::Proxy].enough);
+}

@@ -326,8 +326,11 @@ fn replicas() {
         &[("spec.components.queryNode.replicas", Invalid)],
     );
     refused(
-        "  mode: cluster\n  components: {queryNode: {replicas: -1}}",
-        &[("spec.components.queryNode.replicas", Platform)],
+        "  mode: cluster\n  components: {queryNode: {replicas: -1}, dataNode: {replicas: -1}}",
+        &[
+            ("spec.components.queryNode.replicas", Invalid),
+            ("spec.components.dataNode.replicas", Platform),
+        ],
     );
     assert_eq!(
         accepted("  mode: cluster\n  components: {queryNode: {replicas: 0}}").roles
@@ -341,10 +344,10 @@ fn replicas() {
 #[test]
 fn replicas_of_roles_that_are_scaled_externally() {
     let resource = spec(
-        "  mode: cluster\n  components: {queryNode: {replicas: -1}, proxy: {replicas: -1}, dataNode: {replicas: 2}}",
+        "  mode: cluster\n  components: {dataNode: {replicas: -1}, proxy: {replicas: -1}, queryNode: {replicas: 2}}",
     );
     let mut facts = facts_of(&resource, 0);
-    facts.replicas = BTreeMap::from([(Component::QueryNode, 4), (Component::DataNode, 7)]);
+    facts.replicas = BTreeMap::from([(Component::DataNode, 4), (Component::QueryNode, 7)]);
     let cluster = validate(&resource, &facts, &kubernetes_capabilities()).unwrap();
     let number = |component| {
         (
@@ -352,9 +355,9 @@ fn replicas_of_roles_that_are_scaled_externally() {
             cluster.roles[&component].externally_scaled,
         )
     };
-    assert_eq!(number(Component::QueryNode), (4, true));
+    assert_eq!(number(Component::DataNode), (4, true));
     assert_eq!(number(Component::Proxy), (1, true));
-    assert_eq!(number(Component::DataNode), (2, false));
+    assert_eq!(number(Component::QueryNode), (2, false));
     for (components, field) in [
         ("mixCoord: {replicas: -1}", "mixCoord"),
         ("rootCoord: {replicas: -1}", "rootCoord"),
