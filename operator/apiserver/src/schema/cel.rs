@@ -301,6 +301,7 @@ pub(super) fn correlate<'a>(
         return None;
     };
     old.iter()
+        .filter(|o| o.is_object() && item.is_object())
         .find(|o| keys.iter().all(|key| o.get(key) == item.get(key)))
 }
 

@@ -314,6 +314,9 @@ fn transition_rules_follow_list_map_keys_not_places() {
         updated(old, changed),
         [r#"spec.env[1]: Invalid value: "object": value is fixed"#]
     );
+    // What is no map has no key, and stands for nothing that has none either.
+    let odd = json!({"version": "v1.0.0", "env": [false, {"value": "-"}]});
+    assert_eq!(updated(odd.clone(), odd), Vec::<String>::new());
 }
 
 #[test]

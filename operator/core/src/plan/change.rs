@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use crate::action::{Action, Notice, RemoveCause, WaitingOn};
 use crate::component::{Component, WorkloadKey};
 use crate::desired::Shape;
-use crate::observed::{Difference, DifferenceCause, InstanceState, ObservedObject};
+use crate::observed::{Difference, DifferenceCause, Instance, InstanceState, ObservedObject};
 use crate::plan::readiness::{self, Health, health, instances};
 use crate::plan::{Draft, View, WorkloadObject, quorum, start};
 use crate::reasons::Reason;

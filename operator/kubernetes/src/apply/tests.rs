@@ -295,7 +295,7 @@ async fn replicas_that_are_left_to_others_stay_as_they_are() {
         ("kube-controller-manager", "Update"),
         (labels::OPERATOR, "Update"),
     ] {
-        assert_eq!(let_go(4, owner, None).await, [last.clone()]);
+        assert_eq!(let_go(4, owner, None).await, std::slice::from_ref(&last));
     }
 }
 

@@ -250,7 +250,7 @@ fn what_is_scaled_externally_is_well_while_one_of_it_answers() {
         let object = scene.observed.objects.get_mut(&service("proxy")).unwrap();
         object.replicas = Some(5);
         let reason = "no room".to_owned();
-        let there = instances(&scene.observed, key("proxy")).count();
+        let there = readiness::instances(&scene.observed, key("proxy")).count();
         for slot in u32::try_from(there).unwrap()..5 {
             let reason = reason.clone();
             scene.run(key("proxy"), slot, InstanceState::Pending { reason });
