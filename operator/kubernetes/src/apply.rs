@@ -237,11 +237,10 @@ impl Applier {
         let owners: Api<Deployment> = Api::namespaced(self.client.clone(), &cluster.key.namespace);
         let metadata = call(&operation, owners.get_metadata_opt(&id.name)).await?;
         let held = metadata.is_some_and(|m| holds_replicas(&m.metadata));
-        let Some(replicas) = replicas.filter(|_| held) else {
+        // One is the default, and a role that was switched off (where no autoscaler begins) is to be switched on.
+        let Some(replicas) = replicas.filter(|replicas| held && *replicas > 1) else {
             return Ok(());
         };
-        // An autoscaler takes a number of nothing for a role that is switched off, and here it is switched on.
-        let replicas = replicas.max(1);
         let number = json!({"apiVersion": Kind::Deployment.api_version(), "kind": Kind::Deployment.name(),
             "metadata": {"name": id.name}, "spec": {"replicas": replicas}});
         let params = PatchParams {

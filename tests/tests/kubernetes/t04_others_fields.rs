@@ -289,9 +289,14 @@ fn an_autoscaler_of_a_role_has_its_way() {
 
     room.api
         .delete(room.at("horizontalpodautoscalers", "demo"), "Background");
-    room.edit(
-        "demo",
-        &json!({"spec": {"components": {"proxy": {"replicas": 1}}}}),
-    );
-    scaled(&room, "proxy", 1);
+    // From a number to nothing, and from there to whoever scales it, which begins with one.
+    for (replicas, pods) in [(1, json!(1)), (0, Value::Null), (-1, json!(1))] {
+        let proxy = json!({"spec": {"components": {"proxy": {"replicas": replicas}}}});
+        room.edit("demo", &proxy);
+        wait::timed(&format!("proxies for {replicas}"), START, || {
+            let found = &room.get("deployments", "demo-proxy")["status"]["readyReplicas"];
+            (*found == pods).then_some(()).ok_or(found.to_string())
+        });
+    }
+    room.ready("demo", START);
 }
