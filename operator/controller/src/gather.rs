@@ -12,10 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Client, Resource};
 use milvus_core::capabilities::Capabilities;
-use milvus_core::component::Component;
 use milvus_core::facts::{Facts, SecretData};
 use milvus_core::names::ClusterKey;
-use milvus_core::status::component_name;
 use milvus_core::validate::{self, GeneratedSecretKind};
 use milvus_crds::MilvusCluster;
 use milvus_platform::{Backend, PlatformError, TunnelCredentials};
@@ -152,11 +150,11 @@ pub(crate) async fn facts<B: Backend>(
         .topology()
         .await
         .map_err(GatherError::Topology)?;
-    let replicas = if capabilities.external_scaling {
-        replicas(context, key, resource).await?
-    } else {
-        BTreeMap::new()
-    };
+    let replicas = context
+        .backend
+        .replicas(key)
+        .await
+        .map_err(GatherError::Replicas)?;
     let fingerprint_key = generated
         .iter()
         .filter_map(|name| secrets.get(name))
@@ -176,30 +174,6 @@ pub(crate) async fn facts<B: Backend>(
         fingerprint_key,
         gateway_image: context.gateway_image.clone(),
     })
-}
-
-/// Numbers of processes as they stand, and of a role whose workload is gone the last that was told: what somebody else has set
-/// is set again when it is made anew.
-async fn replicas<B: Backend>(
-    context: &Context<B>,
-    key: &ClusterKey,
-    resource: &MilvusCluster,
-) -> Result<BTreeMap<Component, u32>, GatherError> {
-    let mut replicas = context
-        .backend
-        .replicas(key)
-        .await
-        .map_err(GatherError::Replicas)?;
-    let told = resource.status.iter().flat_map(|s| &s.components);
-    for (name, role) in told {
-        let known = Component::ALL
-            .into_iter()
-            .find(|c| component_name(*c) == name);
-        if let (Some(component), Ok(last @ 1..)) = (known, u32::try_from(role.replicas)) {
-            replicas.entry(component).or_insert(last);
-        }
-    }
-    Ok(replicas)
 }
 
 /// A Secret, read only when the watch has shown another version than at the last time.

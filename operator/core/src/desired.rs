@@ -165,15 +165,24 @@ impl Workload {
         }
     }
 
-    /// How many instances of these clients are owed: of what somebody else scales, one, for how many there are to be beyond that
-    /// is between the autoscaler and the machines.
-    pub fn owed(&self, wanted: u32) -> u32 {
-        match self.shape {
+    /// Whether the number of its instances is somebody else's.
+    pub fn externally_scaled(&self) -> bool {
+        matches!(
+            self.shape,
             Shape::Replicated {
                 externally_scaled: true,
                 ..
-            } => wanted.min(1),
-            _ => wanted,
+            }
+        )
+    }
+
+    /// How many of so many instances clients are owed: of what somebody else scales, one, for how many there are to be beyond that
+    /// is between the autoscaler and the machines.
+    pub fn owed(&self, wanted: u32) -> u32 {
+        if self.externally_scaled() {
+            wanted.min(1)
+        } else {
+            wanted
         }
     }
 

@@ -85,6 +85,14 @@ pub(crate) fn role(component: Component) -> Option<&'static Role> {
     })
 }
 
+/// Roles whose number of processes may be left to an autoscaler. Of query nodes it is the resource's own scale.
+pub const EXTERNALLY_SCALABLE: [Component; 4] = [
+    Component::Proxy,
+    Component::DataNode,
+    Component::IndexNode,
+    Component::StreamingNode,
+];
+
 /// The name of a component in the resource (`queryNode`, `etcd`), as under `spec.swarm.components` and in the status.
 pub fn resource_name(component: Component) -> &'static str {
     match role(component) {

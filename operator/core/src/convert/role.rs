@@ -7,14 +7,12 @@ use super::draft::Draft;
 use super::input::{Block, Given, blank};
 use super::pod::PodFields;
 use super::values;
+use crate::components::{EXTERNALLY_SCALABLE, resource_name};
 
 const COMMANDS: &str = "this operator starts Milvus itself and takes no other command; remove it, or build it into an image";
 
 const SUB_PROCESS: &str =
     "the platform restarts a process that ends; no second process is kept for that";
-
-/// Roles whose number may be left to an autoscaler.
-const SCALED: [&str; 4] = ["proxy", "dataNode", "indexNode", "streamingNode"];
 
 /// Settings of all roles, as far as they are not pod settings.
 pub(super) struct Common {
@@ -213,7 +211,10 @@ fn scale(name: &str, block: &mut Block, target: &str, draft: &mut Draft) {
             replicas.carry(draft, &format!("{target}.replicas"));
         } else if hpa.is_some() {
             replicas.same(draft);
-        } else if SCALED.contains(&name) {
+        } else if EXTERNALLY_SCALABLE
+            .iter()
+            .any(|c| resource_name(*c) == name)
+        {
             replicas.carry(draft, &format!("{target}.replicas"));
         } else {
             replicas.refuse(

@@ -287,8 +287,8 @@ fn settled(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
     let Some(observed) = view.ours(object.id) else {
         return start::done(view, object);
     };
-    let owed = object.workload.owed(u32::MAX);
-    let beyond = |i: &Instance| owed < u32::MAX && matches!(i.state, InstanceState::Pending { .. });
+    let external = object.workload.externally_scaled();
+    let beyond = |i: &Instance| external && matches!(i.state, InstanceState::Pending { .. });
     let current = instances(view.input.observed, object.key)
         .filter(|i| i.wanted && !beyond(i))
         .all(|i| i.current && i.state == InstanceState::Running);

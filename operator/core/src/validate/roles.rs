@@ -220,17 +220,13 @@ fn external_replicas(
     field: &str,
     findings: &mut Findings,
 ) -> u32 {
-    let scales = matches!(
-        component,
-        Component::Proxy | Component::DataNode | Component::IndexNode | Component::StreamingNode
-    );
     if component == Component::QueryNode {
         findings.invalid(
             field,
             "-1 leaves the number to an autoscaler, and this number is the resource's own scale: remove it, and let the \
              autoscaler's scaleTargetRef be the MilvusCluster itself",
         );
-    } else if !scales {
+    } else if !components::EXTERNALLY_SCALABLE.contains(&component) {
         findings.invalid(
             field,
             format!("-1 leaves the number to an autoscaler, and {component} is nothing to scale by load; write a number"),
@@ -242,7 +238,16 @@ fn external_replicas(
             "-1 leaves the number to an autoscaler, and it has none; write a number",
         );
     }
-    input.facts.replicas.get(&component).copied().unwrap_or(1)
+    // Of a role whose workload is gone it is the last that was told: it is made again as it was.
+    let last = || {
+        let status = input.resource.status.as_ref()?;
+        let role = status
+            .components
+            .get(components::resource_name(component))?;
+        u32::try_from(role.replicas).ok().filter(|last| *last > 0)
+    };
+    let now = input.facts.replicas.get(&component).copied();
+    now.or_else(last).unwrap_or(1)
 }
 
 fn check_replicas(

@@ -14,11 +14,7 @@ use crate::Kind;
 pub(super) fn budget(scope: &Scope<'_>, workload: &Workload) -> Option<Object> {
     let component = workload.component;
     let mut replicas = workload.replicas()?;
-    if let Shape::Replicated {
-        externally_scaled: true,
-        ..
-    } = workload.shape
-    {
+    if workload.externally_scaled() {
         // It is not to come and go with every step of an autoscaler; of one alone it holds up nothing.
         replicas = replicas.max(2);
     }

@@ -78,13 +78,7 @@ pub(super) fn render(scope: &Scope<'_>, workload: &Workload) -> Result<Process, 
             "revisionHistoryLimit": HISTORY,
             "template": template,
         });
-        if matches!(
-            workload.shape,
-            Shape::Replicated {
-                externally_scaled: true,
-                ..
-            }
-        ) {
+        if workload.externally_scaled() {
             // Whoever scales it owns the number: what is not applied is nobody's to put back.
             spec.as_object_mut().and_then(|s| s.remove("replicas"));
         }

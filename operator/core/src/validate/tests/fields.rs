@@ -358,6 +358,16 @@ fn replicas_of_roles_that_are_scaled_externally() {
     assert_eq!(number(Component::DataNode), (4, true));
     assert_eq!(number(Component::Proxy), (1, true));
     assert_eq!(number(Component::QueryNode), (2, false));
+    // A workload that is gone had as many as was told last.
+    let told = milvus_crds::ComponentStatus {
+        replicas: 6,
+        ..Default::default()
+    };
+    let mut gone = resource.clone();
+    gone.status.get_or_insert_default().components = [("proxy".to_owned(), told)].into();
+    let cluster = validate(&gone, &facts, &kubernetes_capabilities()).unwrap();
+    assert_eq!(cluster.roles[&Component::Proxy].replicas, 6);
+    assert_eq!(cluster.roles[&Component::DataNode].replicas, 4);
     for (components, field) in [
         ("mixCoord: {replicas: -1}", "mixCoord"),
         ("rootCoord: {replicas: -1}", "rootCoord"),
