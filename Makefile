@@ -2,14 +2,19 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+.ONESHELL:
 
 CARGO ?= cargo
 TESTBED := tests/testbed
+TIMED := $(TESTBED)/times.py run
+# Where steps and tests note how long they took.
+TIMES := $(CURDIR)/target/times
 # Suites of the crate `milvus-tests`, which need real parts (a Swarm, real Milvus, a real Kubernetes); the integration tests of
 # all other crates need nothing and are part of `make check`. Both are built for the whole workspace, so that nothing is built
 # twice with other features.
 SUITES = $(sort $(basename $(notdir $(wildcard tests/tests/*.rs))))
 IN_CHECK = $(sort $(basename $(notdir $(wildcard crds/tests/*.rs operator/*/tests/*.rs))))
+QUICK = --locked --workspace --lib --bins $(addprefix --test ,$(IN_CHECK)) --quiet
 
 .PHONY: help
 help: ## Show this list
@@ -33,13 +38,25 @@ image: build ## Build the images milvus-operator:dev and milvus-gateway in the e
 
 .PHONY: check
 check: ## The quick loop: format, lints, unit tests, goldens, simulator
-	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
-	$(CARGO) test --locked --workspace --lib --bins $(addprefix --test ,$(IN_CHECK)) --quiet
+	@$(TESTBED)/compiled.sh restore
+	@$(TIMED) format $(CARGO) fmt --all --check
+	@$(TIMED) lints $(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
+	@$(TIMED) 'build of tests' $(CARGO) test $(QUICK) --no-run
+	@$(TIMED) 'unit tests, goldens, simulator' $(CARGO) test $(QUICK)
 
 .PHONY: test
-test: check ## Everything: check, then the suites on real parts (needs root, 24 GiB; installs what is missing)
-	@$(TESTBED)/run.sh $(SUITES)
+test: export TIMES := $(TIMES)
+test: ## Everything: check, then the suites on real parts (needs root, 24 GiB; installs what is missing)
+	@mkdir -p target; rm -f $(TIMES); code=0
+	{ $(MAKE) --no-print-directory check && $(TESTBED)/run.sh $(SUITES); } || code=$$?
+	$(TESTBED)/times.py report; exit $$code
+
+.PHONY: drills
+drills: export TIMES := $(TIMES)
+drills: ## What is exhaustive and not needed at every change: long tests on real parts, by name, with a report
+	@mkdir -p target; rm -f $(TIMES); code=0
+	$(TESTBED)/run.sh --drills $(SUITES) || code=$$?
+	$(TESTBED)/times.py report; exit $$code
 
 .PHONY: bench
 bench: ## Compare with a hand-written stack and print speed and cost (RUNS=5)

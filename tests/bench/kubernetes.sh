@@ -8,6 +8,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 export TESTBED_NAME=${TESTBED_NAME:-kbench}
 "$here/../testbed/packages.sh"
 export MILVUS_TEST_OPERATOR=${MILVUS_TEST_OPERATOR:-$("$here/../../deploy/build.sh" milvus-operator)}
+# Here, without a limit on the time: the benchmark's own commands have one.
+"$here/../testbed/kubernetes/build.sh" etcd kube-apiserver kube-controller-manager kube-scheduler kwok coredns >&2
+"$here/../testbed/images.sh" minio
 trap '"$here/../testbed/kubernetes/cluster.sh" down' EXIT
 trap 'exit 130' INT TERM
 python3 "$here/kubernetes.py" "$@"

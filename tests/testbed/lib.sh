@@ -5,6 +5,7 @@
 #   work/       parts of images that are expensive to make again (images.sh)
 #   registry/   storage of the registry that the Swarm nodes pull from (swarm.sh)
 #   seed/       an engine data root holding the pushed images, hard-linked into new nodes (swarm.sh)
+#   compiled/   compiled dependencies of the workspace (compiled.sh)
 #   client/     the Python environment with pymilvus (client.sh)
 #   swarms/     one folder per running Swarm (swarm.sh)
 #   kube/       Kubernetes: binaries and the modules they are built from (kubernetes/build.sh)
@@ -37,6 +38,9 @@ again() { # again COMMAND...
   done
   "$@"
 }
+
+# Runs a command as a step that the list of times names (times.py).
+timed() { "$TESTBED_DIR/times.py" run "$@"; } # timed NAME COMMAND...
 
 # Debian's own client where it is: a newer one elsewhere in PATH may have dropped the API version of Debian's engine.
 if [ -x /usr/bin/docker ]; then DOCKER=/usr/bin/docker; else DOCKER=docker; fi

@@ -15,18 +15,19 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 ROOT=$(cd "$TESTBED_DIR/../.." && pwd)
 
-"$TESTBED_DIR/packages.sh"
+timed packages "$TESTBED_DIR/packages.sh"
 say "images of Milvus, etcd, MinIO and Pulsar"
-nice -n 5 "$TESTBED_DIR/images.sh" >&2
+timed images nice -n 5 "$TESTBED_DIR/images.sh" >&2
 say "the operator and the gateway"
 "$TESTBED_DIR/engine.sh" up
-operator=$("$ROOT/deploy/build.sh" milvus-operator)
+operator=$(timed 'static release build' "$ROOT/deploy/build.sh" milvus-operator)
 images=$(DOCKER_HOST=unix://$ENGINE_SOCKET "$ROOT/deploy/image.sh")
 operator_image=$(awk -F': ' '/^milvus-operator:/{print $1}' <<<"$images")
 gateway_image=$(awk -F': ' '/^milvus-gateway:/{print $1}' <<<"$images")
 [ -n "$operator_image" ] && [ -n "$gateway_image" ] || die "deploy/image.sh did not name the images it built: $images"
-nice -n 5 "$TESTBED_DIR/swarm.sh" push "${IMAGES[@]}" "$operator_image" "$gateway_image" >&2
-"$TESTBED_DIR/client.sh" setup >&2
+timed 'images for nodes' nice -n 5 "$TESTBED_DIR/swarm.sh" push "${IMAGES[@]}" "$operator_image" "$gateway_image" >&2
+timed client "$TESTBED_DIR/client.sh" setup >&2
+"$TESTBED_DIR/compiled.sh" keep
 
 # One file a release; also those beside a kubectl that only chooses between them.
 kubectls=$(IFS=:; for d in $PATH "$(dirname "$(realpath "$(command -v kubectl)")")"; do
@@ -34,11 +35,11 @@ kubectls=$(IFS=:; for d in $PATH "$(dirname "$(realpath "$(command -v kubectl)")
 done | sort -u | paste -sd:)
 apiserver=
 if [ -x "$TESTBED_DIR/kubernetes/build.sh" ]; then
-  apiserver=$("$TESTBED_DIR/kubernetes/build.sh" kube-apiserver etcd | head -1) || say "no kube-apiserver: answers are not compared with it"
+  apiserver=$(timed 'kube-apiserver and etcd' "$TESTBED_DIR/kubernetes/build.sh" kube-apiserver etcd | head -1) || say "no kube-apiserver: answers are not compared with it"
 fi
 kubernetes=
 case ${1:-} in
-kubernetes) say "Kubernetes"; kubernetes=$("$TESTBED_DIR/kubernetes/prepare.sh" "$operator_image") ;;
+kubernetes) say "Kubernetes"; kubernetes=$(timed Kubernetes "$TESTBED_DIR/kubernetes/prepare.sh" "$operator_image") ;;
 '') ;;
 *) die "unknown argument '$1'" ;;
 esac

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Runs suites of the crate `milvus-tests` on real parts: run.sh SUITE...
+# Runs suites of the crate `milvus-tests` on real parts: run.sh [--drills] SUITE...
 # One after the other and one test at a time: they share two cores and one Swarm. All suites run even when one fails.
+# With --drills it runs their drills instead: the tests that `#[ignore]` names as such, with the reason.
+# Environment: TIMES, a file in which times.py notes how long steps and tests took.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$TESTBED_DIR/../.."
+arguments=()
+if [ "${1:-}" = --drills ]; then arguments=(--ignored); shift; fi
 [ $# -gt 0 ] || die "no suite named; there should be some in tests/tests"
 [ "$(id -u)" = 0 ] || die "the suites on real parts start engines and networks of their own and need root"
 memory=$(awk '/^MemTotal:/{print int($2 / 1048576)}' /proc/meminfo)
@@ -23,7 +27,8 @@ failed=()
 for suite in "$@"; do
   say "suite $suite"
   start=$SECONDS
-  if cargo test --locked --workspace --test "$suite" -- --test-threads=1 --nocapture; then
+  if timed "suite $suite" cargo test --locked --workspace --test "$suite" -- --test-threads=1 --nocapture "${arguments[@]}" |
+    "$TESTBED_DIR/times.py" tests "$suite"; then
     say "suite $suite passed in $((SECONDS - start)) s"
   else
     say "suite $suite FAILED after $((SECONDS - start)) s"
