@@ -34,11 +34,11 @@ build: ## Build the operator and the gateway, statically linked
 
 .PHONY: image
 image: build ## Build the images milvus-operator:dev and milvus-gateway in the engine of DOCKER_HOST, or in the testbed's engine
-	@if [ -z "$${DOCKER_HOST:-}" ]; then $(TESTBED)/engine.sh up; export "$$($(TESTBED)/engine.sh env)"; fi; deploy/image.sh
+	@if [ -z "$${DOCKER_HOST:-}" ]; then $(TESTBED)/packages.sh; $(TESTBED)/engine.sh up; export "$$($(TESTBED)/engine.sh env)"; fi; deploy/image.sh
 
 .PHONY: check
 check: ## The quick loop: format, lints, unit tests, goldens, simulator
-	@$(TESTBED)/compiled.sh restore
+	@$(TESTBED)/compiled.sh restore || true
 	@$(TIMED) format $(CARGO) fmt --all --check
 	@$(TIMED) lints $(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
 	@$(TIMED) 'build of tests' $(CARGO) test $(QUICK) --no-run

@@ -16,7 +16,8 @@ key() {
   (
     cd "$ROOT"
     { rustc -vV; env | grep -E '^(CARGO_PROFILE|CARGO_BUILD|RUSTFLAGS)' | sort || true
-      git ls-files -- Cargo.lock '*Cargo.toml' '.cargo/*' deploy/build.sh | sort | xargs sha256sum; } | sha256sum | cut -c1-16
+      find . -path ./target -prune -o \( -name Cargo.toml -o -path ./Cargo.lock -o -path './.cargo/*' -o -path ./deploy/build.sh \) -type f -print |
+        sort | xargs sha256sum; } | sha256sum | cut -c1-16
   )
 }
 
@@ -55,6 +56,7 @@ keep() {
 }
 
 case ${1:-} in
-restore | keep) locked compiled "$1" ;;
+restore) if [ -d "$KEPT" ]; then locked compiled restore; fi ;;
+keep) locked compiled keep ;;
 *) sed -n '2,6p' "$0"; exit 2 ;;
 esac

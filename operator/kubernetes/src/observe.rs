@@ -47,7 +47,7 @@ pub(crate) fn observe(
     }
     Observed {
         at,
-        instances: instances(cluster, known),
+        instances: instances(cluster, known, at),
         objects,
         topology: Topology::default(),
         probes: BTreeMap::new(),
@@ -189,7 +189,7 @@ fn in_the_way(id: &ObjectId) -> ObservedObject {
     }
 }
 
-fn instances(cluster: &ClusterRef, known: &Known) -> Vec<Instance> {
+fn instances(cluster: &ClusterRef, known: &Known, at: Timestamp) -> Vec<Instance> {
     let mut pods: Vec<(&String, &Pod)> = known.pods.iter().collect();
     pods.sort_by(|(a_name, a), (b_name, b)| {
         (a.component, a.ordinal, b.created, b_name).cmp(&(
@@ -207,7 +207,7 @@ fn instances(cluster: &ClusterRef, known: &Known) -> Vec<Instance> {
     ended
         .chain(
             pods.into_iter()
-                .map(|(name, pod)| instance(known, name, pod)),
+                .map(|(name, pod)| instance(known, name, pod, at)),
         )
         .collect()
 }
@@ -231,7 +231,30 @@ fn end(name: &str, object: &Object) -> Option<Instance> {
     })
 }
 
-fn instance(known: &Known, name: &str, pod: &Pod) -> Instance {
+/// How long the scheduler may know a pod before its claim: the StatefulSet's controller makes both, and each comes by a watch
+/// of its own.
+const CLAIM_LAG: SignedDuration = SignedDuration::from_secs(10);
+
+/// What a pod is doing, without what the scheduler says of a claim that it has not heard of yet.
+fn state(pod: &Pod, at: Timestamp) -> InstanceState {
+    let early = pod
+        .created
+        .is_some_and(|created| at.duration_since(created) < CLAIM_LAG);
+    match &pod.state {
+        InstanceState::Pending { reason }
+            if early
+                && reason.contains("persistentvolumeclaim")
+                && reason.contains("not found") =>
+        {
+            InstanceState::Pending {
+                reason: String::new(),
+            }
+        }
+        state => state.clone(),
+    }
+}
+
+fn instance(known: &Known, name: &str, pod: &Pod, at: Timestamp) -> Instance {
     let shared = WorkloadKey::shared(pod.component);
     // Members are told apart by the planner where they have data of their own; interchangeable pods have an index too.
     let key = match pod.ordinal {
@@ -252,7 +275,7 @@ fn instance(known: &Known, name: &str, pod: &Pod) -> Instance {
         state: if pod.deleting && !pod.state.may_run() {
             InstanceState::Shutdown
         } else {
-            pod.state.clone()
+            state(pod, at)
         },
         ready: Some(pod.ready),
         address: pod.address,

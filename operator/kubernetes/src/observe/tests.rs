@@ -125,3 +125,37 @@ fn without_pods_the_object_speaks() {
     let later = cache.with(&next.key, |known| observe(&next, None, known, made));
     assert_eq!(later.instances, []);
 }
+
+/// A claim and its pod are made together and reach the scheduler by two watches: that it has not heard of the claim yet is no
+/// reason to give.
+#[test]
+fn a_claim_that_is_just_made_is_not_missing() {
+    let cache = Cache::default();
+    let made: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let words =
+        "0/2 nodes are available: persistentvolumeclaim \"data-demo-minio-0\" not found. not found";
+    let cluster = ClusterRef {
+        key: ClusterKey::new("team", "demo"),
+        uid: "c1".to_owned(),
+        generation: 1,
+    };
+    put(&cache, Kind::ConfigMap, "any", Some("c1"), "");
+    let pod = serde_json::from_value(json!({
+        "metadata": {"name": "demo-minio-0", "namespace": "team", "uid": "pod", "creationTimestamp": made.to_string(),
+            "labels": {"app.kubernetes.io/component": "minio", "app.kubernetes.io/instance": "demo",
+                "operator.milvus.io/revision": "r1"}},
+        "spec": {"containers": [{"name": "minio", "image": "minio"}]},
+        "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": words}]},
+    }));
+    cache.put_pod(pod.expect("a pod"));
+    let reason = |seconds: i64| {
+        let at = made + SignedDuration::from_secs(seconds);
+        let observed = cache.with(&cluster.key, |known| observe(&cluster, None, known, at));
+        observed.instances[0].state.clone()
+    };
+    let pending = |reason: &str| InstanceState::Pending {
+        reason: reason.to_owned(),
+    };
+    assert_eq!(reason(9), pending(""));
+    assert_eq!(reason(10), pending(words));
+}
