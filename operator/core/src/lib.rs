@@ -14,6 +14,7 @@ mod config;
 pub mod convert;
 pub mod desire;
 pub mod desired;
+pub mod endpoint;
 pub mod facts;
 pub mod ledger;
 pub mod names;

@@ -71,11 +71,11 @@ pub enum ProbeKind {
         /// Metrics port.
         port: u16,
     },
-    /// Sessions under `<root>/meta/session/` in etcd, counted by role.
+    /// Sessions under `<root>/session/` in etcd, counted by role.
     Sessions {
         /// etcd client port.
         port: u16,
-        /// `etcd.rootPath`.
+        /// The prefix of Milvus' metadata (`etcd.rootPath`, `etcd.metaSubPath`).
         root: String,
     },
     /// The client endpoint answers a gRPC `GetVersion`.

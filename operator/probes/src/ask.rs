@@ -45,7 +45,7 @@ pub enum Question {
     MilvusHealthz,
     /// etcd: which Milvus sessions are there below this root? Addresses limit the count to living instances.
     Sessions {
-        /// `etcd.rootPath`.
+        /// The prefix of Milvus' metadata.
         root: String,
         /// Addresses that count; all when empty.
         addresses: Vec<String>,
@@ -172,7 +172,7 @@ async fn ask_unbounded(
             }
         }
         Question::Sessions { root, addresses } => {
-            let body = range_request(&format!("{root}/meta/session/"));
+            let body = range_request(&format!("{root}/session/"));
             let answer = request(
                 connection,
                 &authority,

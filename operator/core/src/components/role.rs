@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{ETCD_PORT, MILVUS_HEALTH_PORT};
 use crate::component::Component;
+use crate::config::settings;
 use crate::desire::{Context, file, secret_file};
 use crate::desired::{Liveness, LivenessCheck, Port, Shape, Template, VolumeMount, Workload};
 use crate::probe::{Probe, ProbeKind, ProbeTarget};
@@ -62,11 +63,8 @@ fn stop_grace(leaves: Leaves, context: &Context<'_>) -> Duration {
         Leaves::Quickly => 30,
         Leaves::WithRequests => 60,
         Leaves::WithHandOver => {
-            let asked = context
-                .cluster
-                .config
-                .get("common")
-                .and_then(|c| c.get("gracefulStopTimeout"))
+            let config = &context.cluster.config;
+            let asked = settings::find(config, "common.gracefulStopTimeout")
                 .and_then(whole)
                 .unwrap_or(GRACEFUL_STOP_SECONDS);
             asked.max(GRACEFUL_STOP_SECONDS) + HAND_OVER_MARGIN_SECONDS
@@ -241,7 +239,7 @@ pub(crate) fn sessions(context: &Context<'_>) -> Vec<(&'static str, u32)> {
 pub(crate) fn sessions_probe(context: &Context<'_>) -> Option<Probe> {
     let kind = ProbeKind::Sessions {
         port: ETCD_PORT,
-        root: context.cluster.etcd_root(),
+        root: context.cluster.metadata_prefix(),
     };
     match &context.cluster.etcd {
         Etcd::InCluster(_) => Some(Probe {

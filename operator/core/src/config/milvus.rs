@@ -1,9 +1,12 @@
 //! user.yaml: the layer that Milvus reads over its own milvus.yaml. Pure.
 
+use std::collections::BTreeSet;
+
 use milvus_crds::Mode;
 use serde_json::{Map, Value, json};
 
 use super::pulsar::MAX_MESSAGE_SIZE;
+use super::settings::{self, comparable};
 use super::yaml;
 use crate::components::{
     self, BROKER_PORT, BROKER_WEB_PORT, CLIENT_PORT, ETCD_PORT, GRACEFUL_STOP_SECONDS, MINIO_PORT,
@@ -11,6 +14,9 @@ use crate::components::{
 use crate::desire::Context;
 use crate::validate::{Credentials, Etcd, Queue, Storage, StorageKind, ValidatedCluster};
 use crate::version::MessageQueue;
+
+/// The authority of external Kafka brokers, as a process sees it.
+pub(crate) const KAFKA_CA: &str = "/milvus/configs/kafka-ca/ca.pem";
 
 /// Where the built-in queue keeps its files.
 const ROCKSMQ_PATH: &str = "/var/lib/milvus/rdb_data";
@@ -92,14 +98,6 @@ pub(crate) const FORCED: [(&str, &str); 36] = [
     ("deploy.mode", "set spec.mode"),
 ];
 
-/// A name as Milvus compares names of settings and of environment variables: without case, dots, dashes and underscores.
-pub(crate) fn comparable(name: &str) -> String {
-    name.chars()
-        .filter(|c| !matches!(c, '.' | '_' | '-' | '/'))
-        .flat_map(char::to_lowercase)
-        .collect()
-}
-
 /// The forced key that a name stands for, and why it is forced.
 pub(crate) fn forced(name: &str) -> Option<(&'static str, &'static str)> {
     let name = comparable(name);
@@ -111,6 +109,10 @@ pub(crate) fn user_yaml(context: &Context<'_>) -> String {
     let cluster = context.cluster;
     let mut document = proposed(cluster);
     merge(&mut document, standby(cluster));
+    // Of two spellings of one setting Milvus takes any: what the user says in whatever spelling is not proposed.
+    let users = settings::leaves(&cluster.config);
+    let users: BTreeSet<String> = users.iter().map(|(path, _)| comparable(path)).collect();
+    withdraw(&mut document, "", &users);
     merge(&mut document, cluster.config.clone());
     merge(&mut document, required(context));
     yaml::write(&document)
@@ -208,7 +210,7 @@ fn required(context: &Context<'_>) -> Map<String, Value> {
             if ca.is_some() {
                 kafka["ssl"] = json!({
                     "enabled": true,
-                    "tlsCaCert": "/milvus/configs/kafka-ca/ca.pem",
+                    "tlsCaCert": KAFKA_CA,
                 });
             }
             document.insert("kafka".to_owned(), kafka);
@@ -308,9 +310,28 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// Lays one document over another: mappings merge, everything else replaces.
+/// Takes out settings by their comparable names.
+fn withdraw(section: &mut Map<String, Value>, at: &str, names: &BTreeSet<String>) {
+    section.retain(|key, value| {
+        let path = settings::join(at, key);
+        match value {
+            Value::Object(inner) => {
+                withdraw(inner, &path, names);
+                !inner.is_empty()
+            }
+            _ => !names.contains(&comparable(&path)),
+        }
+    });
+}
+
+/// Lays one document over another: mappings merge, everything else replaces. Keys of milvus.yaml have no case, and of two
+/// sections of one name only one would be read: the spelling that is there first stays.
 pub(crate) fn merge(base: &mut Map<String, Value>, over: Map<String, Value>) {
     for (key, value) in over {
+        let key = match base.keys().find(|there| there.eq_ignore_ascii_case(&key)) {
+            Some(there) => there.clone(),
+            None => key,
+        };
         match (base.get_mut(&key), value) {
             (Some(Value::Object(inner)), Value::Object(over)) => merge(inner, over),
             (_, value) => {

@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 
 use crate::action::Notice;
 use crate::component::{Component, WorkloadKey};
+use crate::config::settings::Places;
 use crate::desired::{
     FieldOrigins, Image, Logging, Network, Passthrough, Placement, Resources, VolumeMount,
 };
 use crate::ledger::FixedChoices;
 use crate::names::ClusterRef;
 use crate::place::MemberNeed;
-use crate::prefixes;
 use crate::version::{Features, MessageQueue, MilvusVersion};
 
 /// A resource that can be honoured, with every default filled in.
@@ -36,8 +36,10 @@ pub struct ValidatedCluster {
     pub storage: Storage,
     /// Write-ahead log.
     pub queue: Queue,
-    /// The user's layer of milvus.yaml.
+    /// The user's layer of milvus.yaml, without sections that say nothing.
     pub config: Map<String, Value>,
+    /// Where Milvus keeps metadata and objects.
+    pub(crate) places: Places,
     /// hook.yaml.
     pub hook_config: Map<String, Value>,
     /// Port that the proxies (or the standalone process) listen on.
@@ -368,7 +370,12 @@ impl ValidatedCluster {
 
     /// `etcd.rootPath`: the user's, or the cluster's unique name.
     pub fn etcd_root(&self) -> String {
-        prefixes::etcd_root(&self.config, &self.cluster.key)
+        self.places.etcd_root.clone()
+    }
+
+    /// The prefix of Milvus' metadata in etcd.
+    pub fn metadata_prefix(&self) -> String {
+        self.places.metadata()
     }
 
     /// What happens to the volumes of a component when the resource is deleted.

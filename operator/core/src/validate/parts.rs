@@ -11,6 +11,7 @@ use super::violations::Findings;
 use crate::component::Component;
 use crate::components;
 use crate::config;
+use crate::config::settings::of_variable;
 use crate::desired::{FieldOrigins, Image, Placement, Resources, VolumeBacking, VolumeMount};
 
 /// Requests and limits; an empty block gives empty resources.
@@ -143,7 +144,7 @@ pub(super) fn milvus_env(
 ) -> BTreeMap<String, String> {
     for (path, variables) in blocks {
         for (index, variable) in variables.iter().enumerate() {
-            if let Some((key, why)) = config::milvus::forced(&variable.name) {
+            if let Some((key, why)) = config::milvus::forced(&of_variable(&variable.name)) {
                 findings.invalid(
                     format!("{path}[{index}].name"),
                     format!(

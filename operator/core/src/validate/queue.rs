@@ -2,13 +2,14 @@
 
 use milvus_crds::{Mode, MsgStreamType, PulsarValues};
 
-use super::dependencies::{addresses, host_port, odd, only};
+use super::dependencies::{addresses, odd, only};
 use super::parts::{self, GIB};
 use super::violations::Findings;
 use super::{Input, JavaPart, Part, Pulsar, Queue, secrets};
 use crate::component::Component;
 use crate::components::{self, zookeeper_defaults};
 use crate::config::pulsar::{BOOKKEEPER_FORCED, BROKER_FORCED};
+use crate::endpoint::host_port;
 use crate::version::MessageQueue;
 
 const TYPE: &str = "spec.dependencies.msgStreamType";

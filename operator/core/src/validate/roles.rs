@@ -9,6 +9,7 @@ use super::violations::Findings;
 use super::{Gateway, Input, Part, passthrough, secrets};
 use crate::component::Component;
 use crate::components::{self, CLIENT_PORT, MILVUS_HEALTH_PORT, PROXY_INTERNAL_PORT, cache_volume};
+use crate::config::settings;
 use crate::desired::{FieldOrigins, Image, Placement, Resources};
 use crate::version::{DEFAULT_IMAGE, MessageQueue, MilvusVersion};
 
@@ -280,12 +281,9 @@ fn check_replicas(
                 );
             }
             for section in components::role(component).map_or(&[][..], |role| role.standby) {
-                let set = input
-                    .spec
-                    .config
-                    .get(*section)
-                    .and_then(|s| s.get("enableActiveStandby"));
-                if set.and_then(serde_json::Value::as_bool) == Some(false) {
+                let name = format!("{section}.enableActiveStandby");
+                let set = settings::read(input.spec, &name);
+                if set.is_some_and(|set| !settings::switch(&set)) {
                     findings.invalid(
                         format!("spec.config.{section}.enableActiveStandby"),
                         format!("{field} is {replicas}, and without standby the second process ends again and again; remove this or use 1"),
