@@ -11,6 +11,7 @@ pub mod check;
 pub mod component;
 pub mod components;
 mod config;
+mod constraint;
 pub mod convert;
 pub mod desire;
 pub mod desired;

@@ -7,6 +7,7 @@ mod dependencies;
 mod facts;
 mod fields;
 mod judgement;
+mod native;
 mod parts;
 mod passthrough;
 mod queue;

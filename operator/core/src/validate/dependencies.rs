@@ -179,7 +179,13 @@ fn etcd_members(input: &Input<'_>, findings: &mut Findings) -> EtcdMembers {
             component: Component::Etcd,
             replicas,
             externally_scaled: false,
-            image: parts::dependency_image(input, &[&values.image], etcd_defaults::DEFAULT_IMAGE),
+            image: parts::dependency_image(
+                input,
+                findings,
+                &format!("{path}.image"),
+                &[&values.image],
+                etcd_defaults::DEFAULT_IMAGE,
+            ),
             resources: parts::resources(findings, &resources_path, &values.resources),
             env: parts::env(
                 input,
@@ -355,7 +361,13 @@ fn minio(input: &Input<'_>, findings: &mut Findings) -> (Part, u32) {
         component: Component::Minio,
         replicas,
         externally_scaled: false,
-        image: parts::dependency_image(input, &[&values.image], minio_defaults::DEFAULT_IMAGE),
+        image: parts::dependency_image(
+            input,
+            findings,
+            &format!("{path}.image"),
+            &[&values.image],
+            minio_defaults::DEFAULT_IMAGE,
+        ),
         resources: parts::resources(findings, &resources_path, &values.resources),
         env: BTreeMap::clone(&values.environment),
         placement: parts::placement(

@@ -199,11 +199,15 @@ fn pulsar(input: &Input<'_>, findings: &mut Findings) -> Pulsar {
     }
 }
 
-fn image(input: &Input<'_>, values: &PulsarValues) -> (crate::desired::Image, String) {
-    (
-        parts::dependency_image(input, &[&values.image], zookeeper_defaults::DEFAULT_IMAGE),
-        "spec.dependencies.pulsar.inCluster.values.image".to_owned(),
-    )
+fn image(
+    input: &Input<'_>,
+    findings: &mut Findings,
+    values: &PulsarValues,
+) -> (crate::desired::Image, String) {
+    const PATH: &str = "spec.dependencies.pulsar.inCluster.values.image";
+    let default = zookeeper_defaults::DEFAULT_IMAGE;
+    let image = parts::dependency_image(input, findings, PATH, &[&values.image], default);
+    (image, PATH.to_owned())
 }
 
 fn zookeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) -> JavaPart {
@@ -213,7 +217,7 @@ fn zookeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) 
     let field = format!("{path}.replicaCount");
     let replicas = parts::number(findings, &field, block.replica_count, 3, 1);
     odd(findings, &field, "ZooKeeper", replicas);
-    let (image, image_field) = image(input, values);
+    let (image, image_field) = image(input, findings, values);
     let resources_path = format!("{path}.resources");
     let part = Part {
         component,
@@ -252,7 +256,7 @@ fn bookkeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues)
     let block = &values.bookkeeper;
     let field = format!("{path}.replicaCount");
     let replicas = parts::number(findings, &field, block.replica_count, 3, 1);
-    let (image, image_field) = image(input, values);
+    let (image, image_field) = image(input, findings, values);
     let resources_path = format!("{path}.resources");
     let part = Part {
         component,
@@ -292,7 +296,7 @@ fn broker(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) -> 
     let block = &values.broker;
     let field = format!("{path}.replicaCount");
     let replicas = parts::number(findings, &field, block.replica_count, 2, 1);
-    let (image, image_field) = image(input, values);
+    let (image, image_field) = image(input, findings, values);
     let resources_path = format!("{path}.resources");
     let part = Part {
         component,

@@ -6,7 +6,7 @@ use milvus_crds::{Component as RoleBlock, Ingress, Mode, ServiceType, ServingCom
 
 use super::parts::{self, GIB};
 use super::violations::Findings;
-use super::{Gateway, Input, Part, passthrough, secrets};
+use super::{Gateway, Input, Part, native, passthrough, secrets};
 use crate::component::Component;
 use crate::components::{self, CLIENT_PORT, MILVUS_HEALTH_PORT, PROXY_INTERNAL_PORT, cache_volume};
 use crate::config::settings;
@@ -430,6 +430,8 @@ fn check_ingress(path: &str, ingress: &Ingress, findings: &mut Findings) {
     } = ingress;
     passthrough::reserved(&format!("{path}.labels"), labels, findings);
     passthrough::reserved(&format!("{path}.annotations"), annotations, findings);
+    native::labels(findings, &format!("{path}.labels"), labels);
+    native::annotations(findings, &format!("{path}.annotations"), annotations);
     for (index, host) in hosts.iter().enumerate() {
         let name = host.strip_prefix("*.").unwrap_or(host);
         let readable = name.split('.').all(|label| {
