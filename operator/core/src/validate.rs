@@ -7,6 +7,7 @@ mod dependencies;
 mod facts;
 mod fields;
 mod judgement;
+mod kafka;
 mod native;
 mod parts;
 mod passthrough;

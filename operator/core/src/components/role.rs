@@ -94,7 +94,9 @@ pub(crate) fn workload(role: &Role, context: &mut Context<'_>) -> Option<Workloa
             files.push(secret_file("etcd-key", "/milvus/configs/etcd-tls/tls.key"));
         }
     }
-    if let Queue::ExternalKafka { ca: Some(_), .. } = &context.cluster.queue {
+    if let Queue::ExternalKafka { access, .. } = &context.cluster.queue
+        && access.ca.is_some()
+    {
         files.push(file("kafka-ca", "/milvus/configs/kafka-ca/ca.pem"));
     }
     let serves_clients = matches!(role.component, Component::Proxy | Component::Standalone);

@@ -201,13 +201,13 @@ fn required(context: &Context<'_>) -> Map<String, Value> {
         Queue::ExternalPulsar { host, port } => {
             document.insert("pulsar".to_owned(), json!({"address": host, "port": port}));
         }
-        Queue::ExternalKafka { brokers, login, ca } => {
+        Queue::ExternalKafka { brokers, access } => {
             let mut kafka = json!({"brokerList": brokers.join(",")});
-            if let Some(login) = login {
-                kafka["saslUsername"] = login.user.0.clone().into();
-                kafka["saslPassword"] = login.password.0.clone().into();
+            if let Some(login) = &access.login {
+                kafka["saslUsername"] = login.keys.user.0.clone().into();
+                kafka["saslPassword"] = login.keys.password.0.clone().into();
             }
-            if ca.is_some() {
+            if access.ca.is_some() {
                 kafka["ssl"] = json!({
                     "enabled": true,
                     "tlsCaCert": KAFKA_CA,

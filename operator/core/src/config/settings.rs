@@ -198,6 +198,25 @@ pub(crate) fn read(spec: &MilvusClusterSpec, name: &str) -> Option<String> {
     }
 }
 
+/// The field that a setting is in, or would be in.
+pub(crate) fn field(spec: &MilvusClusterSpec, name: &str) -> String {
+    let wanted = comparable(name);
+    for (path, variables) in common_environment(spec).into_iter().rev() {
+        let index = variables
+            .iter()
+            .rposition(|variable| of_variable(&variable.name) == wanted);
+        if let Some(index) = index {
+            return format!("{path}[{index}]");
+        }
+    }
+    let mut written = leaves(&spec.config).into_iter();
+    let written = written.find(|(path, _)| comparable(path) == wanted);
+    format!(
+        "spec.config.{}",
+        written.map_or(name.to_owned(), |(path, _)| path)
+    )
+}
+
 /// Where Milvus keeps what it knows and what it stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Places {

@@ -15,6 +15,7 @@ use crate::desired::{
 use crate::ledger::FixedChoices;
 use crate::names::ClusterRef;
 use crate::place::MemberNeed;
+use crate::probe::KafkaAccess;
 use crate::version::{Features, MessageQueue, MilvusVersion};
 
 /// A resource that can be honoured, with every default filled in.
@@ -227,10 +228,8 @@ pub enum Queue {
     ExternalKafka {
         /// `host:port`.
         brokers: Vec<String>,
-        /// Login, where it asks for one.
-        login: Option<Credentials>,
-        /// Authority of the brokers' certificates, PEM.
-        ca: Option<Secret>,
+        /// How Milvus comes to them.
+        access: KafkaAccess,
     },
     /// Inside the standalone process.
     Rocksmq,

@@ -5,7 +5,7 @@ use milvus_crds::{Mode, MsgStreamType, PulsarValues};
 use super::dependencies::{addresses, odd, only};
 use super::parts::{self, GIB};
 use super::violations::Findings;
-use super::{Input, JavaPart, Part, Pulsar, Queue, secrets};
+use super::{Input, JavaPart, Part, Pulsar, Queue, kafka};
 use crate::component::Component;
 use crate::components::{self, zookeeper_defaults};
 use crate::config::pulsar::{BOOKKEEPER_FORCED, BROKER_FORCED};
@@ -62,7 +62,7 @@ pub(super) fn queue(input: &Input<'_>, findings: &mut Findings) -> Queue {
             only(findings, false, "spec.dependencies.pulsar", &set);
             Queue::Pulsar(Box::new(pulsar(input, findings)))
         }
-        MessageQueue::Kafka => kafka(input, findings),
+        MessageQueue::Kafka => external_kafka(input, findings),
         MessageQueue::Rocksmq => Queue::Rocksmq,
         MessageQueue::Woodpecker => {
             let block = &dependencies.woodpecker;
@@ -164,7 +164,7 @@ fn external_pulsar(input: &Input<'_>, findings: &mut Findings) -> Queue {
     Queue::ExternalPulsar { host, port }
 }
 
-fn kafka(input: &Input<'_>, findings: &mut Findings) -> Queue {
+fn external_kafka(input: &Input<'_>, findings: &mut Findings) -> Queue {
     const PATH: &str = "spec.dependencies.kafka";
     let block = &input.spec.dependencies.kafka;
     if !block.external {
@@ -176,18 +176,14 @@ fn kafka(input: &Input<'_>, findings: &mut Findings) -> Queue {
     }
     let set = [("inCluster", block.in_cluster != Default::default())];
     only(findings, true, PATH, &set);
-    let field = format!("{PATH}.secretRef");
-    let secret = block.secret_ref.as_deref();
-    Queue::ExternalKafka {
-        brokers: addresses(
-            findings,
-            &format!("{PATH}.brokerList"),
-            &block.broker_list,
-            "kafka-0.example.org:9092",
-        ),
-        login: secret.and_then(|name| secrets::login(input, findings, name, &field)),
-        ca: secret.and_then(|name| secrets::optional(input, name, "ca.pem")),
-    }
+    let brokers = addresses(
+        findings,
+        &format!("{PATH}.brokerList"),
+        &block.broker_list,
+        "kafka-0.example.org:9092",
+    );
+    let access = kafka::access(input, findings);
+    Queue::ExternalKafka { brokers, access }
 }
 
 fn pulsar(input: &Input<'_>, findings: &mut Findings) -> Pulsar {

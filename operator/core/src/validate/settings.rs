@@ -22,7 +22,7 @@ pub(super) fn check(input: &Input<'_>, places: &Places, findings: &mut Findings)
             });
         if !fine {
             findings.invalid(
-                origin(input, name),
+                settings::field(input.spec, name),
                 "must be a prefix without slashes at its ends",
             );
         }
@@ -76,26 +76,6 @@ fn twice(config: &Map<String, Value>, findings: &mut Findings) {
                 format!("Milvus takes this and {first} for one setting; keep one of them"),
             );
         }
-    }
-}
-
-/// The field that a setting comes from.
-fn origin(input: &Input<'_>, name: &str) -> String {
-    let wanted = comparable(name);
-    for (path, variables) in settings::common_environment(input.spec).into_iter().rev() {
-        let index = variables
-            .iter()
-            .rposition(|variable| of_variable(&variable.name) == wanted);
-        if let Some(index) = index {
-            return format!("{path}[{index}]");
-        }
-    }
-    let written = settings::leaves(&input.spec.config)
-        .into_iter()
-        .find(|(path, _)| comparable(path) == wanted);
-    match written {
-        Some((path, _)) => format!("spec.config.{path}"),
-        None => format!("spec.config.{name}"),
     }
 }
 
@@ -259,7 +239,7 @@ fn rules(cluster: &ValidatedCluster) -> Vec<Rule> {
                 |value| value.parse() == Ok(BROKER_WEB_PORT),
             ));
         }
-        Queue::ExternalKafka { ca: Some(_), .. } => {
+        Queue::ExternalKafka { access, .. } if access.ca.is_some() => {
             rules.push(Rule::new(
                 "kafka.ssl.enabled",
                 "the Secret of spec.dependencies.kafka.secretRef has a ca.pem, which is for TLS; remove one of the two",

@@ -3,6 +3,7 @@
 mod dependencies;
 mod facts;
 mod fields;
+mod kafka;
 mod settings;
 
 use std::collections::BTreeMap;
