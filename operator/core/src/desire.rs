@@ -280,6 +280,10 @@ fn external(cluster: &ValidatedCluster) -> BTreeMap<Component, Probe> {
             let access = access.clone();
             Some((ProbeKind::Kafka { access }, brokers.clone()))
         }
+        Queue::ExternalWoodpecker { pools } => Some((
+            ProbeKind::Tcp { port: BROKER_PORT },
+            pools.iter().flat_map(|pool| pool.seeds.clone()).collect(),
+        )),
         Queue::Pulsar(_) | Queue::Rocksmq | Queue::Woodpecker => None,
     };
     if let Some((kind, addresses)) = brokers {

@@ -87,7 +87,9 @@ pub fn validate(
         || matches!(storage.kind, StorageKind::External { .. })
         || matches!(
             queue,
-            Queue::ExternalPulsar { .. } | Queue::ExternalKafka { .. }
+            Queue::ExternalPulsar { .. }
+                | Queue::ExternalKafka { .. }
+                | Queue::ExternalWoodpecker { .. }
         );
     let mut cluster = ValidatedCluster {
         cluster: identity(resource),

@@ -177,7 +177,10 @@ fn requires(context: &Context<'_>) -> Vec<Component> {
         }
     }
     match &context.cluster.queue {
-        Queue::Pulsar(_) | Queue::ExternalPulsar { .. } | Queue::ExternalKafka { .. } => {
+        Queue::Pulsar(_)
+        | Queue::ExternalPulsar { .. }
+        | Queue::ExternalKafka { .. }
+        | Queue::ExternalWoodpecker { .. } => {
             requires.push(Component::Broker);
         }
         Queue::Rocksmq | Queue::Woodpecker => {}

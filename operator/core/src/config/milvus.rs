@@ -75,7 +75,7 @@ pub(crate) const FORCED: [(&str, &str); 36] = [
     ),
     (
         "woodpecker.storage.type",
-        "the log is kept on the object storage",
+        "spec.dependencies.woodpecker says where the log is",
     ),
     (
         "msgChannel.chanNamePrefix.cluster",
@@ -198,8 +198,17 @@ fn required(context: &Context<'_>) -> Map<String, Value> {
                 json!({"address": host, "port": BROKER_PORT}),
             );
         }
-        Queue::ExternalPulsar { host, port } => {
-            document.insert("pulsar".to_owned(), json!({"address": host, "port": port}));
+        Queue::ExternalPulsar { host, port, tls } => {
+            // Milvus makes `pulsar://address:port` of an address without a colon, and takes any other as it is.
+            let address = match tls {
+                true => format!("pulsar+ssl://{host}:{port}"),
+                false if host.starts_with('[') => format!("pulsar://{host}:{port}"),
+                false => host.clone(),
+            };
+            document.insert(
+                "pulsar".to_owned(),
+                json!({"address": address, "port": port}),
+            );
         }
         Queue::ExternalKafka { brokers, access } => {
             let mut kafka = json!({"brokerList": brokers.join(",")});
@@ -222,6 +231,17 @@ fn required(context: &Context<'_>) -> Map<String, Value> {
             document.insert(
                 "woodpecker".to_owned(),
                 json!({"storage": {"type": "minio"}}),
+            );
+        }
+        Queue::ExternalWoodpecker { pools } => {
+            // A list as text: that is how Milvus reads it.
+            let pools = json!(pools).to_string();
+            document.insert(
+                "woodpecker".to_owned(),
+                json!({
+                    "storage": {"type": "service"},
+                    "client": {"quorum": {"quorumBufferPools": pools}},
+                }),
             );
         }
     }
@@ -282,7 +302,11 @@ fn minio(context: &Context<'_>, storage: &Storage) -> Value {
             region,
             cloud_provider,
         } => {
-            section["address"] = host.clone().into();
+            // Milvus adds the port to an address without a colon only.
+            section["address"] = match host.starts_with('[') {
+                true => format!("{host}:{port}").into(),
+                false => host.clone().into(),
+            };
             section["port"] = (*port).into();
             section["useSSL"] = (*tls).into();
             if let Some(region) = region {

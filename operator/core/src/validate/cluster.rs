@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use milvus_crds::{AutoCompactionMode, DeletionPolicy, Ingress, Mode};
+use milvus_crds::{AutoCompactionMode, DeletionPolicy, Ingress, Mode, QuorumBufferPool};
 use serde_json::{Map, Value};
 
 use crate::action::Notice;
@@ -223,6 +223,8 @@ pub enum Queue {
         host: String,
         /// Port of the binary protocol.
         port: u16,
+        /// It speaks TLS.
+        tls: bool,
     },
     /// Kafka run by somebody else.
     ExternalKafka {
@@ -235,6 +237,11 @@ pub enum Queue {
     Rocksmq,
     /// On the object storage.
     Woodpecker,
+    /// In log stores run by somebody else.
+    ExternalWoodpecker {
+        /// The pools of log stores.
+        pools: Vec<QuorumBufferPool>,
+    },
 }
 
 impl Queue {
@@ -244,7 +251,7 @@ impl Queue {
             Queue::Pulsar(_) | Queue::ExternalPulsar { .. } => MessageQueue::Pulsar,
             Queue::ExternalKafka { .. } => MessageQueue::Kafka,
             Queue::Rocksmq => MessageQueue::Rocksmq,
-            Queue::Woodpecker => MessageQueue::Woodpecker,
+            Queue::Woodpecker | Queue::ExternalWoodpecker { .. } => MessageQueue::Woodpecker,
         }
     }
 }

@@ -66,24 +66,17 @@ pub(super) fn queue(input: &Input<'_>, findings: &mut Findings) -> Queue {
         MessageQueue::Rocksmq => Queue::Rocksmq,
         MessageQueue::Woodpecker => {
             let block = &dependencies.woodpecker;
-            if block.external {
-                findings.not_yet(
-                    "spec.dependencies.woodpecker.external",
-                    "log stores that somebody else runs; leave it out for the log that is embedded in Milvus",
-                );
-            }
-            if !block.quorum_buffer_pools.is_empty() {
-                findings.not_yet(
-                    "spec.dependencies.woodpecker.quorumBufferPools",
-                    "log stores that somebody else runs",
-                );
-            }
             if block.persistence.is_some() {
                 findings.not_yet(
                     "spec.dependencies.woodpecker.persistence",
                     "a log on local files; it is kept on the object storage",
                 );
             }
+            if block.external {
+                return external_woodpecker(input, findings);
+            }
+            let set = [("quorumBufferPools", !block.quorum_buffer_pools.is_empty())];
+            only(findings, false, "spec.dependencies.woodpecker", &set);
             Queue::Woodpecker
         }
     }
@@ -149,19 +142,70 @@ fn external_pulsar(input: &Input<'_>, findings: &mut Findings) -> Queue {
     let block = &input.spec.dependencies.pulsar;
     let set = [("inCluster", block.in_cluster != Default::default())];
     only(findings, true, PATH, &set);
-    let endpoint: Vec<String> = block.endpoint.iter().cloned().collect();
-    addresses(
-        findings,
-        &format!("{PATH}.endpoint"),
-        &endpoint,
-        "pulsar.example.org:6650",
-    );
-    let (host, port) = block
-        .endpoint
-        .as_deref()
-        .and_then(host_port)
-        .unwrap_or_default();
-    Queue::ExternalPulsar { host, port }
+    let written = block.endpoint.as_deref().unwrap_or_default();
+    let (tls, address) = match (
+        written.strip_prefix("pulsar+ssl://"),
+        written.strip_prefix("pulsar://"),
+    ) {
+        (Some(address), _) => (true, address),
+        (None, Some(address)) => (false, address),
+        (None, None) => (false, written),
+    };
+    let Some((host, port)) = host_port(address) else {
+        let what = if written.is_empty() {
+            "required when external is true: name the address of a broker or proxy".to_owned()
+        } else {
+            format!("{written:?} is neither host:port nor pulsar+ssl://host:port")
+        };
+        findings.invalid(
+            format!("{PATH}.endpoint"),
+            format!("{what}, for example pulsar.example.org:6650, or pulsar+ssl://pulsar.example.org:6651 for TLS"),
+        );
+        return Queue::ExternalPulsar {
+            host: String::new(),
+            port: 0,
+            tls,
+        };
+    };
+    Queue::ExternalPulsar { host, port, tls }
+}
+
+/// Log stores keep what is older in the object store, and what they hold is known in etcd: both must be within their reach.
+fn external_woodpecker(input: &Input<'_>, findings: &mut Findings) -> Queue {
+    const PATH: &str = "spec.dependencies.woodpecker.quorumBufferPools";
+    let dependencies = &input.spec.dependencies;
+    let pools = &dependencies.woodpecker.quorum_buffer_pools;
+    if pools.is_empty() {
+        findings.invalid(
+            PATH,
+            "required when external is true: name at least one pool of log stores",
+        );
+    }
+    let mut names = std::collections::BTreeSet::new();
+    for (index, pool) in pools.iter().enumerate() {
+        let path = format!("{PATH}[{index}]");
+        if pool.name.trim().is_empty() || !names.insert(pool.name.as_str()) {
+            findings.invalid(format!("{path}.name"), "every pool has a name of its own");
+        }
+        let example = "logstore-0.example.org:18080";
+        addresses(findings, &format!("{path}.seeds"), &pool.seeds, example);
+    }
+    if input.capabilities.service_types.is_empty() {
+        for (external, field) in [
+            (dependencies.etcd.external, "etcd"),
+            (dependencies.storage.external, "storage"),
+        ] {
+            if !external {
+                findings.unsupported(
+                    format!("spec.dependencies.{field}.external"),
+                    input.capabilities.platform,
+                    "external log stores use the same object store and etcd as Milvus, and those of the cluster are out of their reach; use external ones",
+                );
+            }
+        }
+    }
+    let pools = pools.clone();
+    Queue::ExternalWoodpecker { pools }
 }
 
 fn external_kafka(input: &Input<'_>, findings: &mut Findings) -> Queue {

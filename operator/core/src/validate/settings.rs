@@ -251,6 +251,11 @@ fn rules(cluster: &ValidatedCluster) -> Vec<Rule> {
                 |value| value == KAFKA_CA,
             ));
         }
+        Queue::ExternalWoodpecker { .. } => rules.push(Rule::new(
+            "woodpecker.client.quorum.quorumBufferPools",
+            "the operator sets this: set spec.dependencies.woodpecker.quorumBufferPools",
+            |_| false,
+        )),
         _ => {}
     }
     rules

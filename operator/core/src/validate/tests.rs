@@ -1,6 +1,7 @@
 //! What is refused, with which path and reason; and that everything that is wrong is said at once.
 
 mod dependencies;
+mod endpoints;
 mod facts;
 mod fields;
 mod kafka;

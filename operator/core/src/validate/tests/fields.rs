@@ -115,12 +115,8 @@ fn what_is_not_acted_on_yet() {
         );
     }
     refused(
-        "  components: {image: 'm:v2.6.11'}\n  dependencies: {msgStreamType: woodpecker, woodpecker: {external: true, quorumBufferPools: [{name: a, seeds: ['b:1']}], persistence: {}}}",
-        &[
-            ("spec.dependencies.woodpecker.external", NotYet),
-            ("spec.dependencies.woodpecker.quorumBufferPools", NotYet),
-            ("spec.dependencies.woodpecker.persistence", NotYet),
-        ],
+        "  components: {image: 'm:v2.6.11'}\n  dependencies: {msgStreamType: woodpecker, woodpecker: {persistence: {}}}",
+        &[("spec.dependencies.woodpecker.persistence", NotYet)],
     );
     refused(
         "  mode: cluster\n  components: {image: 'm:v2.6.11', cdc: {}}",

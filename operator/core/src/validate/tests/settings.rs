@@ -6,8 +6,7 @@ use crate::desire;
 use crate::place::place;
 
 /// user.yaml of the cluster, read back.
-fn user_yaml(cluster: &ValidatedCluster, resource: &MilvusCluster) -> serde_json::Value {
-    let facts = facts_of(resource, 4);
+pub(super) fn user_yaml(cluster: &ValidatedCluster, facts: &Facts) -> serde_json::Value {
     let capabilities = swarm_capabilities();
     let ledger = place(
         &cluster.members(),
@@ -19,7 +18,7 @@ fn user_yaml(cluster: &ValidatedCluster, resource: &MilvusCluster) -> serde_json
         false,
     )
     .unwrap();
-    let desired = desire::desire(cluster, &ledger, &facts, &capabilities);
+    let desired = desire::desire(cluster, &ledger, facts, &capabilities);
     serde_saphyr::from_slice(&desired.secrets["user-yaml"].content).unwrap()
 }
 
@@ -34,7 +33,7 @@ fn a_section_that_is_null_is_absent() {
     );
     let resource = spec(&yaml);
     let cluster = accepted(&yaml);
-    let written = user_yaml(&cluster, &resource);
+    let written = user_yaml(&cluster, &facts_of(&resource, 4));
     let unique = cluster.unique_name();
     assert_eq!(written["etcd"]["rootPath"], unique.as_str());
     assert_eq!(written["localStorage"]["path"], "/var/lib/milvus/data/");
@@ -44,7 +43,10 @@ fn a_section_that_is_null_is_absent() {
     assert_eq!(cluster.fixed().etcd_root, unique);
     // The same file as without the sections.
     let plain = spec(SHARED_ETCD);
-    assert_eq!(user_yaml(&accepted(SHARED_ETCD), &plain), written);
+    assert_eq!(
+        user_yaml(&accepted(SHARED_ETCD), &facts_of(&plain, 4)),
+        written
+    );
 }
 
 #[test]
@@ -75,7 +77,7 @@ fn the_root_is_the_same_for_milvus_and_the_operator_in_any_spelling() {
         let resource = spec(&yaml);
         let cluster = accepted(&yaml);
         assert_eq!(cluster.fixed().etcd_root, "mine", "{mine}");
-        let written = user_yaml(&cluster, &resource);
+        let written = user_yaml(&cluster, &facts_of(&resource, 4));
         // One section and one spelling: of two Milvus would take any.
         let sections: Vec<&String> = written
             .as_object()
