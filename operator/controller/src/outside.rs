@@ -16,8 +16,10 @@ pub(crate) struct Outside;
 impl Dial for Outside {
     fn dial(&self, host: &str, port: u16) -> BoxFuture<'_, Result<Box<dyn Connection>, DialError>> {
         let address = format!("{host}:{port}");
+        let host = host.to_owned();
         async move {
-            match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&address)).await {
+            let target = (host.as_str(), port);
+            match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(target)).await {
                 Ok(Ok(stream)) => Ok(Box::new(stream) as Box<dyn Connection>),
                 Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
                     Err(DialError::Refused(address))

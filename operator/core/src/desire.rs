@@ -128,7 +128,9 @@ impl Context<'_> {
                 self.secret("etcd-key", &client.password);
             }
         }
-        if let Queue::ExternalKafka { ca: Some(ca), .. } = &cluster.queue {
+        if let Queue::ExternalKafka { access, .. } = &cluster.queue
+            && let Some(ca) = &access.ca
+        {
             self.config("kafka-ca", ca.0.clone());
         }
     }
@@ -270,18 +272,23 @@ fn external(cluster: &ValidatedCluster) -> BTreeMap<Component, Probe> {
         external.insert(Component::Minio, Probe { kind, target });
     }
     let brokers = match &cluster.queue {
-        Queue::ExternalPulsar { host, port } => Some(vec![format!("{host}:{port}")]),
-        Queue::ExternalKafka { brokers, .. } => Some(brokers.clone()),
+        Queue::ExternalPulsar { host, port, .. } => Some((
+            ProbeKind::Tcp { port: BROKER_PORT },
+            vec![format!("{host}:{port}")],
+        )),
+        Queue::ExternalKafka { brokers, access } => {
+            let access = access.clone();
+            Some((ProbeKind::Kafka { access }, brokers.clone()))
+        }
+        Queue::ExternalWoodpecker { pools } => Some((
+            ProbeKind::Tcp { port: BROKER_PORT },
+            pools.iter().flat_map(|pool| pool.seeds.clone()).collect(),
+        )),
         Queue::Pulsar(_) | Queue::Rocksmq | Queue::Woodpecker => None,
     };
-    if let Some(brokers) = brokers {
-        external.insert(
-            Component::Broker,
-            Probe {
-                kind: ProbeKind::Tcp { port: BROKER_PORT },
-                target: ProbeTarget::External(brokers),
-            },
-        );
+    if let Some((kind, addresses)) = brokers {
+        let target = ProbeTarget::External(addresses);
+        external.insert(Component::Broker, Probe { kind, target });
     }
     external
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::action::{Notice, Waiting, WaitingOn};
 use crate::capabilities::Capabilities;
 use crate::component::{Component, WorkloadKey};
+use crate::constraint::{Constraint, Network};
 use crate::desired::{Placement, VolumeBacking, VolumeMount};
 use crate::ledger::{ClaimTerms, FixedChoices, Ledger, MemberDirectory, MemberEntry};
 use crate::names::ClusterRef;
@@ -420,32 +421,26 @@ pub fn unmet(placement: &Placement, node: &Node) -> Option<String> {
 
 /// One Swarm constraint, as the scheduler reads it: exact, without regard to case, `==` and `!=` only.
 fn meets(constraint: &str, node: &Node) -> bool {
-    let (key, value, equal) = if let Some((key, value)) = constraint.split_once("!=") {
-        (key.trim(), value.trim(), false)
-    } else if let Some((key, value)) = constraint.split_once("==") {
-        (key.trim(), value.trim(), true)
-    } else {
+    let Ok(read) = Constraint::parse(constraint) else {
         return false;
     };
+    let Constraint { key, equal, value } = read;
     let role = if node.manager { "manager" } else { "worker" };
     let actual: Option<&str> = match key.to_ascii_lowercase().as_str() {
         "node.id" => Some(&node.id),
         "node.hostname" => Some(&node.name),
-        "node.ip" => Some(&node.address),
+        "node.ip" => {
+            return Network::parse(value).is_some_and(|net| net.has(&node.address) == equal);
+        }
         "node.role" => Some(role),
         "node.platform.os" => Some(&node.os),
         "node.platform.arch" => {
             return (architecture(&node.arch) == architecture(value)) == equal;
         }
         _ => {
-            let label = |prefix: &str| {
-                key.get(..prefix.len())
-                    .filter(|head| head.eq_ignore_ascii_case(prefix))
-                    .and_then(|_| key.get(prefix.len()..))
-            };
-            if let Some(name) = label("node.labels.") {
+            if let Some(name) = read.label("node.labels.") {
                 Some(node.labels.get(name).map_or("", String::as_str))
-            } else if let Some(name) = label("engine.labels.") {
+            } else if let Some(name) = read.label("engine.labels.") {
                 Some(node.engine_labels.get(name).map_or("", String::as_str))
             } else {
                 None

@@ -5,15 +5,11 @@
 use std::collections::BTreeSet;
 
 use milvus_crds::{MilvusCluster, StorageType};
-use serde_json::{Map, Value};
 
 use crate::capabilities::Capabilities;
+use crate::config::settings::Places;
+use crate::endpoint;
 use crate::names::ClusterKey;
-
-/// Bucket of a resource that names none.
-pub(crate) const DEFAULT_BUCKET: &str = "milvus-bucket";
-/// Prefix in the bucket of a resource that names none.
-pub(crate) const DEFAULT_ROOT: &str = "files";
 
 /// What one cluster claims of services that others may use, too. Prefixes of topics are not among it: they are made from
 /// namespace and name, and nobody can choose another.
@@ -55,6 +51,7 @@ impl Prefixes {
     pub fn of(resource: &MilvusCluster) -> Self {
         let key = crate::validate::identity(resource).key;
         let dependencies = &resource.spec.dependencies;
+        let places = Places::of(&resource.spec, &key);
         let storage = dependencies.storage.external.then(|| {
             let block = &dependencies.storage;
             let default = if block.use_ssl.unwrap_or(false) {
@@ -70,8 +67,8 @@ impl Prefixes {
                     let secret = block.secret_ref.as_deref().unwrap_or_default();
                     format!("{}/{secret}", key.namespace)
                 }),
-                bucket: block.bucket.as_deref().unwrap_or(DEFAULT_BUCKET).to_owned(),
-                root: directory(block.root_path.as_deref().unwrap_or(DEFAULT_ROOT)),
+                bucket: places.bucket.clone(),
+                root: directory(&places.object_root),
             }
         });
         let etcd = dependencies.etcd.external.then(|| EtcdPrefix {
@@ -81,7 +78,7 @@ impl Prefixes {
                 .iter()
                 .map(|endpoint| address(endpoint, &key))
                 .collect(),
-            root: directory(&etcd_root(&resource.spec.config, &key)),
+            root: directory(&places.etcd_root),
         });
         Self { storage, etcd }
     }
@@ -124,6 +121,13 @@ impl Prefixes {
 
 impl Host {
     fn new(name: &str, key: &ClusterKey) -> Self {
+        if let Some(address) = endpoint::ipv6(name) {
+            let written = format!("[{address}]");
+            return Self {
+                everywhere: written.clone(),
+                written,
+            };
+        }
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         // Service and namespace are enough; `svc` and the cluster's domain may follow.
         let labels: Vec<&str> = name.split('.').collect();
@@ -154,23 +158,12 @@ impl Host {
     }
 }
 
-/// `etcd.rootPath`: the user's, or the cluster's unique name.
-pub(crate) fn etcd_root(config: &Map<String, Value>, key: &ClusterKey) -> String {
-    config
-        .get("etcd")
-        .and_then(|etcd| etcd.get("rootPath"))
-        .and_then(Value::as_str)
-        .map_or_else(|| key.unique(), str::to_owned)
-}
-
 /// Host and port of an address, without scheme and path; the port is empty where none is given.
 fn address(text: &str, key: &ClusterKey) -> (Host, String) {
     let text = text.split_once("://").map_or(text, |(_, rest)| rest);
     let text = text.split('/').next().unwrap_or_default();
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (host, port.trim_start_matches('0')),
-        None => (text, ""),
-    };
+    let (host, port) = endpoint::split(text);
+    let port = port.unwrap_or_default().trim_start_matches('0');
     (Host::new(host, key), port.to_owned())
 }
 

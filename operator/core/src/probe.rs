@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::component::Component;
-use crate::validate::Credentials;
+use crate::validate::{Credentials, Secret};
 
 /// What makes a component ready, asked over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,11 @@ pub enum ProbeKind {
         /// Web service port.
         port: u16,
     },
+    /// A Kafka broker of somebody else lets Milvus' user in and answers for metadata.
+    Kafka {
+        /// How Milvus will come.
+        access: KafkaAccess,
+    },
     /// A TCP connection.
     Tcp {
         /// Port.
@@ -71,11 +76,11 @@ pub enum ProbeKind {
         /// Metrics port.
         port: u16,
     },
-    /// Sessions under `<root>/meta/session/` in etcd, counted by role.
+    /// Sessions under `<root>/session/` in etcd, counted by role.
     Sessions {
         /// etcd client port.
         port: u16,
-        /// `etcd.rootPath`.
+        /// The prefix of Milvus' metadata (`etcd.rootPath`, `etcd.metaSubPath`).
         root: String,
     },
     /// The client endpoint answers a gRPC `GetVersion`.
@@ -85,6 +90,59 @@ pub enum ProbeKind {
     },
     /// The gateway answers on its tunnel.
     Gateway,
+}
+
+/// How Milvus comes to brokers of Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaAccess {
+    /// They speak TLS.
+    pub tls: bool,
+    /// Authority of their certificates, PEM; `None` for the ones that a system knows.
+    pub ca: Option<Secret>,
+    /// User and password, where they ask for them.
+    pub login: Option<KafkaLogin>,
+}
+
+impl KafkaAccess {
+    /// Whether the operator may show the login to the brokers. It knows no authority but the one in the Secret, and shows a
+    /// password over TLS only to whom that one vouches for.
+    pub const fn login_is_checked(&self) -> bool {
+        self.login.is_some() && (!self.tls || self.ca.is_some())
+    }
+}
+
+/// A login at brokers of Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaLogin {
+    /// How the password is shown.
+    pub mechanism: KafkaMechanism,
+    /// User and password.
+    pub keys: Credentials,
+}
+
+/// How a password is shown to a broker of Kafka.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KafkaMechanism {
+    /// As it is.
+    Plain,
+    /// Proved, with SHA-256.
+    ScramSha256,
+    /// Proved, with SHA-512.
+    ScramSha512,
+}
+
+impl KafkaMechanism {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::ScramSha256, Self::ScramSha512];
+
+    /// Its name on the wire and in milvus.yaml.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
 }
 
 /// How Milvus comes to its bucket.

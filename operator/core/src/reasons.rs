@@ -57,6 +57,8 @@ pub enum Reason {
     InstanceFailed,
     /// A service of somebody else does not know the keys that it was shown.
     CredentialsRefused,
+    /// A login at a service of somebody else works or not: the operator cannot show it there.
+    LoginNotChecked,
     /// Nothing is wrong.
     AsExpected,
     // Events about what was done

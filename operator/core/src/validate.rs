@@ -7,6 +7,8 @@ mod dependencies;
 mod facts;
 mod fields;
 mod judgement;
+mod kafka;
+mod native;
 mod parts;
 mod passthrough;
 mod queue;
@@ -21,6 +23,8 @@ use milvus_crds::{DeletionPolicy, MilvusCluster, MilvusClusterSpec, Mode};
 
 use crate::capabilities::Capabilities;
 use crate::component::Component;
+use crate::config;
+use crate::config::settings::Places;
 use crate::desired::{Logging, Network};
 use crate::facts::Facts;
 use crate::names::{ClusterKey, ClusterRef};
@@ -71,10 +75,11 @@ pub fn validate(
         features,
     };
     fields::check(&input, &mut findings);
-    settings::check(&input, &mut findings);
+    let places = Places::of(spec, &identity(resource).key);
+    settings::check(&input, &places, &mut findings);
     let queue = queue::queue(&input, &mut findings);
     let etcd = dependencies::etcd(&input, &mut findings);
-    let storage = dependencies::storage(&input, &mut findings);
+    let storage = dependencies::storage(&input, &places, &mut findings);
     let roles = roles::roles(&input, queue.kind(), &mut findings);
     let gateway = roles::gateway(&input, &mut findings);
     let serving = roles::serving(&input, &mut findings);
@@ -82,7 +87,9 @@ pub fn validate(
         || matches!(storage.kind, StorageKind::External { .. })
         || matches!(
             queue,
-            Queue::ExternalPulsar { .. } | Queue::ExternalKafka { .. }
+            Queue::ExternalPulsar { .. }
+                | Queue::ExternalKafka { .. }
+                | Queue::ExternalWoodpecker { .. }
         );
     let mut cluster = ValidatedCluster {
         cluster: identity(resource),
@@ -93,7 +100,8 @@ pub fn validate(
         etcd,
         storage,
         queue,
-        config: spec.config.clone(),
+        config: config::settings::layer(&spec.config),
+        places,
         hook_config: spec.hook_config.clone(),
         client_port: serving.port,
         service_type: serving.service_type,
@@ -109,6 +117,7 @@ pub fn validate(
         adopt: spec.adopt,
         notices: Vec::new(),
     };
+    settings::contradictions(&input, &cluster, &mut findings);
     cluster.passthrough = passthrough::passthrough(&input, &cluster, &mut findings);
     fields::placement_of_nobody(&input, &cluster, &mut findings);
     facts::check(&input, &cluster, &mut findings);

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use milvus_core::probe::{ProbeDetail, ProbeFailure, ProbeFailureKind, S3Access};
+use milvus_core::probe::{KafkaAccess, ProbeDetail, ProbeFailure, ProbeFailureKind, S3Access};
 use milvus_platform::{Connection, Dial, DialError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::bookies;
 use crate::http::{failure, grpc_empty, request};
+use crate::kafka;
 use crate::s3;
 use crate::sessions::count_sessions;
 
@@ -32,6 +33,8 @@ pub enum Question {
     ZookeeperMode,
     /// A connection will do.
     Tcp,
+    /// Kafka: is the login good, and does it answer for metadata?
+    Kafka(KafkaAccess),
     /// BookKeeper: does it take connections, and has it not told ZooKeeper that it takes no writes?
     Bookie {
         /// A ZooKeeper that may be asked.
@@ -45,7 +48,7 @@ pub enum Question {
     MilvusHealthz,
     /// etcd: which Milvus sessions are there below this root? Addresses limit the count to living instances.
     Sessions {
-        /// `etcd.rootPath`.
+        /// The prefix of Milvus' metadata.
         root: String,
         /// Addresses that count; all when empty.
         addresses: Vec<String>,
@@ -76,6 +79,14 @@ pub async fn ask(
     }
 }
 
+/// Host and port as one text; an IPv6 address in brackets.
+fn authority(host: &str, port: u16) -> String {
+    match host.parse::<std::net::Ipv6Addr>() {
+        Ok(address) => format!("[{address}]:{port}"),
+        Err(_) => format!("{host}:{port}"),
+    }
+}
+
 async fn ask_unbounded(
     dial: &dyn Dial,
     host: &str,
@@ -83,9 +94,10 @@ async fn ask_unbounded(
     question: &Question,
 ) -> Result<ProbeDetail, ProbeFailure> {
     let connection = dial.dial(host, port).await.map_err(dial_failure)?;
-    let authority = format!("{host}:{port}");
+    let authority = authority(host, port);
     match question {
         Question::Tcp => Ok(ProbeDetail::default()),
+        Question::Kafka(access) => kafka::ask(connection, host, &authority, access).await,
         Question::Bookie { zookeeper } => {
             drop(connection);
             let Some((host, port)) = zookeeper else {
@@ -172,7 +184,7 @@ async fn ask_unbounded(
             }
         }
         Question::Sessions { root, addresses } => {
-            let body = range_request(&format!("{root}/meta/session/"));
+            let body = range_request(&format!("{root}/session/"));
             let answer = request(
                 connection,
                 &authority,

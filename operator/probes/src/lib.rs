@@ -1,13 +1,16 @@
-//! Wire checks over a [`milvus_platform::Dial`]: etcd, MinIO and S3, ZooKeeper, BookKeeper, Pulsar, Milvus, and the client
+//! Wire checks over a [`milvus_platform::Dial`]: etcd, MinIO and S3, ZooKeeper, BookKeeper, Pulsar, Kafka, Milvus, and the client
 //! endpoint. This room asks and reports; it judges nothing and writes nothing. Every question has a time-out.
 
 mod ask;
 mod bookies;
 mod external;
 mod http;
+mod kafka;
 mod pass;
 mod s3;
+mod scram;
 mod sessions;
+mod tls;
 
 pub use ask::{Question, ask};
 pub use external::{ExternalAnswers, Via, Watched};

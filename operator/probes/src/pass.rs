@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use milvus_core::capabilities::Addressing;
 use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::desired::{Desired, Workload};
+use milvus_core::endpoint;
 use milvus_core::observed::{InstanceState, Observed};
 use milvus_core::probe::{Probe, ProbeFailureKind, ProbeId, ProbeKind, ProbeResult, ProbeTarget};
 use milvus_platform::Dial;
@@ -292,6 +293,7 @@ fn question(
             (*port, Question::Bookie { zookeeper })
         }
         ProbeKind::Tcp { port } => (*port, Question::Tcp),
+        ProbeKind::Kafka { access } => (0, Question::Kafka(access.clone())),
         ProbeKind::Broker { port } if memory.served.contains(&id.target) => {
             (*port, Question::BrokerReady)
         }
@@ -375,8 +377,8 @@ fn split(address: &str) -> Option<(String, u16)> {
         .split_once("://")
         .map_or(address, |(_, rest)| rest)
         .trim_end_matches('/');
-    let (host, port) = bare.rsplit_once(':')?;
-    Some((host.to_owned(), port.parse().ok()?))
+    let (host, port) = endpoint::split(bare);
+    Some((endpoint::bare(host).to_owned(), port?.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -405,6 +407,17 @@ mod tests {
             }
             .boxed()
         }
+    }
+
+    #[test]
+    fn addresses_are_dialled_without_brackets() {
+        let parts = |address: &str| split(address).expect("an address");
+        assert_eq!(
+            parts("[2001:db8::1]:2379"),
+            ("2001:db8::1".to_owned(), 2379)
+        );
+        assert_eq!(parts("http://etcd.x:2379/"), ("etcd.x".to_owned(), 2379));
+        assert_eq!(split("[2001:db8::1]"), None);
     }
 
     #[tokio::test]

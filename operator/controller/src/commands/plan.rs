@@ -161,7 +161,6 @@ fn facts(resource: &MilvusCluster, topology: &Topology, capabilities: &Capabilit
                 "secretkey",
                 "username",
                 "password",
-                "ca.pem",
                 "ca.crt",
                 "tls.crt",
                 "tls.key",

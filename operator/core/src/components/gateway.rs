@@ -104,10 +104,13 @@ fn allowed(context: &Context<'_>) -> Vec<String> {
             BROKER_PORT,
             BROKER_WEB_PORT,
         ]),
-        Queue::ExternalPulsar { host, port } => {
+        Queue::ExternalPulsar { host, port, .. } => {
             hosts.insert(format!("{host}:{port}"));
         }
         Queue::ExternalKafka { brokers, .. } => hosts.extend(brokers.iter().cloned()),
+        Queue::ExternalWoodpecker { pools } => {
+            hosts.extend(pools.iter().flat_map(|pool| pool.seeds.iter().cloned()));
+        }
         Queue::Rocksmq | Queue::Woodpecker => {}
     }
     let mut all: Vec<String> = ports.into_iter().map(|port| format!("*:{port}")).collect();

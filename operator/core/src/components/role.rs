@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{ETCD_PORT, MILVUS_HEALTH_PORT};
 use crate::component::Component;
+use crate::config::settings;
 use crate::desire::{Context, file, secret_file};
 use crate::desired::{Liveness, LivenessCheck, Port, Shape, Template, VolumeMount, Workload};
 use crate::probe::{Probe, ProbeKind, ProbeTarget};
@@ -62,11 +63,8 @@ fn stop_grace(leaves: Leaves, context: &Context<'_>) -> Duration {
         Leaves::Quickly => 30,
         Leaves::WithRequests => 60,
         Leaves::WithHandOver => {
-            let asked = context
-                .cluster
-                .config
-                .get("common")
-                .and_then(|c| c.get("gracefulStopTimeout"))
+            let config = &context.cluster.config;
+            let asked = settings::find(config, "common.gracefulStopTimeout")
                 .and_then(whole)
                 .unwrap_or(GRACEFUL_STOP_SECONDS);
             asked.max(GRACEFUL_STOP_SECONDS) + HAND_OVER_MARGIN_SECONDS
@@ -96,7 +94,9 @@ pub(crate) fn workload(role: &Role, context: &mut Context<'_>) -> Option<Workloa
             files.push(secret_file("etcd-key", "/milvus/configs/etcd-tls/tls.key"));
         }
     }
-    if let Queue::ExternalKafka { ca: Some(_), .. } = &context.cluster.queue {
+    if let Queue::ExternalKafka { access, .. } = &context.cluster.queue
+        && access.ca.is_some()
+    {
         files.push(file("kafka-ca", "/milvus/configs/kafka-ca/ca.pem"));
     }
     let serves_clients = matches!(role.component, Component::Proxy | Component::Standalone);
@@ -177,7 +177,10 @@ fn requires(context: &Context<'_>) -> Vec<Component> {
         }
     }
     match &context.cluster.queue {
-        Queue::Pulsar(_) | Queue::ExternalPulsar { .. } | Queue::ExternalKafka { .. } => {
+        Queue::Pulsar(_)
+        | Queue::ExternalPulsar { .. }
+        | Queue::ExternalKafka { .. }
+        | Queue::ExternalWoodpecker { .. } => {
             requires.push(Component::Broker);
         }
         Queue::Rocksmq | Queue::Woodpecker => {}
@@ -241,7 +244,7 @@ pub(crate) fn sessions(context: &Context<'_>) -> Vec<(&'static str, u32)> {
 pub(crate) fn sessions_probe(context: &Context<'_>) -> Option<Probe> {
     let kind = ProbeKind::Sessions {
         port: ETCD_PORT,
-        root: context.cluster.etcd_root(),
+        root: context.cluster.metadata_prefix(),
     };
     match &context.cluster.etcd {
         Etcd::InCluster(_) => Some(Probe {

@@ -1,9 +1,12 @@
 //! user.yaml: the layer that Milvus reads over its own milvus.yaml. Pure.
 
+use std::collections::BTreeSet;
+
 use milvus_crds::Mode;
 use serde_json::{Map, Value, json};
 
 use super::pulsar::MAX_MESSAGE_SIZE;
+use super::settings::{self, comparable};
 use super::yaml;
 use crate::components::{
     self, BROKER_PORT, BROKER_WEB_PORT, CLIENT_PORT, ETCD_PORT, GRACEFUL_STOP_SECONDS, MINIO_PORT,
@@ -11,6 +14,9 @@ use crate::components::{
 use crate::desire::Context;
 use crate::validate::{Credentials, Etcd, Queue, Storage, StorageKind, ValidatedCluster};
 use crate::version::MessageQueue;
+
+/// The authority of external Kafka brokers, as a process sees it.
+pub(crate) const KAFKA_CA: &str = "/milvus/configs/kafka-ca/ca.pem";
 
 /// Where the built-in queue keeps its files.
 const ROCKSMQ_PATH: &str = "/var/lib/milvus/rdb_data";
@@ -69,7 +75,7 @@ pub(crate) const FORCED: [(&str, &str); 36] = [
     ),
     (
         "woodpecker.storage.type",
-        "the log is kept on the object storage",
+        "spec.dependencies.woodpecker says where the log is",
     ),
     (
         "msgChannel.chanNamePrefix.cluster",
@@ -92,14 +98,6 @@ pub(crate) const FORCED: [(&str, &str); 36] = [
     ("deploy.mode", "set spec.mode"),
 ];
 
-/// A name as Milvus compares names of settings and of environment variables: without case, dots, dashes and underscores.
-pub(crate) fn comparable(name: &str) -> String {
-    name.chars()
-        .filter(|c| !matches!(c, '.' | '_' | '-' | '/'))
-        .flat_map(char::to_lowercase)
-        .collect()
-}
-
 /// The forced key that a name stands for, and why it is forced.
 pub(crate) fn forced(name: &str) -> Option<(&'static str, &'static str)> {
     let name = comparable(name);
@@ -111,6 +109,10 @@ pub(crate) fn user_yaml(context: &Context<'_>) -> String {
     let cluster = context.cluster;
     let mut document = proposed(cluster);
     merge(&mut document, standby(cluster));
+    // Of two spellings of one setting Milvus takes any: what the user says in whatever spelling is not proposed.
+    let users = settings::leaves(&cluster.config);
+    let users: BTreeSet<String> = users.iter().map(|(path, _)| comparable(path)).collect();
+    withdraw(&mut document, "", &users);
     merge(&mut document, cluster.config.clone());
     merge(&mut document, required(context));
     yaml::write(&document)
@@ -196,19 +198,28 @@ fn required(context: &Context<'_>) -> Map<String, Value> {
                 json!({"address": host, "port": BROKER_PORT}),
             );
         }
-        Queue::ExternalPulsar { host, port } => {
-            document.insert("pulsar".to_owned(), json!({"address": host, "port": port}));
+        Queue::ExternalPulsar { host, port, tls } => {
+            // Milvus makes `pulsar://address:port` of an address without a colon, and takes any other as it is.
+            let address = match tls {
+                true => format!("pulsar+ssl://{host}:{port}"),
+                false if host.starts_with('[') => format!("pulsar://{host}:{port}"),
+                false => host.clone(),
+            };
+            document.insert(
+                "pulsar".to_owned(),
+                json!({"address": address, "port": port}),
+            );
         }
-        Queue::ExternalKafka { brokers, login, ca } => {
+        Queue::ExternalKafka { brokers, access } => {
             let mut kafka = json!({"brokerList": brokers.join(",")});
-            if let Some(login) = login {
-                kafka["saslUsername"] = login.user.0.clone().into();
-                kafka["saslPassword"] = login.password.0.clone().into();
+            if let Some(login) = &access.login {
+                kafka["saslUsername"] = login.keys.user.0.clone().into();
+                kafka["saslPassword"] = login.keys.password.0.clone().into();
             }
-            if ca.is_some() {
+            if access.ca.is_some() {
                 kafka["ssl"] = json!({
                     "enabled": true,
-                    "tlsCaCert": "/milvus/configs/kafka-ca/ca.pem",
+                    "tlsCaCert": KAFKA_CA,
                 });
             }
             document.insert("kafka".to_owned(), kafka);
@@ -220,6 +231,17 @@ fn required(context: &Context<'_>) -> Map<String, Value> {
             document.insert(
                 "woodpecker".to_owned(),
                 json!({"storage": {"type": "minio"}}),
+            );
+        }
+        Queue::ExternalWoodpecker { pools } => {
+            // A list as text: that is how Milvus reads it.
+            let pools = json!(pools).to_string();
+            document.insert(
+                "woodpecker".to_owned(),
+                json!({
+                    "storage": {"type": "service"},
+                    "client": {"quorum": {"quorumBufferPools": pools}},
+                }),
             );
         }
     }
@@ -280,7 +302,11 @@ fn minio(context: &Context<'_>, storage: &Storage) -> Value {
             region,
             cloud_provider,
         } => {
-            section["address"] = host.clone().into();
+            // Milvus adds the port to an address without a colon only.
+            section["address"] = match host.starts_with('[') {
+                true => format!("{host}:{port}").into(),
+                false => host.clone().into(),
+            };
             section["port"] = (*port).into();
             section["useSSL"] = (*tls).into();
             if let Some(region) = region {
@@ -308,9 +334,28 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// Lays one document over another: mappings merge, everything else replaces.
+/// Takes out settings by their comparable names.
+fn withdraw(section: &mut Map<String, Value>, at: &str, names: &BTreeSet<String>) {
+    section.retain(|key, value| {
+        let path = settings::join(at, key);
+        match value {
+            Value::Object(inner) => {
+                withdraw(inner, &path, names);
+                !inner.is_empty()
+            }
+            _ => !names.contains(&comparable(&path)),
+        }
+    });
+}
+
+/// Lays one document over another: mappings merge, everything else replaces. Keys of milvus.yaml have no case, and of two
+/// sections of one name only one would be read: the spelling that is there first stays.
 pub(crate) fn merge(base: &mut Map<String, Value>, over: Map<String, Value>) {
     for (key, value) in over {
+        let key = match base.keys().find(|there| there.eq_ignore_ascii_case(&key)) {
+            Some(there) => there.clone(),
+            None => key,
+        };
         match (base.get_mut(&key), value) {
             (Some(Value::Object(inner)), Value::Object(over)) => merge(inner, over),
             (_, value) => {

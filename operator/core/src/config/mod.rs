@@ -7,4 +7,5 @@
 pub(crate) mod milvus;
 pub(crate) mod properties;
 pub(crate) mod pulsar;
+pub(crate) mod settings;
 pub(crate) mod yaml;

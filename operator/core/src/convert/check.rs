@@ -61,12 +61,11 @@ impl Conversion {
 /// Secrets that are as they should be.
 fn assumed(cluster: &MilvusCluster, capabilities: &Capabilities) -> Facts {
     const STAND_IN: &[u8] = b"offline-stand-in";
-    const NAMED: [&str; 8] = [
+    const NAMED: [&str; 7] = [
         "accesskey",
         "secretkey",
         "username",
         "password",
-        "ca.pem",
         "ca.crt",
         "tls.crt",
         "tls.key",

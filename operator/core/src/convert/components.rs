@@ -198,6 +198,12 @@ impl Roles {
         if COORDINATORS.into_iter().any(named) && !named("mixCoord") {
             running.extend(COORDINATORS);
         } else {
+            if !named("mixCoord") {
+                draft.note(
+                    "spec.components.mixCoord",
+                    "no coordinator is named: milvus-operator's default is written out, one process for all of them",
+                );
+            }
             running.push("mixCoord");
         }
         if streaming.unwrap_or(named("streamingNode")) {

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use super::draft::Draft;
 use super::input::{Block, Given, blank, join};
-use crate::config::milvus::{comparable, forced};
+use crate::config::milvus::forced;
+use crate::config::settings::{comparable, is_section, says_nothing};
 
 /// Settings of the input's milvus.yaml that have a field of their own here, by the name that validation knows them by.
 #[derive(Debug, Default)]
@@ -48,12 +49,18 @@ impl Settings {
             let name = join(name, &key);
             let path = join(&self.path, &name);
             match value {
+                // As for milvus-operator and Milvus' own file: a section without settings.
+                value if says_nothing(&name, &value) => {}
                 Value::Object(inner) if !inner.is_empty() => {
                     let inner = self.part(inner, &name, draft);
                     if !inner.is_empty() {
                         rest.insert(key, Value::Object(inner));
                     }
                 }
+                value if is_section(&name) && !value.is_object() => draft.refuse(
+                    path,
+                    "Milvus has a section of settings here; write the settings below it, or remove it",
+                ),
                 value => match forced(&name) {
                     Some(_) if value.is_null() => {}
                     Some((known, _)) if self.forced.contains_key(known) => draft.refuse(
@@ -90,9 +97,15 @@ impl Settings {
 
     /// Adds a setting.
     pub(super) fn add(&mut self, section: &str, key: &str, value: Value) {
+        // One section of a name, however it is written there; a value that is none has been refused.
+        let written = self.rest.keys();
+        let written = written
+            .filter(|name| name.eq_ignore_ascii_case(section))
+            .find(|name| self.rest[*name].is_object())
+            .cloned();
         let inner = self
             .rest
-            .entry(section)
+            .entry(written.unwrap_or_else(|| section.to_owned()))
             .or_insert_with(|| Value::Object(Map::new()));
         if let Value::Object(inner) = inner {
             inner.insert(key.to_owned(), value);

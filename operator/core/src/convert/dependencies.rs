@@ -7,7 +7,8 @@ use super::config::Settings;
 use super::draft::Draft;
 use super::input::{Block, Given};
 use super::{queue, storage, values};
-use crate::prefixes::{DEFAULT_ROOT, overlap};
+use crate::config::settings::DEFAULT_ROOT;
+use crate::prefixes::overlap;
 
 /// What is left of a dependency's own block where somebody else runs it.
 pub(super) const EXTERNAL_WINS: &str =

@@ -222,8 +222,12 @@ fn spec(
     if form == Form::Milvus {
         let mode = spec.choice("mode", &["cluster", "standalone"], draft);
         standalone = mode.as_ref().is_none_or(|mode| mode.value == "standalone");
-        if let Some(mode) = mode {
-            mode.same(draft);
+        match mode {
+            Some(mode) => mode.same(draft),
+            None => draft.note(
+                "spec.mode",
+                "not given: milvus-operator's default is written out, standalone, all of Milvus in one process; where this is only a part of a resource that is stored, such as the fields of an upgrade, convert the whole resource (kubectl get milvus NAME -o yaml)",
+            ),
         }
     }
     let mut settings = Settings::of(&mut spec, draft);

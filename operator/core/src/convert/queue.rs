@@ -44,6 +44,10 @@ pub(super) fn queue(
                 (true, false) => "rocksmq",
             };
             draft.set(TYPE, word.into(), &path);
+            draft.note(
+                &path,
+                format!("not given: milvus-operator's default is written out, {word}"),
+            );
             word.to_owned()
         }
     };
@@ -78,8 +82,9 @@ pub(super) fn queue(
             settings.leave(name, unread, draft);
         }
     }
+    let mut log_stores = false;
     if kind == "woodpecker" {
-        woodpecker(dependencies.block("woodpecker", draft), settings, draft);
+        log_stores = woodpecker(dependencies.block("woodpecker", draft), settings, draft);
     } else {
         settings.leave(
             "woodpecker.storage.type",
@@ -88,7 +93,8 @@ pub(super) fn queue(
         );
     }
     // Woodpecker's log is on the object store, and what is in it stands in etcd.
-    standing.external_queue = shared || (kind == "woodpecker" && standing.external_storage);
+    standing.external_queue =
+        shared || log_stores || (kind == "woodpecker" && standing.external_storage);
     built_in(dependencies, old_persistence, &kind, draft);
     settings.leave(
         "rocksmq.path",
@@ -293,7 +299,8 @@ fn kafka_login(block: &mut Block, shape: &Shape, settings: &mut Settings, draft:
     }
 }
 
-fn woodpecker(mut block: Block, settings: &mut Settings, draft: &mut Draft) {
+/// Gives whether the log is in log stores that somebody else runs.
+fn woodpecker(mut block: Block, settings: &mut Settings, draft: &mut Draft) -> bool {
     const TARGET: &str = "spec.dependencies.woodpecker";
     let service = external(&mut block, TARGET, draft);
     let path = block.at("quorumBufferPools");
@@ -336,7 +343,14 @@ fn woodpecker(mut block: Block, settings: &mut Settings, draft: &mut Draft) {
     }
     let persistence = block.block("persistence", draft);
     volume(persistence, &format!("{TARGET}.persistence"), draft);
+    if service && let Some(given) = settings.extract("woodpecker.client.quorum.quorumBufferPools") {
+        given.left(
+            draft,
+            "milvus-operator overwrites it with dependencies.woodpecker.quorumBufferPools, and so does this operator",
+        );
+    }
     block.unknown(draft);
+    service
 }
 
 /// Topics of existing collections are found by their prefix, which is the resource's name there, and here its namespace

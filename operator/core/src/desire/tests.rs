@@ -391,7 +391,9 @@ fn the_users_settings_win_over_proposals() {
             .contains("nettyMaxFrameSizeBytes=10496000\n")
     );
     let sessions = desired.sessions.unwrap();
-    assert!(matches!(sessions.probe.kind, ProbeKind::Sessions { root, .. } if root == "my-root"));
+    assert!(
+        matches!(sessions.probe.kind, ProbeKind::Sessions { root, .. } if root == "my-root/meta")
+    );
 }
 
 #[test]

@@ -46,8 +46,11 @@ fn refused(view: &View<'_>, component: Component, draft: &mut Draft) {
         draft.note(Notice {
             reason: Reason::CredentialsRefused,
             message: failure.message.clone(),
-            field: (component == Component::Minio)
-                .then(|| "spec.dependencies.storage.secretRef".to_owned()),
+            field: match component {
+                Component::Minio => Some("spec.dependencies.storage.secretRef".to_owned()),
+                Component::Broker => Some("spec.dependencies.kafka.secretRef".to_owned()),
+                _ => None,
+            },
         });
     }
 }

@@ -225,7 +225,10 @@ pub(super) fn troubles<'a>(facts: &Facts<'a>) -> Vec<&'a Notice> {
 
 /// What people should know of a cluster that is well all the same.
 fn remark(reason: Reason) -> bool {
-    matches!(reason, Reason::PlacementAtRisk | Reason::KeptByAdmission)
+    matches!(
+        reason,
+        Reason::PlacementAtRisk | Reason::KeptByAdmission | Reason::LoginNotChecked
+    )
 }
 
 fn degraded(facts: &Facts<'_>) -> Option<Verdict> {

@@ -3,18 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use milvus_crds::{AutoCompactionMode, DeletionPolicy, Ingress, Mode};
+use milvus_crds::{AutoCompactionMode, DeletionPolicy, Ingress, Mode, QuorumBufferPool};
 use serde_json::{Map, Value};
 
 use crate::action::Notice;
 use crate::component::{Component, WorkloadKey};
+use crate::config::settings::Places;
 use crate::desired::{
     FieldOrigins, Image, Logging, Network, Passthrough, Placement, Resources, VolumeMount,
 };
 use crate::ledger::FixedChoices;
 use crate::names::ClusterRef;
 use crate::place::MemberNeed;
-use crate::prefixes;
+use crate::probe::KafkaAccess;
 use crate::version::{Features, MessageQueue, MilvusVersion};
 
 /// A resource that can be honoured, with every default filled in.
@@ -36,8 +37,10 @@ pub struct ValidatedCluster {
     pub storage: Storage,
     /// Write-ahead log.
     pub queue: Queue,
-    /// The user's layer of milvus.yaml.
+    /// The user's layer of milvus.yaml, without sections that say nothing.
     pub config: Map<String, Value>,
+    /// Where Milvus keeps metadata and objects.
+    pub(crate) places: Places,
     /// hook.yaml.
     pub hook_config: Map<String, Value>,
     /// Port that the proxies (or the standalone process) listen on.
@@ -220,20 +223,25 @@ pub enum Queue {
         host: String,
         /// Port of the binary protocol.
         port: u16,
+        /// It speaks TLS.
+        tls: bool,
     },
     /// Kafka run by somebody else.
     ExternalKafka {
         /// `host:port`.
         brokers: Vec<String>,
-        /// Login, where it asks for one.
-        login: Option<Credentials>,
-        /// Authority of the brokers' certificates, PEM.
-        ca: Option<Secret>,
+        /// How Milvus comes to them.
+        access: KafkaAccess,
     },
     /// Inside the standalone process.
     Rocksmq,
     /// On the object storage.
     Woodpecker,
+    /// In log stores run by somebody else.
+    ExternalWoodpecker {
+        /// The pools of log stores.
+        pools: Vec<QuorumBufferPool>,
+    },
 }
 
 impl Queue {
@@ -243,7 +251,7 @@ impl Queue {
             Queue::Pulsar(_) | Queue::ExternalPulsar { .. } => MessageQueue::Pulsar,
             Queue::ExternalKafka { .. } => MessageQueue::Kafka,
             Queue::Rocksmq => MessageQueue::Rocksmq,
-            Queue::Woodpecker => MessageQueue::Woodpecker,
+            Queue::Woodpecker | Queue::ExternalWoodpecker { .. } => MessageQueue::Woodpecker,
         }
     }
 }
@@ -368,7 +376,12 @@ impl ValidatedCluster {
 
     /// `etcd.rootPath`: the user's, or the cluster's unique name.
     pub fn etcd_root(&self) -> String {
-        prefixes::etcd_root(&self.config, &self.cluster.key)
+        self.places.etcd_root.clone()
+    }
+
+    /// The prefix of Milvus' metadata in etcd.
+    pub fn metadata_prefix(&self) -> String {
+        self.places.metadata()
     }
 
     /// What happens to the volumes of a component when the resource is deleted.

@@ -9,18 +9,8 @@ use super::violations::Findings;
 use super::{Etcd, EtcdMembers, ExternalEtcd, Input, Part, Storage, StorageKind, secrets};
 use crate::component::Component;
 use crate::components::{self, etcd_defaults, minio_defaults};
-use crate::prefixes::{DEFAULT_BUCKET, DEFAULT_ROOT};
-
-/// `host:port`, without scheme or path.
-pub(super) fn host_port(text: &str) -> Option<(String, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let plain = !host.is_empty()
-        && host
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
-    let port: u16 = port.parse().ok()?;
-    (plain && port > 0).then(|| (host.to_owned(), port))
-}
+use crate::config::settings::Places;
+use crate::endpoint::host_port;
 
 /// Refuses what belongs to the other way of having a dependency.
 pub(super) fn only(findings: &mut Findings, external: bool, path: &str, set: &[(&str, bool)]) {
@@ -189,7 +179,13 @@ fn etcd_members(input: &Input<'_>, findings: &mut Findings) -> EtcdMembers {
             component: Component::Etcd,
             replicas,
             externally_scaled: false,
-            image: parts::dependency_image(input, &[&values.image], etcd_defaults::DEFAULT_IMAGE),
+            image: parts::dependency_image(
+                input,
+                findings,
+                &format!("{path}.image"),
+                &[&values.image],
+                etcd_defaults::DEFAULT_IMAGE,
+            ),
             resources: parts::resources(findings, &resources_path, &values.resources),
             env: parts::env(
                 input,
@@ -224,16 +220,11 @@ pub(super) fn odd(findings: &mut Findings, field: &str, what: &str, replicas: u3
 }
 
 /// The object storage.
-pub(super) fn storage(input: &Input<'_>, findings: &mut Findings) -> Storage {
+pub(super) fn storage(input: &Input<'_>, places: &Places, findings: &mut Findings) -> Storage {
     const PATH: &str = "spec.dependencies.storage";
     let block = &input.spec.dependencies.storage;
     let kind = block.kind.unwrap_or_default();
-    let bucket = block.bucket.as_deref().unwrap_or(DEFAULT_BUCKET).to_owned();
-    let root_path = block
-        .root_path
-        .as_deref()
-        .unwrap_or(DEFAULT_ROOT)
-        .to_owned();
+    let (bucket, root_path) = (places.bucket.clone(), places.object_root.clone());
     if root_path.starts_with('/') || root_path.ends_with('/') || root_path.contains("//") {
         findings.invalid(
             format!("{PATH}.rootPath"),
@@ -370,7 +361,13 @@ fn minio(input: &Input<'_>, findings: &mut Findings) -> (Part, u32) {
         component: Component::Minio,
         replicas,
         externally_scaled: false,
-        image: parts::dependency_image(input, &[&values.image], minio_defaults::DEFAULT_IMAGE),
+        image: parts::dependency_image(
+            input,
+            findings,
+            &format!("{path}.image"),
+            &[&values.image],
+            minio_defaults::DEFAULT_IMAGE,
+        ),
         resources: parts::resources(findings, &resources_path, &values.resources),
         env: BTreeMap::clone(&values.environment),
         placement: parts::placement(
@@ -461,23 +458,6 @@ mod tests {
                 problem.ends_with(advice),
                 "{replicas} x {drives}: {problem}"
             );
-        }
-    }
-
-    #[test]
-    fn addresses_are_host_and_port() {
-        assert_eq!(host_port("a.b-c:2379"), Some(("a.b-c".into(), 2379)));
-        for wrong in [
-            "a",
-            "http://a:1",
-            "a:0",
-            "a:x",
-            ":1",
-            "a:70000",
-            "a/b:1",
-            "a b:1",
-        ] {
-            assert_eq!(host_port(wrong), None, "{wrong}");
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::violations::Findings;
-use super::{Input, ValidatedCluster, parts};
+use super::{Input, ValidatedCluster, native, parts};
 use crate::component::Component;
 use crate::components;
 
@@ -90,8 +90,28 @@ fn images(input: &Input<'_>, findings: &mut Findings) {
         "spec.components.imagePullPolicy".to_owned(),
         components.image_pull_policy,
     );
+    references(input, findings);
     for (field, policy) in roles.chain(values).chain([shared]) {
         parts::check_pull_policy(input, findings, field, policy);
+    }
+}
+
+/// References of images, and names of Secrets with logins, as they are handed on.
+fn references(input: &Input<'_>, findings: &mut Findings) {
+    let components = &input.spec.components;
+    let shared = ("spec.components.image".to_owned(), &components.image);
+    let roles = Components::NAMES.iter().filter_map(|name| {
+        let role = components.get(name)?;
+        Some((format!("spec.components.{name}.image"), &role.image))
+    });
+    for (field, image) in std::iter::once(shared).chain(roles) {
+        if let Some(image) = image {
+            native::image(findings, &field, image);
+        }
+    }
+    for (index, secret) in components.image_pull_secrets.iter().enumerate() {
+        let field = format!("spec.components.imagePullSecrets[{index}].name");
+        native::object(findings, &field, Some(&secret.name));
     }
 }
 

@@ -6,11 +6,13 @@ use milvus_crds::{
     EnvVar, ImagePullPolicy, ImageValues, Persistence, PersistenceType, Quantity, ResourceAmounts,
 };
 
-use super::Input;
 use super::violations::Findings;
+use super::{Input, native};
 use crate::component::Component;
 use crate::components;
 use crate::config;
+use crate::config::settings::of_variable;
+use crate::constraint::Constraint;
 use crate::desired::{FieldOrigins, Image, Placement, Resources, VolumeBacking, VolumeMount};
 
 /// Requests and limits; an empty block gives empty resources.
@@ -103,6 +105,8 @@ pub(super) fn env(
     for (path, variables) in blocks {
         for (index, variable) in variables.iter().enumerate() {
             let field = format!("{path}[{index}]");
+            let text = variable.value.as_deref().unwrap_or_default();
+            native::variable(input, findings, &field, &variable.name, text);
             if variable.value_from.is_some() && input.capabilities.secret_references {
                 env.remove(&variable.name);
                 continue;
@@ -143,7 +147,7 @@ pub(super) fn milvus_env(
 ) -> BTreeMap<String, String> {
     for (path, variables) in blocks {
         for (index, variable) in variables.iter().enumerate() {
-            if let Some((key, why)) = config::milvus::forced(&variable.name) {
+            if let Some((key, why)) = config::milvus::forced(&of_variable(&variable.name)) {
                 findings.invalid(
                     format!("{path}[{index}].name"),
                     format!(
@@ -157,15 +161,23 @@ pub(super) fn milvus_env(
     env(input, findings, blocks)
 }
 
-/// An image of a dependency, from its parts.
-pub(super) fn dependency_image(input: &Input<'_>, values: &[&ImageValues], default: &str) -> Image {
+/// An image of a dependency, from its parts, each of which is at `path`.
+pub(super) fn dependency_image(
+    input: &Input<'_>,
+    findings: &mut Findings,
+    path: &str,
+    values: &[&ImageValues],
+    default: &str,
+) -> Image {
     let (default_repository, default_tag) = default.rsplit_once(':').unwrap_or((default, "latest"));
     let first = |get: fn(&ImageValues) -> Option<&String>| values.iter().find_map(|v| get(v));
     let repository = first(|v| v.repository.as_ref()).map_or(default_repository, String::as_str);
     let tag = first(|v| v.tag.as_ref()).map_or(default_tag, String::as_str);
     let separator = if tag.starts_with("sha256:") { '@' } else { ':' };
+    let reference = format!("{repository}{separator}{tag}");
+    native::image(findings, path, &reference);
     Image {
-        reference: format!("{repository}{separator}{tag}"),
+        reference,
         pull_policy: values
             .iter()
             .find_map(|v| v.pull_policy)
@@ -215,15 +227,7 @@ pub(super) fn placement(
     let mut node_selector = BTreeMap::new();
     for (block, selector) in selectors {
         for (label, value) in *selector {
-            let readable =
-                constraint_word(label, "-_.") && constraint_word(value, CONSTRAINT_VALUE);
-            if input.capabilities.escape_hatch == "swarm" && !readable {
-                findings.unsupported(
-                    format!("{block}.nodeSelector[{label}]"),
-                    input.capabilities.platform,
-                    "labels of its nodes are matched by letters, digits, dots, dashes and underscores",
-                );
-            }
+            native::selector(input, findings, block, (label, value));
             node_selector.insert(label.clone(), value.clone());
         }
     }
@@ -247,42 +251,13 @@ pub(super) fn placement(
     }
 }
 
-/// What a constraint's value may hold beside letters and digits.
-const CONSTRAINT_VALUE: &str = ":-_ .*()?+[]\\^$|/";
-
-fn constraint_word(text: &str, marks: &str) -> bool {
-    !text.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || marks.contains(c))
-}
-
 /// Swarm refuses a service with a constraint that it cannot read, and never places one with a key that it does not know.
 pub(super) fn check_constraints(findings: &mut Findings, path: &str, constraints: &[String]) {
-    const KEYS: [&str; 6] = [
-        "node.id",
-        "node.hostname",
-        "node.ip",
-        "node.role",
-        "node.platform.os",
-        "node.platform.arch",
-    ];
     for (index, constraint) in constraints.iter().enumerate() {
-        let parts = constraint
-            .split_once("!=")
-            .or_else(|| constraint.split_once("=="));
-        let readable = parts.is_some_and(|(key, value)| {
-            let key = key.trim().to_ascii_lowercase();
-            let label = ["node.labels.", "engine.labels."].iter().any(|prefix| {
-                key.strip_prefix(prefix)
-                    .is_some_and(|rest| !rest.is_empty())
-            });
-            (KEYS.contains(&key.as_str()) || label) && !value.trim().is_empty()
-        });
-        if !readable {
+        if let Err(problem) = Constraint::parse(constraint) {
             findings.invalid(
                 format!("{path}[{index}]"),
-                format!("{constraint:?} is no placement constraint; write KEY==VALUE or KEY!=VALUE with a key such as node.labels.disk, node.role, node.hostname"),
+                format!("{constraint:?} is no placement constraint: {problem}"),
             );
         }
     }
@@ -383,6 +358,13 @@ pub(super) fn durable_volume(
             "every node sees the same network share, so members would write into one directory: put {volume} into the device \
              (\":/export/milvus/{volume}\"); it stands for the volume's own name, and that directory must exist on the server",
         );
+    }
+    if !engine_volumes {
+        let class = block
+            .storage_class
+            .as_deref()
+            .filter(|class| !class.is_empty());
+        native::object(findings, &format!("{path}.storageClass"), class);
     }
     if block.storage_class.is_some() && engine_volumes {
         findings.unsupported(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use milvus_crds::{EnvVar, EnvVarSource, Kubernetes, KubernetesComponent};
 
 use super::violations::Findings;
-use super::{Input, ValidatedCluster};
+use super::{Input, ValidatedCluster, native};
 use crate::component::Component;
 use crate::components;
 use crate::desired::Passthrough;
@@ -63,6 +63,11 @@ fn check(component: Component, path: &str, pod: &KubernetesComponent, findings: 
     ] {
         let path = format!("{path}.{field}");
         reserved(&path, entries, findings);
+        if field.ends_with("Labels") {
+            native::labels(findings, &path, entries);
+        } else {
+            native::annotations(findings, &path, entries);
+        }
         let of_service = field.starts_with("service");
         let serves = matches!(component, Component::Proxy | Component::Standalone);
         if of_service && !serves && !entries.is_empty() {
@@ -71,6 +76,22 @@ fn check(component: Component, path: &str, pod: &KubernetesComponent, findings: 
                 "clients reach the proxy or the standalone process only; set this there",
             );
         }
+    }
+    for (field, name) in [
+        ("serviceAccountName", &pod.service_account_name),
+        ("priorityClassName", &pod.priority_class_name),
+        ("schedulerName", &pod.scheduler_name),
+    ] {
+        native::object(findings, &format!("{path}.{field}"), name.as_deref());
+    }
+    const POLICIES: [&str; 4] = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
+    if let Some(policy) = &pod.dns_policy
+        && !POLICIES.contains(&policy.as_str())
+    {
+        findings.invalid(
+            format!("{path}.dnsPolicy"),
+            format!("must be one of {}", POLICIES.join(", ")),
+        );
     }
     for (name, probe) in &pod.probes {
         if !PROBES.contains(&name.as_str()) {

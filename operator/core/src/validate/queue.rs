@@ -2,13 +2,14 @@
 
 use milvus_crds::{Mode, MsgStreamType, PulsarValues};
 
-use super::dependencies::{addresses, host_port, odd, only};
+use super::dependencies::{addresses, odd, only};
 use super::parts::{self, GIB};
 use super::violations::Findings;
-use super::{Input, JavaPart, Part, Pulsar, Queue, secrets};
+use super::{Input, JavaPart, Part, Pulsar, Queue, kafka};
 use crate::component::Component;
 use crate::components::{self, zookeeper_defaults};
 use crate::config::pulsar::{BOOKKEEPER_FORCED, BROKER_FORCED};
+use crate::endpoint::host_port;
 use crate::version::MessageQueue;
 
 const TYPE: &str = "spec.dependencies.msgStreamType";
@@ -61,28 +62,21 @@ pub(super) fn queue(input: &Input<'_>, findings: &mut Findings) -> Queue {
             only(findings, false, "spec.dependencies.pulsar", &set);
             Queue::Pulsar(Box::new(pulsar(input, findings)))
         }
-        MessageQueue::Kafka => kafka(input, findings),
+        MessageQueue::Kafka => external_kafka(input, findings),
         MessageQueue::Rocksmq => Queue::Rocksmq,
         MessageQueue::Woodpecker => {
             let block = &dependencies.woodpecker;
-            if block.external {
-                findings.not_yet(
-                    "spec.dependencies.woodpecker.external",
-                    "log stores that somebody else runs; leave it out for the log that is embedded in Milvus",
-                );
-            }
-            if !block.quorum_buffer_pools.is_empty() {
-                findings.not_yet(
-                    "spec.dependencies.woodpecker.quorumBufferPools",
-                    "log stores that somebody else runs",
-                );
-            }
             if block.persistence.is_some() {
                 findings.not_yet(
                     "spec.dependencies.woodpecker.persistence",
                     "a log on local files; it is kept on the object storage",
                 );
             }
+            if block.external {
+                return external_woodpecker(input, findings);
+            }
+            let set = [("quorumBufferPools", !block.quorum_buffer_pools.is_empty())];
+            only(findings, false, "spec.dependencies.woodpecker", &set);
             Queue::Woodpecker
         }
     }
@@ -148,22 +142,73 @@ fn external_pulsar(input: &Input<'_>, findings: &mut Findings) -> Queue {
     let block = &input.spec.dependencies.pulsar;
     let set = [("inCluster", block.in_cluster != Default::default())];
     only(findings, true, PATH, &set);
-    let endpoint: Vec<String> = block.endpoint.iter().cloned().collect();
-    addresses(
-        findings,
-        &format!("{PATH}.endpoint"),
-        &endpoint,
-        "pulsar.example.org:6650",
-    );
-    let (host, port) = block
-        .endpoint
-        .as_deref()
-        .and_then(host_port)
-        .unwrap_or_default();
-    Queue::ExternalPulsar { host, port }
+    let written = block.endpoint.as_deref().unwrap_or_default();
+    let (tls, address) = match (
+        written.strip_prefix("pulsar+ssl://"),
+        written.strip_prefix("pulsar://"),
+    ) {
+        (Some(address), _) => (true, address),
+        (None, Some(address)) => (false, address),
+        (None, None) => (false, written),
+    };
+    let Some((host, port)) = host_port(address) else {
+        let what = if written.is_empty() {
+            "required when external is true: name the address of a broker or proxy".to_owned()
+        } else {
+            format!("{written:?} is neither host:port nor pulsar+ssl://host:port")
+        };
+        findings.invalid(
+            format!("{PATH}.endpoint"),
+            format!("{what}, for example pulsar.example.org:6650, or pulsar+ssl://pulsar.example.org:6651 for TLS"),
+        );
+        return Queue::ExternalPulsar {
+            host: String::new(),
+            port: 0,
+            tls,
+        };
+    };
+    Queue::ExternalPulsar { host, port, tls }
 }
 
-fn kafka(input: &Input<'_>, findings: &mut Findings) -> Queue {
+/// Log stores keep what is older in the object store, and what they hold is known in etcd: both must be within their reach.
+fn external_woodpecker(input: &Input<'_>, findings: &mut Findings) -> Queue {
+    const PATH: &str = "spec.dependencies.woodpecker.quorumBufferPools";
+    let dependencies = &input.spec.dependencies;
+    let pools = &dependencies.woodpecker.quorum_buffer_pools;
+    if pools.is_empty() {
+        findings.invalid(
+            PATH,
+            "required when external is true: name at least one pool of log stores",
+        );
+    }
+    let mut names = std::collections::BTreeSet::new();
+    for (index, pool) in pools.iter().enumerate() {
+        let path = format!("{PATH}[{index}]");
+        if pool.name.trim().is_empty() || !names.insert(pool.name.as_str()) {
+            findings.invalid(format!("{path}.name"), "every pool has a name of its own");
+        }
+        let example = "logstore-0.example.org:18080";
+        addresses(findings, &format!("{path}.seeds"), &pool.seeds, example);
+    }
+    if input.capabilities.service_types.is_empty() {
+        for (external, field) in [
+            (dependencies.etcd.external, "etcd"),
+            (dependencies.storage.external, "storage"),
+        ] {
+            if !external {
+                findings.unsupported(
+                    format!("spec.dependencies.{field}.external"),
+                    input.capabilities.platform,
+                    "external log stores use the same object store and etcd as Milvus, and those of the cluster are out of their reach; use external ones",
+                );
+            }
+        }
+    }
+    let pools = pools.clone();
+    Queue::ExternalWoodpecker { pools }
+}
+
+fn external_kafka(input: &Input<'_>, findings: &mut Findings) -> Queue {
     const PATH: &str = "spec.dependencies.kafka";
     let block = &input.spec.dependencies.kafka;
     if !block.external {
@@ -175,18 +220,14 @@ fn kafka(input: &Input<'_>, findings: &mut Findings) -> Queue {
     }
     let set = [("inCluster", block.in_cluster != Default::default())];
     only(findings, true, PATH, &set);
-    let field = format!("{PATH}.secretRef");
-    let secret = block.secret_ref.as_deref();
-    Queue::ExternalKafka {
-        brokers: addresses(
-            findings,
-            &format!("{PATH}.brokerList"),
-            &block.broker_list,
-            "kafka-0.example.org:9092",
-        ),
-        login: secret.and_then(|name| secrets::login(input, findings, name, &field)),
-        ca: secret.and_then(|name| secrets::optional(input, name, "ca.pem")),
-    }
+    let brokers = addresses(
+        findings,
+        &format!("{PATH}.brokerList"),
+        &block.broker_list,
+        "kafka-0.example.org:9092",
+    );
+    let access = kafka::access(input, findings);
+    Queue::ExternalKafka { brokers, access }
 }
 
 fn pulsar(input: &Input<'_>, findings: &mut Findings) -> Pulsar {
@@ -198,11 +239,15 @@ fn pulsar(input: &Input<'_>, findings: &mut Findings) -> Pulsar {
     }
 }
 
-fn image(input: &Input<'_>, values: &PulsarValues) -> (crate::desired::Image, String) {
-    (
-        parts::dependency_image(input, &[&values.image], zookeeper_defaults::DEFAULT_IMAGE),
-        "spec.dependencies.pulsar.inCluster.values.image".to_owned(),
-    )
+fn image(
+    input: &Input<'_>,
+    findings: &mut Findings,
+    values: &PulsarValues,
+) -> (crate::desired::Image, String) {
+    const PATH: &str = "spec.dependencies.pulsar.inCluster.values.image";
+    let default = zookeeper_defaults::DEFAULT_IMAGE;
+    let image = parts::dependency_image(input, findings, PATH, &[&values.image], default);
+    (image, PATH.to_owned())
 }
 
 fn zookeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) -> JavaPart {
@@ -212,7 +257,7 @@ fn zookeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) 
     let field = format!("{path}.replicaCount");
     let replicas = parts::number(findings, &field, block.replica_count, 3, 1);
     odd(findings, &field, "ZooKeeper", replicas);
-    let (image, image_field) = image(input, values);
+    let (image, image_field) = image(input, findings, values);
     let resources_path = format!("{path}.resources");
     let part = Part {
         component,
@@ -251,7 +296,7 @@ fn bookkeeper(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues)
     let block = &values.bookkeeper;
     let field = format!("{path}.replicaCount");
     let replicas = parts::number(findings, &field, block.replica_count, 3, 1);
-    let (image, image_field) = image(input, values);
+    let (image, image_field) = image(input, findings, values);
     let resources_path = format!("{path}.resources");
     let part = Part {
         component,
@@ -291,7 +336,7 @@ fn broker(input: &Input<'_>, findings: &mut Findings, values: &PulsarValues) -> 
     let block = &values.broker;
     let field = format!("{path}.replicaCount");
     let replicas = parts::number(findings, &field, block.replica_count, 2, 1);
-    let (image, image_field) = image(input, values);
+    let (image, image_field) = image(input, findings, values);
     let resources_path = format!("{path}.resources");
     let part = Part {
         component,

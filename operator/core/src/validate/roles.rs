@@ -6,9 +6,10 @@ use milvus_crds::{Component as RoleBlock, Ingress, Mode, ServiceType, ServingCom
 
 use super::parts::{self, GIB};
 use super::violations::Findings;
-use super::{Gateway, Input, Part, passthrough, secrets};
+use super::{Gateway, Input, Part, native, passthrough, secrets};
 use crate::component::Component;
 use crate::components::{self, CLIENT_PORT, MILVUS_HEALTH_PORT, PROXY_INTERNAL_PORT, cache_volume};
+use crate::config::settings;
 use crate::desired::{FieldOrigins, Image, Placement, Resources};
 use crate::version::{DEFAULT_IMAGE, MessageQueue, MilvusVersion};
 
@@ -280,12 +281,9 @@ fn check_replicas(
                 );
             }
             for section in components::role(component).map_or(&[][..], |role| role.standby) {
-                let set = input
-                    .spec
-                    .config
-                    .get(*section)
-                    .and_then(|s| s.get("enableActiveStandby"));
-                if set.and_then(serde_json::Value::as_bool) == Some(false) {
+                let name = format!("{section}.enableActiveStandby");
+                let set = settings::read(input.spec, &name);
+                if set.is_some_and(|set| !settings::switch(&set)) {
                     findings.invalid(
                         format!("spec.config.{section}.enableActiveStandby"),
                         format!("{field} is {replicas}, and without standby the second process ends again and again; remove this or use 1"),
@@ -432,6 +430,8 @@ fn check_ingress(path: &str, ingress: &Ingress, findings: &mut Findings) {
     } = ingress;
     passthrough::reserved(&format!("{path}.labels"), labels, findings);
     passthrough::reserved(&format!("{path}.annotations"), annotations, findings);
+    native::labels(findings, &format!("{path}.labels"), labels);
+    native::annotations(findings, &format!("{path}.annotations"), annotations);
     for (index, host) in hosts.iter().enumerate() {
         let name = host.strip_prefix("*.").unwrap_or(host);
         let readable = name.split('.').all(|label| {

@@ -1,8 +1,11 @@
 //! What is refused, with which path and reason; and that everything that is wrong is said at once.
 
 mod dependencies;
+mod endpoints;
 mod facts;
 mod fields;
+mod kafka;
+mod settings;
 
 use std::collections::BTreeMap;
 

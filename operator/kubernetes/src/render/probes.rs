@@ -94,6 +94,7 @@ fn readiness(kind: &ProbeKind) -> Option<(Value, u64)> {
         | ProbeKind::Tcp { port } => (tcp(*port), READY_AS_STARTED),
         // Asked about others, or of what does not exist here.
         ProbeKind::S3 { .. }
+        | ProbeKind::Kafka { .. }
         | ProbeKind::Sessions { .. }
         | ProbeKind::Endpoint { .. }
         | ProbeKind::Gateway => return None,

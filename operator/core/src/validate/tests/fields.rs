@@ -115,12 +115,8 @@ fn what_is_not_acted_on_yet() {
         );
     }
     refused(
-        "  components: {image: 'm:v2.6.11'}\n  dependencies: {msgStreamType: woodpecker, woodpecker: {external: true, quorumBufferPools: [{name: a, seeds: ['b:1']}], persistence: {}}}",
-        &[
-            ("spec.dependencies.woodpecker.external", NotYet),
-            ("spec.dependencies.woodpecker.quorumBufferPools", NotYet),
-            ("spec.dependencies.woodpecker.persistence", NotYet),
-        ],
+        "  components: {image: 'm:v2.6.11'}\n  dependencies: {msgStreamType: woodpecker, woodpecker: {persistence: {}}}",
+        &[("spec.dependencies.woodpecker.persistence", NotYet)],
     );
     refused(
         "  mode: cluster\n  components: {image: 'm:v2.6.11', cdc: {}}",
@@ -512,6 +508,21 @@ fn placement() {
         "  components: {standalone: {port: 9091}}",
         &[("spec.components.standalone.port", Invalid)],
     );
+    // After public reports: what the engine's reader of constraints refuses, and what no node ever has.
+    refused(
+        "  mode: cluster\n  components: {queryNode: {nodeSelector: {kubernetes.io/arch: amd64, disk: ' '}}}\n  swarm:\n    gateway: {constraints: [rack == large]}\n    components:\n      queryNode: {constraints: [node.labels.example.org/role==query]}\n      dataNode: {constraints: [node.labels.disk type==ssd]}\n      proxy: {constraints: ['node.labels.zone==a,b']}",
+        &[
+            ("spec.swarm.components.proxy.constraints[0]", Invalid),
+            ("spec.components.queryNode.nodeSelector[disk]", Platform),
+            (
+                "spec.components.queryNode.nodeSelector[kubernetes.io/arch]",
+                Platform,
+            ),
+            ("spec.swarm.components.queryNode.constraints[0]", Invalid),
+            ("spec.swarm.components.dataNode.constraints[0]", Invalid),
+            ("spec.swarm.gateway.constraints[0]", Invalid),
+        ],
+    );
     let cluster = accepted("  swarm: {components: {etcd: {constraints: ['node.id==n9']}}}");
     assert_eq!(cluster.members()[0].placement.constraints, ["node.id==n9"]);
 }
@@ -548,4 +559,44 @@ fn the_log_is_bounded_unless_said_otherwise() {
         own.options,
         BTreeMap::from([("max-file".to_owned(), "10".to_owned())])
     );
+}
+
+/// What an engine or an API server would refuse later, without a field.
+#[test]
+fn texts_that_are_handed_through() {
+    refused(
+        "  components: {image: 'Milvus:v2.3.5', env: [{name: 'A=B', value: x}, {name: '', value: x}]}",
+        &[
+            ("spec.components.image", Invalid),
+            ("spec.components.env[0].name", Invalid),
+            ("spec.components.env[1].name", Invalid),
+        ],
+    );
+    refused(
+        "  dependencies: {etcd: {inCluster: {values: {image: {repository: 'a b', tag: v1}}}}}",
+        &[("spec.dependencies.etcd.inCluster.values.image", Invalid)],
+    );
+    let resource = spec(
+        "  components: {nodeSelector: {'a b': c, disk: -x}, env: [{name: 0A, value: x}], imagePullSecrets: [{name: A_b}]}\n  dependencies: {etcd: {inCluster: {values: {persistence: {storageClass: A}}}}}\n  kubernetes: {components: {standalone: {podLabels: {a: b c}, podAnnotations: {'/x': y}, serviceAccountName: Me, dnsPolicy: mine}}}",
+    );
+    let found = validate(
+        &resource,
+        &facts_of(&resource, 4),
+        &kubernetes_capabilities(),
+    )
+    .unwrap_err();
+    let fields: std::collections::BTreeSet<&str> = found.iter().map(|v| v.field.as_str()).collect();
+    for field in [
+        "spec.components.nodeSelector[a b]",
+        "spec.components.nodeSelector[disk]",
+        "spec.components.env[0].name",
+        "spec.components.imagePullSecrets[0].name",
+        "spec.dependencies.etcd.inCluster.values.persistence.storageClass",
+        "spec.kubernetes.components.standalone.podLabels[a]",
+        "spec.kubernetes.components.standalone.podAnnotations[/x]",
+        "spec.kubernetes.components.standalone.serviceAccountName",
+        "spec.kubernetes.components.standalone.dnsPolicy",
+    ] {
+        assert!(fields.contains(field), "{field}: {fields:?}");
+    }
 }
