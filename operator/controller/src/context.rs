@@ -15,26 +15,38 @@ use tokio::sync::watch;
 
 use crate::ledger_store::Ledgers;
 use crate::metrics::Metrics;
+use crate::seams::Seams;
 use crate::turns::Turns;
 
 /// Shared by all workers.
-pub(crate) struct Context<B: Backend> {
-    pub client: Client,
+pub struct Context<B: Backend, S = Client> {
+    /// The API that holds resources.
+    pub client: S,
+    /// The platform.
     pub backend: B,
+    /// What is counted.
     pub metrics: Metrics,
+    /// The resources as the watch last showed them.
     pub resources: Resources,
+    /// The versions of Secrets as the watch last showed them.
     pub secrets: SecretVersions,
-    pub ledgers: Ledgers,
+    /// The ledgers.
+    pub ledgers: Ledgers<S>,
+    /// Where the operator looks.
     pub namespaces: Namespaces,
+    /// The image of gateways, where the platform needs them.
     pub gateway_image: String,
+    /// Who may work now.
     pub turns: Turns,
+    /// The time, new credentials, the answers of processes.
+    pub seams: Seams,
     /// What services that somebody else runs have answered lately.
     pub external: ExternalAnswers,
 }
 
 /// Where the operator looks.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Namespaces(pub Vec<String>);
+pub struct Namespaces(pub Vec<String>);
 
 impl Namespaces {
     /// The API of a kind, once for each namespace, or once for all of them (`None`).
@@ -55,7 +67,7 @@ impl Namespaces {
 
 /// The resources as the watch last showed them.
 #[derive(Default)]
-pub(crate) struct Resources {
+pub struct Resources {
     known: RwLock<BTreeMap<ClusterKey, Known>>,
     /// Whether every list has come to its end once.
     listed: watch::Sender<bool>,
@@ -83,11 +95,8 @@ impl Resources {
         self.read().get(key).map(|known| known.resource.clone())
     }
 
-    pub(crate) fn put(
-        &self,
-        key: ClusterKey,
-        resource: Arc<MilvusCluster>,
-    ) -> Option<Arc<MilvusCluster>> {
+    /// A resource that came or changed. Gives what was known of it.
+    pub fn put(&self, key: ClusterKey, resource: Arc<MilvusCluster>) -> Option<Arc<MilvusCluster>> {
         let mut all = self.write();
         let same = |old: &&Known| {
             let (old, new) = (old.resource.meta(), resource.meta());
@@ -105,7 +114,8 @@ impl Resources {
         all.insert(key, known).map(|old| old.resource)
     }
 
-    pub(crate) fn remove(&self, key: &ClusterKey) -> Option<Arc<MilvusCluster>> {
+    /// A resource that went.
+    pub fn remove(&self, key: &ClusterKey) -> Option<Arc<MilvusCluster>> {
         self.write().remove(key).map(|old| old.resource)
     }
 
@@ -122,7 +132,7 @@ impl Resources {
     }
 
     /// Every list has come to its end.
-    pub(crate) fn set_listed(&self) {
+    pub fn set_listed(&self) {
         self.listed.send_replace(true);
     }
 
@@ -136,7 +146,7 @@ impl Resources {
 /// Which version of each Secret there is, as the watch last showed: a Secret is read again only when it changed, so that a pass
 /// at rest asks nothing of the API server. Contents are never kept here.
 #[derive(Default)]
-pub(crate) struct SecretVersions(RwLock<Listed>);
+pub struct SecretVersions(RwLock<Listed>);
 
 #[derive(Default)]
 struct Listed {
@@ -176,7 +186,7 @@ impl SecretVersions {
     }
 
     /// Everything that there is in a namespace (`None` for all), once it has been listed (again).
-    pub(crate) fn replace(&self, scope: Option<&str>, all: BTreeMap<(String, String), String>) {
+    pub fn replace(&self, scope: Option<&str>, all: BTreeMap<(String, String), String>) {
         let mut listed = self.write();
         listed
             .versions

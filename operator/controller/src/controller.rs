@@ -30,12 +30,12 @@ use crate::{definition, gather};
 /// Hints that come in a burst (our own writes echo as events) lead to one pass.
 const SETTLE: Duration = Duration::from_millis(30);
 /// The least time between a pass that has done something and the next.
-const PASS_INTERVAL: Duration = Duration::from_millis(100);
+pub const PASS_INTERVAL: Duration = Duration::from_millis(100);
 /// The least time between the beginnings of two passes where hints ask for the second: of a cluster whose processes come up one
 /// after the other, every change is a hint.
 const HINTED_INTERVAL: Duration = Duration::from_millis(250);
 /// A pass that takes longer is abandoned; every call in it has a shorter time-out of its own.
-const PASS_TIMEOUT: Duration = Duration::from_secs(120);
+pub const PASS_TIMEOUT: Duration = Duration::from_secs(120);
 /// While a cluster rests, what somebody else runs for it is asked again after at most this long: no watch tells of that.
 const EXTERNAL_INTERVAL: Duration = Duration::from_secs(15);
 /// The good answer that another cluster had so lately counts as this one's: many share one service, and few of them ask.

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use milvus_core::action::{Action, Outcome, Plan};
 use milvus_core::ledger::Ledger;
 use milvus_core::names::ClusterRef;
@@ -13,6 +12,7 @@ use milvus_platform::{Backend, Class, PlatformError, Rendered};
 use crate::context::Context;
 use crate::ledger_store::LedgerError;
 use crate::report;
+use crate::resource_store::ResourceStore;
 
 /// For one action. Jobs on nodes wait for their end inside it.
 const ACTION_TIMEOUT: Duration = Duration::from_secs(40);
@@ -32,8 +32,8 @@ pub(crate) struct Executed {
 }
 
 /// Carries out `plan`. `recorded` is the ledger as it was read.
-pub(crate) async fn execute<B: Backend>(
-    context: &Context<B>,
+pub(crate) async fn execute<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
     cluster: &ClusterRef,
     resource: &MilvusCluster,
     recorded: Option<&Ledger>,
@@ -49,14 +49,19 @@ pub(crate) async fn execute<B: Backend>(
     };
     let (mut made, mut making) = (0, Duration::ZERO);
     for action in &plan.actions {
-        let started = tokio::time::Instant::now();
+        let started = context.seams.clock.instant();
         let result = one(context, cluster, resource, action, rendered, recorded).await;
+        let took = context
+            .seams
+            .clock
+            .instant()
+            .saturating_duration_since(started);
         let word = word(action);
         context.metrics.actions.with_label_values(&[word]).inc();
         tracing::debug!(
             cluster = %cluster.key,
             action = word,
-            millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             ok = result.is_ok(),
             "{}",
             describe(action)
@@ -70,7 +75,7 @@ pub(crate) async fn execute<B: Backend>(
                     Action::ForgetLedger => executed.ledger = Some(None),
                     Action::Create { .. } => {
                         made += 1;
-                        making += started.elapsed();
+                        making += took;
                         executed.making = Some(making / made);
                     }
                     _ => {}
@@ -92,8 +97,8 @@ pub(crate) async fn execute<B: Backend>(
     executed
 }
 
-async fn one<B: Backend>(
-    context: &Context<B>,
+async fn one<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
     cluster: &ClusterRef,
     resource: &MilvusCluster,
     action: &Action,
@@ -101,7 +106,7 @@ async fn one<B: Backend>(
     recorded: Option<&Ledger>,
 ) -> Result<Outcome, PlatformError> {
     let wrote = || Outcome {
-        at: Timestamp::now(),
+        at: context.seams.clock.now(),
         wrote: true,
         remark: None,
     };

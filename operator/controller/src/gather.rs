@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, DeleteParams, ObjectMeta, PostParams, Preconditions};
-use kube::{Client, Resource};
+use kube::Resource;
+use kube::api::ObjectMeta;
 use milvus_core::capabilities::Capabilities;
 use milvus_core::facts::{Facts, SecretData};
 use milvus_core::names::ClusterKey;
@@ -21,6 +21,7 @@ use milvus_platform::{Backend, PlatformError, TunnelCredentials};
 use crate::context::{Context, SecretVersion};
 use crate::ledger_store::LedgerError;
 use crate::reconcile::Memory;
+use crate::resource_store::ResourceStore;
 
 /// Key of the fingerprint key in the gateway's Secret.
 const FINGERPRINT_KEY: &str = "fingerprint.key";
@@ -30,8 +31,10 @@ const CERTIFICATES_LAST: Duration = Duration::from_secs(3650 * 86_400);
 /// Letters and digits of a generated credential. No characters that a shell, YAML or URL could read differently.
 const ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
 
+/// What could not be read or made before a pass.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum GatherError {
+#[allow(missing_docs)] // the messages say it
+pub enum GatherError {
     #[error("read Secret {namespace}/{name}")]
     ReadSecret {
         namespace: String,
@@ -96,8 +99,8 @@ pub(crate) fn secret_names(
 }
 
 /// Everything that validation and rendering need.
-pub(crate) async fn facts<B: Backend>(
-    context: &Context<B>,
+pub(crate) async fn facts<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
     key: &ClusterKey,
     resource: &MilvusCluster,
     memory: &mut Memory<B::Native>,
@@ -125,7 +128,7 @@ pub(crate) async fn facts<B: Backend>(
     }
     for generated in needed {
         if let Entry::Vacant(missing) = secrets.entry(generated.name.clone()) {
-            let data = generate(key, &generated.kind)?;
+            let data = context.seams.credentials.generate(key, &generated.kind)?;
             let owner = owner(&generated.kind, resource);
             let made = NewSecret {
                 namespace: &key.namespace,
@@ -177,8 +180,8 @@ pub(crate) async fn facts<B: Backend>(
 }
 
 /// A Secret, read only when the watch has shown another version than at the last time.
-async fn secret<B: Backend>(
-    context: &Context<B>,
+async fn secret<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
     namespace: &str,
     name: &str,
     last: Option<&SecretRead>,
@@ -217,23 +220,21 @@ fn owner(kind: &GeneratedSecretKind, resource: &MilvusCluster) -> Option<OwnerRe
 }
 
 async fn read_secret(
-    client: &Client,
+    client: &impl ResourceStore,
     namespace: &str,
     name: &str,
 ) -> Result<Option<Secret>, GatherError> {
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    api.get_opt(name)
-        .await
-        .map_err(|source| GatherError::ReadSecret {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            source,
-        })
+    let found = client.secret(namespace, name).await;
+    found.map_err(|source| GatherError::ReadSecret {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        source,
+    })
 }
 
 /// Removes a Secret of an earlier resource, if it still is that one's.
 async fn remove_secret(
-    client: &Client,
+    client: &impl ResourceStore,
     namespace: &str,
     name: &str,
     owner: String,
@@ -249,17 +250,10 @@ async fn remove_secret(
     if owner_uid(&secret) != Some(owner) {
         return Ok(());
     }
-    let params = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: secret.metadata.uid,
-            resource_version: None,
-        }),
-        ..DeleteParams::default()
-    };
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    match api.delete(name, &params).await {
+    let uid = secret.metadata.uid;
+    match client.delete_secret(namespace, name, uid).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        other => other.map(|_| ()).map_err(failed),
+        other => other.map_err(failed),
     }
 }
 
@@ -283,14 +277,16 @@ struct NewSecret<'a> {
 }
 
 /// Stores what was generated. Gives what is stored.
-async fn make_secret(client: &Client, new: NewSecret<'_>) -> Result<Secret, GatherError> {
+async fn make_secret(
+    client: &impl ResourceStore,
+    new: NewSecret<'_>,
+) -> Result<Secret, GatherError> {
     let NewSecret {
         namespace,
         name,
         data,
         owner,
     } = new;
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
@@ -308,9 +304,12 @@ async fn make_secret(client: &Client, new: NewSecret<'_>) -> Result<Secret, Gath
         type_: Some("Opaque".to_owned()),
         ..Secret::default()
     };
-    let stored = match api.create(&PostParams::default(), &secret).await {
+    let stored = match client.create_secret(namespace, &secret).await {
         // Somebody was faster: theirs counts.
-        Err(kube::Error::Api(status)) if status.code == 409 => api.get(name).await,
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            let found = client.secret(namespace, name).await;
+            found.and_then(|found| found.ok_or(kube::Error::Api(status)))
+        }
         made => made,
     };
     stored.map_err(|source| GatherError::MakeSecret {
@@ -320,7 +319,8 @@ async fn make_secret(client: &Client, new: NewSecret<'_>) -> Result<Secret, Gath
     })
 }
 
-fn generate(
+/// New content of a Secret that nobody gave.
+pub(crate) fn generate(
     key: &ClusterKey,
     kind: &GeneratedSecretKind,
 ) -> Result<BTreeMap<String, Vec<u8>>, GatherError> {

@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Client;
-use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
+use kube::api::{Api, ObjectMeta, PostParams};
 use milvus_core::ledger::Ledger;
 use milvus_core::names::ClusterKey;
+
+use crate::resource_store::ResourceStore;
 
 /// The namespace of all ledgers under [`Home::System`].
 pub(crate) const NAMESPACE: &str = "milvus-system";
 /// Where a ledger is in its ConfigMap.
 pub(crate) const KEY: &str = "ledger.json";
 
+/// Why a ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LedgerError {
+#[allow(missing_docs)] // the messages say it
+pub enum LedgerError {
     #[error("read the ledger of {cluster}")]
     Read {
         cluster: ClusterKey,
@@ -44,7 +48,7 @@ pub(crate) enum LedgerError {
 
 /// Where ledgers are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Home {
+pub enum Home {
     /// In a namespace of the operator's own: volumes of a container engine belong to no namespace, so deleting one must not
     /// lose the ledgers of what is in it.
     System,
@@ -54,35 +58,12 @@ pub(crate) enum Home {
 
 /// The ledgers of all clusters.
 #[derive(Clone)]
-pub(crate) struct Ledgers {
-    client: Client,
+pub struct Ledgers<S = Client> {
+    client: S,
     home: Home,
 }
 
 impl Ledgers {
-    pub(crate) fn new(client: Client, home: Home) -> Self {
-        Self { client, home }
-    }
-
-    /// Namespace and name of a cluster's ledger.
-    fn place(&self, cluster: &ClusterKey) -> (String, String) {
-        match self.home {
-            // Dots cannot occur in a namespace, so two clusters never share one.
-            Home::System => (
-                NAMESPACE.to_owned(),
-                format!("ledger.{}.{}", cluster.namespace, cluster.name),
-            ),
-            Home::Beside => (
-                cluster.namespace.clone(),
-                format!("{}-ledger", cluster.name),
-            ),
-        }
-    }
-
-    fn api(&self, namespace: &str) -> Api<ConfigMap> {
-        Api::namespaced(self.client.clone(), namespace)
-    }
-
     /// Makes the namespace of ledgers when it is missing.
     pub(crate) async fn ensure_namespace(&self) -> Result<(), LedgerError> {
         if self.home == Home::Beside {
@@ -110,11 +91,33 @@ impl Ledgers {
             Err(error) => Err(LedgerError::Namespace(error)),
         }
     }
+}
+
+impl<S: ResourceStore> Ledgers<S> {
+    /// The ledgers that are kept in `home`.
+    pub fn new(client: S, home: Home) -> Self {
+        Self { client, home }
+    }
+
+    /// Namespace and name of a cluster's ledger.
+    fn place(&self, cluster: &ClusterKey) -> (String, String) {
+        match self.home {
+            // Dots cannot occur in a namespace, so two clusters never share one.
+            Home::System => (
+                NAMESPACE.to_owned(),
+                format!("ledger.{}.{}", cluster.namespace, cluster.name),
+            ),
+            Home::Beside => (
+                cluster.namespace.clone(),
+                format!("{}-ledger", cluster.name),
+            ),
+        }
+    }
 
     /// Reads a ledger; `None` when there is none.
     pub(crate) async fn read(&self, cluster: &ClusterKey) -> Result<Option<Ledger>, LedgerError> {
         let (namespace, name) = self.place(cluster);
-        let object = self.api(&namespace).get_opt(&name).await;
+        let object = self.client.config_map(&namespace, &name).await;
         let object = object.map_err(|source| LedgerError::Read {
             cluster: cluster.clone(),
             source,
@@ -147,8 +150,7 @@ impl Ledgers {
             data: data(ledger).map_err(|e| unwritten(cluster, e))?,
             ..ConfigMap::default()
         };
-        let api = self.api(&namespace);
-        let made = api.create(&PostParams::default(), &object).await;
+        let made = self.client.create_config_map(&namespace, &object).await;
         made.map(|_| ()).map_err(|e| unwritten(cluster, e))
     }
 
@@ -160,8 +162,8 @@ impl Ledgers {
     ) -> Result<(), LedgerError> {
         let failed = |e| unwritten(cluster, e);
         let (namespace, name) = self.place(cluster);
-        let api = self.api(&namespace);
-        let Some(object) = api.get_opt(&name).await.map_err(failed)? else {
+        let found = self.client.config_map(&namespace, &name).await;
+        let Some(object) = found.map_err(failed)? else {
             return self.create(cluster, ledger).await;
         };
         let data = data(ledger).map_err(failed)?;
@@ -169,19 +171,15 @@ impl Ledgers {
             return Ok(());
         }
         let object = ConfigMap { data, ..object };
-        let written = api.replace(&name, &PostParams::default(), &object).await;
+        let written = self.client.replace_config_map(&namespace, &object).await;
         written.map(|_| ()).map_err(failed)
     }
 
     /// Forgets a ledger.
     pub(crate) async fn forget(&self, cluster: &ClusterKey) -> Result<(), LedgerError> {
         let (namespace, name) = self.place(cluster);
-        match self
-            .api(&namespace)
-            .delete(&name, &DeleteParams::default())
-            .await
-        {
-            Ok(_) => Ok(()),
+        match self.client.delete_config_map(&namespace, &name).await {
+            Ok(()) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(source) => Err(LedgerError::Write {
                 cluster: cluster.clone(),

@@ -11,7 +11,8 @@ const BUCKETS: &[f64] = &[
 
 /// All of them, registered.
 #[derive(Clone)]
-pub(crate) struct Metrics {
+pub struct Metrics {
+    /// Where they are registered.
     pub registry: Registry,
     /// Passes by how they ended.
     pub passes: IntCounterVec,
@@ -32,7 +33,7 @@ impl Metrics {
     ///
     /// # Errors
     /// Only when two metrics share a name, which a test would show.
-    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+    pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let counter =
             |name: &str, help: &str, label: &str| -> Result<IntCounterVec, prometheus::Error> {

@@ -31,6 +31,7 @@ use crate::execute::{self, Executed};
 use crate::gather::{self, GatherError, SecretRead};
 use crate::outside::Outside;
 use crate::report::{self, ReportError};
+use crate::resource_store::ResourceStore;
 use crate::turns::Turn;
 use tell::{Telling, Told, reason, tell, unseen};
 
@@ -38,15 +39,16 @@ use tell::{Telling, Told, reason, tell, unseen};
 const ABANDON_NODE: &str = "operator.milvus.io/abandon-node";
 
 /// What one worker remembers between passes. Losing it costs a read or a delay, never a wrong decision.
-pub(crate) struct Memory<N> {
+#[derive(Clone)]
+pub struct Memory<N> {
     /// The ledger as last read or written; `None` before the first read.
-    pub ledger: Option<Option<Ledger>>,
+    pub(crate) ledger: Option<Option<Ledger>>,
     /// Secrets as last read.
-    pub secrets: BTreeMap<String, SecretRead>,
+    pub(crate) secrets: BTreeMap<String, SecretRead>,
     /// What the planner saw before.
-    pub plan: plan::Memory,
+    pub(crate) plan: plan::Memory,
     /// What the probes learnt before.
-    pub probes: ProbeMemory,
+    pub(crate) probes: ProbeMemory,
     /// Whether the processes did not all answer in time at the last time.
     slow: bool,
     /// Why the spec of a generation cannot be honoured; empty when it can.
@@ -64,7 +66,8 @@ pub(crate) struct Memory<N> {
 }
 
 impl<N> Memory<N> {
-    pub(crate) fn of(uid: String) -> Self {
+    /// That of a worker that begins with a resource of this uid.
+    pub fn of(uid: String) -> Self {
         Self {
             ledger: None,
             secrets: BTreeMap::new(),
@@ -82,6 +85,7 @@ impl<N> Memory<N> {
 }
 
 /// A cluster as it is to be, and what that was worked out from.
+#[derive(Clone)]
 struct Prepared<N> {
     generation: i64,
     facts: Facts,
@@ -97,8 +101,10 @@ struct Wanted<N> {
     rendered: Rendered<N>,
 }
 
+/// What ended a pass before its end.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PassError {
+#[allow(missing_docs)] // the messages say it
+pub enum PassError {
     #[error(transparent)]
     Gather(#[from] GatherError),
     #[error(transparent)]
@@ -120,7 +126,7 @@ impl PassError {
     }
 
     /// Metric label.
-    pub(crate) fn outcome(&self) -> &'static str {
+    pub fn outcome(&self) -> &'static str {
         match self {
             PassError::Gather(_) => "gather_failed",
             PassError::Report(_) => "report_failed",
@@ -135,7 +141,7 @@ impl PassError {
     }
 
     /// How long to wait before the next try, after `failures` in a row.
-    pub(crate) fn pause(&self, failures: u32) -> Duration {
+    pub fn pause(&self, failures: u32) -> Duration {
         if let Some(after) = self.platform().and_then(|e| e.retry_after) {
             return after;
         }
@@ -149,8 +155,8 @@ impl PassError {
 }
 
 /// One pass. Gives the time until the next one, should nothing happen before.
-pub(crate) async fn pass<B: Backend>(
-    context: &Context<B>,
+pub async fn pass<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
     key: &ClusterKey,
     resource: Arc<MilvusCluster>,
     memory: &mut Memory<B::Native>,
@@ -177,8 +183,8 @@ pub(crate) async fn pass<B: Backend>(
 }
 
 /// A resource that is to exist.
-async fn keep<B: Backend>(
-    context: &Context<B>,
+async fn keep<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
     cluster: &ClusterRef,
     resource: &MilvusCluster,
     memory: &mut Memory<B::Native>,
@@ -191,9 +197,14 @@ async fn keep<B: Backend>(
         .is_some_and(|f| f.iter().any(|f| f == report::FINALIZER))
     {
         // Its own echo wakes the next pass.
-        let began = tokio::time::Instant::now();
+        let began = context.seams.clock.instant();
         report::add_finalizer(&context.client, resource).await?;
-        memory.telling.wrote(began.elapsed());
+        let took = context
+            .seams
+            .clock
+            .instant()
+            .saturating_duration_since(began);
+        memory.telling.wrote(took);
     }
     let capabilities = context.backend.capabilities();
     let facts = gather::facts(context, &cluster.key, resource, memory).await?;
@@ -224,9 +235,9 @@ async fn keep<B: Backend>(
         Asking { memory, turn },
     )
     .await;
-    let now = Timestamp::now();
+    let now = context.seams.clock.now();
     let recorded = facts.ledger.clone().unwrap_or_default();
-    let mut plan = plan::plan(&PlanInput {
+    let input = PlanInput {
         desired: &wanted.desired,
         outline: &rendered.outline,
         observed: &observed,
@@ -235,7 +246,11 @@ async fn keep<B: Backend>(
         capabilities,
         now,
         memory: &memory.plan,
-    });
+    };
+    let mut plan = plan::plan(&input);
+    if let Some(judge) = &context.seams.judge {
+        judge.plan(&plan, &input);
+    }
     plan.notices.extend(wanted.notices.iter().cloned());
     let executed = execute::execute(
         context,
@@ -266,8 +281,8 @@ async fn keep<B: Backend>(
 type Prospect<N> = Result<Arc<Wanted<N>>, Vec<Waiting>>;
 
 /// What the cluster should be: validated, placed and rendered, or as in the last pass where nothing has changed since.
-fn wanted<B: Backend>(
-    context: &Context<B>,
+fn wanted<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
     cluster: &ClusterRef,
     resource: &MilvusCluster,
     facts: &Facts,
@@ -335,8 +350,8 @@ fn refusal(violation: Violation) -> Notice {
 }
 
 /// A resource that is to go.
-async fn delete<B: Backend>(
-    context: &Context<B>,
+async fn delete<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
     cluster: &ClusterRef,
     resource: &MilvusCluster,
     memory: &mut Memory<B::Native>,
@@ -358,7 +373,7 @@ async fn delete<B: Backend>(
         .map(|nodes| nodes.split(',').map(|n| n.trim().to_owned()).collect())
         .unwrap_or_default();
     let ledger = memory.ledger.clone().flatten();
-    let mut plan = plan::plan_deletion(&DeletionInput {
+    let input = DeletionInput {
         cluster,
         observed: &observed,
         ledger: ledger.as_ref(),
@@ -366,9 +381,13 @@ async fn delete<B: Backend>(
         policies: &DeletionPolicies::from_spec(&resource.spec),
         abandoned: &abandoned,
         rhythm: context.backend.capabilities().rhythm,
-        now: Timestamp::now(),
+        now: context.seams.clock.now(),
         memory: &memory.plan,
-    });
+    };
+    let mut plan = plan::plan_deletion(&input);
+    if let Some(judge) = &context.seams.judge {
+        judge.deletion(&plan, &input);
+    }
     let executed = execute::execute(context, cluster, resource, ledger.as_ref(), &plan, None).await;
     if matches!(executed.ledger, Some(None)) {
         // Not even the ledger is kept: the namespace goes with all there is.
@@ -401,8 +420,8 @@ struct Asking<'a, N> {
 }
 
 /// The answers of the wire checks.
-async fn ask<B: Backend>(
-    context: &Context<B>,
+async fn ask<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
     cluster: &ClusterRef,
     desired: &Desired,
     observed: &Observed,
@@ -428,7 +447,10 @@ async fn ask<B: Backend>(
         external: &context.external,
     };
     let Asking { memory, turn } = asking;
-    let questions = milvus_probes::probe(&ways, desired, observed, endpoints, &mut memory.probes);
+    let questions = context
+        .seams
+        .wire
+        .ask(&ways, desired, observed, endpoints, &mut memory.probes);
     turn.ask(&mut memory.slow, questions).await
 }
 
@@ -442,8 +464,8 @@ struct Seen<'a> {
 }
 
 /// Learns from a pass and reports it.
-async fn finish<B: Backend>(
-    context: &Context<B>,
+async fn finish<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
     resource: &MilvusCluster,
     memory: &mut Memory<B::Native>,
     mut seen: Seen<'_>,
@@ -461,9 +483,12 @@ async fn finish<B: Backend>(
     }
     let actions: Vec<&Action> = done.iter().map(|(action, _)| action).collect();
     let gone = actions.iter().any(|a| matches!(a, Action::DropFinalizer));
-    memory
-        .plan
-        .learn(Timestamp::now(), &seen.observed, &seen.plan, &actions);
+    memory.plan.learn(
+        context.seams.clock.now(),
+        &seen.observed,
+        &seen.plan,
+        &actions,
+    );
     if let Some(ledger) = ledger {
         memory.ledger = Some(ledger);
     }
@@ -519,7 +544,7 @@ async fn finish<B: Backend>(
         seen.plan
             .next_check
             .max(least)
-            .max(patience(&memory.plan, Timestamp::now()))
+            .max(patience(&memory.plan, context.seams.clock.now()))
             .min(pause)
     })
 }

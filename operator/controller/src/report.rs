@@ -6,20 +6,21 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
-use kube::core::PartialObjectMeta;
-use kube::{Client, Resource, ResourceExt};
+use kube::api::ObjectMeta;
+use kube::{Resource, ResourceExt};
 use milvus_core::reasons::Reason;
 use milvus_core::status::EventNote;
 use milvus_crds::{MilvusCluster, MilvusClusterStatus};
-use serde_json::json;
 use tokio::time::Instant;
 
+use crate::resource_store::ResourceStore;
+use crate::seams::Clock;
+
 /// Holds the resource until its processes (and, under `Delete`, its volumes) are gone.
-pub(crate) const FINALIZER: &str = "operator.milvus.io/cluster";
+pub const FINALIZER: &str = "operator.milvus.io/cluster";
 /// Put on by whoever deletes with `--cascade=orphan`, as Kubernetes names it.
-pub(crate) const ORPHAN: &str = "orphan";
-const FIELD_MANAGER: &str = "milvus-operator";
+pub const ORPHAN: &str = "orphan";
+pub(crate) const FIELD_MANAGER: &str = "milvus-operator";
 /// A trouble that was away for this long is news again.
 const TELL_AGAIN: Duration = Duration::from_secs(600);
 /// Notes remembered per cluster.
@@ -27,8 +28,10 @@ const MAX_TOLD: usize = 256;
 /// Events carry at most 1 KiB of text; longer messages are cut.
 const MAX_NOTE: usize = 1000;
 
+/// What could not be written to a resource.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReportError {
+#[allow(missing_docs)] // the messages say it
+pub enum ReportError {
     #[error("write the status of {name}")]
     Status {
         name: String,
@@ -43,40 +46,22 @@ pub(crate) enum ReportError {
     },
 }
 
-/// Answers tell nothing that is asked: no more of them is read than metadata.
-fn api(client: &Client, resource: &MilvusCluster) -> Api<PartialObjectMeta<MilvusCluster>> {
-    Api::namespaced(client.clone(), &resource.namespace().unwrap_or_default())
-}
-
 /// Writes `status` to this very resource, not to another of its name.
 pub(crate) async fn status(
-    client: &Client,
+    client: &impl ResourceStore,
     resource: &MilvusCluster,
     status: &MilvusClusterStatus,
 ) -> Result<(), ReportError> {
-    let failed = |source| ReportError::Status {
+    let written = client.write_status(resource, status).await;
+    written.map_err(|source| ReportError::Status {
         name: resource.name_any(),
         source,
-    };
-    let patch = serde_json::from_value(json!([
-        { "op": "test", "path": "/metadata/uid", "value": resource.meta().uid },
-        { "op": "add", "path": "/status", "value": status },
-    ]))
-    .map_err(|e| failed(kube::Error::SerdeError(e)))?;
-    let params = PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    api(client, resource)
-        .patch_status(&resource.name_any(), &params, &Patch::Json::<()>(patch))
-        .await
-        .map(|_| ())
-        .map_err(failed)
+    })
 }
 
 /// Puts our finalizer on the resource.
 pub(crate) async fn add_finalizer(
-    client: &Client,
+    client: &impl ResourceStore,
     resource: &MilvusCluster,
 ) -> Result<(), ReportError> {
     let mut finalizers = resource.finalizers().to_vec();
@@ -86,7 +71,7 @@ pub(crate) async fn add_finalizer(
 
 /// Takes our finalizer off: the API server may now forget the resource.
 pub(crate) async fn drop_finalizer(
-    client: &Client,
+    client: &impl ResourceStore,
     resource: &MilvusCluster,
 ) -> Result<(), ReportError> {
     let finalizers: Vec<_> = resource
@@ -105,48 +90,40 @@ pub(crate) async fn drop_finalizer(
 }
 
 async fn set_finalizers(
-    client: &Client,
+    client: &impl ResourceStore,
     resource: &MilvusCluster,
     finalizers: &[String],
 ) -> Result<(), ReportError> {
-    // With the resource version: a finalizer of somebody else that came in between is not lost.
-    let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": resource.meta().resource_version } });
-    let params = PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    api(client, resource)
-        .patch(&resource.name_any(), &params, &Patch::Merge(patch))
-        .await
-        .map(|_| ())
-        .map_err(|source| ReportError::Finalizer {
-            name: resource.name_any(),
-            source,
-        })
+    let written = client.set_finalizers(resource, finalizers).await;
+    written.map_err(|source| ReportError::Finalizer {
+        name: resource.name_any(),
+        source,
+    })
 }
 
 /// What people were told lately, so that a trouble that lasts is told once and not in every pass.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Told(BTreeMap<(Reason, String), Instant>);
 
 impl Told {
     /// Whether a note is news. Things that were done always are.
-    fn is_news(&mut self, note: &EventNote) -> bool {
+    fn is_news(&mut self, note: &EventNote, now: Instant) -> bool {
         if is_step(note.reason) {
             return true;
         }
-        self.0.retain(|_, at| at.elapsed() < TELL_AGAIN);
+        self.0
+            .retain(|_, at| now.saturating_duration_since(*at) < TELL_AGAIN);
         if self.0.len() >= MAX_TOLD {
             self.0.clear();
         }
         let key = (note.reason, note.message.clone());
         match self.0.get_mut(&key) {
             Some(at) => {
-                *at = Instant::now(); // it lasts
+                *at = now; // it lasts
                 false
             }
             None => {
-                self.0.insert(key, Instant::now());
+                self.0.insert(key, now);
                 true
             }
         }
@@ -171,39 +148,38 @@ fn is_step(reason: Reason) -> bool {
 
 /// Posts what is wrong, where the status cannot be written: events may still be taken. Steps are told with the next status.
 pub(crate) async fn troubles(
-    client: &Client,
+    client: &impl ResourceStore,
     resource: &MilvusCluster,
     mut notes: Vec<EventNote>,
     told: &mut Told,
+    clock: &dyn Clock,
 ) {
     notes.retain(|note| !is_step(note.reason));
-    events(client, resource, &notes, told).await;
+    events(client, resource, &notes, told, clock).await;
 }
 
 /// Posts events. They are for people: one that cannot be written is logged and nothing else.
 pub(crate) async fn events(
-    client: &Client,
+    client: &impl ResourceStore,
     resource: &MilvusCluster,
     notes: &[EventNote],
     told: &mut Told,
+    clock: &dyn Clock,
 ) {
     let namespace = resource.namespace().unwrap_or_default();
-    let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
     for note in notes {
-        if !told.is_news(note) {
+        if !told.is_news(note, clock.instant()) {
             continue;
         }
         tracing::info!(cluster = %format_args!("{namespace}/{}", resource.name_any()), reason = %note.reason, "{}", note.message);
-        if let Err(error) = api
-            .create(&PostParams::default(), &event(resource, note))
-            .await
-        {
+        if let Err(error) = client.post_event(resource, note, clock.now()).await {
             tracing::debug!(%error, "an event could not be written");
         }
     }
 }
 
-fn event(resource: &MilvusCluster, note: &EventNote) -> Event {
+/// The event that goes with a note.
+pub(crate) fn event(resource: &MilvusCluster, note: &EventNote, now: Timestamp) -> Event {
     let cut = |text: &str| {
         if text.len() <= MAX_NOTE {
             return text.to_owned();
@@ -214,7 +190,6 @@ fn event(resource: &MilvusCluster, note: &EventNote) -> Event {
             .unwrap_or(0);
         format!("{}...", &text[..end])
     };
-    let now = Timestamp::now();
     Event {
         metadata: ObjectMeta {
             // Named by time, so that lists show the story in its order.

@@ -23,7 +23,7 @@ const IN_TIME: Duration = Duration::from_secs(1);
 
 /// The places for all.
 #[derive(Clone)]
-pub(crate) struct Turns {
+pub struct Turns {
     passes: Arc<Semaphore>,
     prompt: Arc<Semaphore>,
     slow: Arc<Semaphore>,
@@ -44,7 +44,7 @@ impl Default for Turns {
 
 impl Turns {
     /// Waits for a turn of one pass.
-    pub(crate) async fn pass(&self) -> Turn {
+    pub async fn pass(&self) -> Turn {
         Turn {
             turns: self.clone(),
             place: place(&self.passes).await,
@@ -61,7 +61,7 @@ impl Turns {
 }
 
 /// The turn of one pass.
-pub(crate) struct Turn {
+pub struct Turn {
     turns: Turns,
     place: Option<OwnedSemaphorePermit>,
 }

@@ -67,6 +67,7 @@ impl ExternalAnswers {
 }
 
 /// The external services of one cluster as a pass found them.
+#[derive(Clone)]
 pub struct Watched {
     dial: Arc<dyn Dial>,
     via: Via,

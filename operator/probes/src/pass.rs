@@ -42,7 +42,7 @@ pub struct Ways<'a> {
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
 /// What earlier passes learnt. Losing it costs one more health message per broker, nothing else.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ProbeMemory {
     /// Instances of Pulsar's broker that have passed the check that writes a message.
     served: BTreeSet<String>,

@@ -15,10 +15,11 @@ use milvus_crds::MilvusCluster;
 use milvus_platform::Backend;
 
 use crate::context::{Context, Known};
+use crate::resource_store::ResourceStore;
 
 /// The other clusters, as far as they can stand in the way; and whether this one holds its prefixes on external services.
-pub(super) async fn others<B: Backend>(
-    context: &Context<B>,
+pub(super) async fn others<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
     key: &ClusterKey,
     resource: &MilvusCluster,
     begun: bool,

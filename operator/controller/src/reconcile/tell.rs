@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::Resource;
 use milvus_core::action::{Action, Notice, Outcome, Plan, Waiting};
 use milvus_core::desired::Desired;
@@ -16,6 +15,7 @@ use tokio::time::Instant;
 use super::{Memory, PassError};
 use crate::context::Context;
 use crate::gather::GatherError;
+use crate::resource_store::ResourceStore;
 use crate::{execute, report};
 
 /// Status is written at most this often while it keeps changing; every write is an entry in the Swarm's raft.
@@ -29,7 +29,7 @@ const SHARE: u32 = 40;
 const LONGEST_INTERVAL: Duration = Duration::from_secs(8);
 
 /// What is not told yet, and how often may be told.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Telling {
     /// What was done and is not told.
     done: Vec<(Action, Outcome)>,
@@ -65,6 +65,7 @@ impl Telling {
         old: Option<&MilvusClusterStatus>,
         new: &MilvusClusterStatus,
         well: bool,
+        now: Instant,
     ) -> Duration {
         let due = match (old, &self.written) {
             (None, _) if well && new.phase == Some(Phase::Creating) => self
@@ -79,9 +80,7 @@ impl Telling {
             }
             _ => None,
         };
-        due.map_or(Duration::ZERO, |due| {
-            due.saturating_duration_since(Instant::now())
-        })
+        due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now))
     }
 }
 
@@ -115,12 +114,13 @@ impl Told<'_> {
 
 /// Posts the events of a pass and writes the status if it differs, both not too often. Gives the time until there is something
 /// to tell that could not be told now.
-pub(super) async fn tell<B: Backend>(
-    context: &Context<B>,
+pub(super) async fn tell<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
     resource: &MilvusCluster,
     memory: &mut Memory<B::Native>,
     told: Told<'_>,
 ) -> Result<Duration, PassError> {
+    let clock = context.seams.clock.as_ref();
     let ledger = memory.ledger.clone().flatten();
     memory.telling.done.extend_from_slice(told.done);
     let (status, notes) = status::status(StatusInput {
@@ -135,14 +135,15 @@ pub(super) async fn tell<B: Backend>(
         done: &memory.telling.done,
         failure: told.failure,
         memory: &memory.plan,
-        now: Timestamp::now(),
+        now: clock.now(),
     });
     let old = resource.status.as_ref();
     let unsure = memory.telling.unsure;
     let news = !told.gone && (unsure || old != Some(&status));
     if news && told.failure.is_none() && !unsure {
-        memory.telling.since.get_or_insert_with(Instant::now);
-        let pause = memory.telling.pause(old, &status, told.well());
+        let now = clock.instant();
+        memory.telling.since.get_or_insert(now);
+        let pause = memory.telling.pause(old, &status, told.well(), now);
         if !pause.is_zero() {
             // Events are derived from the difference to the status that stands, so they come with the write.
             return Ok(pause);
@@ -151,11 +152,11 @@ pub(super) async fn tell<B: Backend>(
     // The status first: events are derived from the difference to the one that stands, so one that could not be written is told of
     // with the next, and nothing is told twice.
     if news {
-        let began = Instant::now();
+        let began = clock.instant();
         // True as well where the pass is dropped in the middle of it.
         memory.telling.unsure = true;
         if let Err(error) = report::status(&context.client, resource, &status).await {
-            report::troubles(&context.client, resource, notes, &mut memory.told).await;
+            report::troubles(&context.client, resource, notes, &mut memory.told, clock).await;
             return Err(error.into());
         }
         memory.telling.unsure = false;
@@ -164,18 +165,19 @@ pub(super) async fn tell<B: Backend>(
             .status_writes
             .with_label_values(&["written"])
             .inc();
-        memory.telling.wrote(began.elapsed());
-        memory.telling.written = Some((status, Instant::now()));
+        let now = clock.instant();
+        memory.telling.wrote(now.saturating_duration_since(began));
+        memory.telling.written = Some((status, now));
     }
     memory.telling.done.clear();
     memory.telling.since = None;
-    report::events(&context.client, resource, &notes, &mut memory.told).await;
+    report::events(&context.client, resource, &notes, &mut memory.told, clock).await;
     Ok(Duration::MAX)
 }
 
 /// The platform cannot be seen: say so, as far as that can be said, and change nothing.
-pub(super) async fn unseen<B: Backend>(
-    context: &Context<B>,
+pub(super) async fn unseen<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
     resource: &MilvusCluster,
     memory: &mut Memory<B::Native>,
     error: &PassError,
@@ -241,7 +243,9 @@ mod tests {
         let mut telling = Telling::default();
         telling.wrote(Duration::from_millis(took));
         telling.since = Some(Instant::now());
-        telling.pause(None, &phase(new), well).as_secs_f32()
+        telling
+            .pause(None, &phase(new), well, Instant::now())
+            .as_secs_f32()
     }
 
     #[tokio::test(start_paused = true)]
@@ -263,7 +267,8 @@ mod tests {
         };
         after(500).await;
         let old = phase(Phase::Creating);
-        let pause = |telling: &Telling, new| telling.pause(Some(&old), &phase(new), true);
+        let pause =
+            |telling: &Telling, new| telling.pause(Some(&old), &phase(new), true, Instant::now());
         assert_eq!(
             pause(&telling, Phase::Creating),
             Duration::from_millis(1500)

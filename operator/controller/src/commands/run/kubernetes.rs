@@ -14,6 +14,7 @@ use crate::cli::{KubernetesArgs, RunArgs, WireChecks};
 use crate::context::{Context, Namespaces, Resources, SecretVersions};
 use crate::leader::Leader;
 use crate::ledger_store::{Home, Ledgers};
+use crate::seams::Seams;
 use crate::turns::Turns;
 use crate::{controller, definition, telemetry};
 
@@ -85,6 +86,7 @@ async fn work(
         gateway_image: String::new(),
         turns: Turns::default(),
         external: ExternalAnswers::default(),
+        seams: Seams::default(),
     });
     tracing::info!(%server, metrics = %args.metrics_listen, "milvus-operator runs");
     controller::run(context, process.readiness.clone(), shutdown).await;

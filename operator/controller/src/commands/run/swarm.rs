@@ -26,6 +26,7 @@ use crate::cli::{RunArgs, StoreKind};
 use crate::context::{Context, Namespaces, Resources, SecretVersions};
 use crate::keys::{self, Keys};
 use crate::ledger_store::{Home, Ledgers};
+use crate::seams::Seams;
 use crate::turns::Turns;
 use crate::{controller, telemetry};
 
@@ -86,6 +87,7 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
         gateway_image: args.gateway_image.clone(),
         turns: Turns::default(),
         external: ExternalAnswers::default(),
+        seams: Seams::default(),
     });
     tracing::info!(api = %args.api_listen, metrics = %args.metrics_listen, docker = %args.docker_host, "milvus-operator runs");
     tokio::select! {
