@@ -190,6 +190,13 @@ pub enum WaitingOn {
         /// For whom.
         after: WorkloadKey,
     },
+    /// All members of a component restart together, because they do not work with a peer that was started otherwise.
+    WholeRestart {
+        /// Which.
+        component: Component,
+        /// What differs, in the platform's words.
+        because: String,
+    },
     /// Processes of a deleted cluster are still stopping.
     Stopping {
         /// How many.

@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::{Action, Plan};
 use crate::component::{Component, WorkloadKey};
-use crate::desired::Shape;
-use crate::observed::{InstanceState, Owner};
+use crate::desired::{Shape, Workload};
+use crate::effects;
+use crate::observed::{Instance, InstanceState, Owner, Touches};
 use crate::outline::ObjectId;
 use crate::place;
-use crate::plan::{DeletionInput, PlanInput, readiness};
+use crate::plan::readiness::{self, Health};
+use crate::plan::{DeletionInput, PlanInput};
 
 /// What is wrong with a plan for a resource that is to exist; empty when nothing is.
 pub fn check(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
     let mut wrong = ledger_alone(plan);
     let owner = |id: &ObjectId| input.observed.objects.get(id).map(|o| &o.owner);
-    let mut stopped: BTreeMap<Component, BTreeSet<WorkloadKey>> = BTreeMap::new();
     let mut created = BTreeSet::new();
     for action in &plan.actions {
         match action {
@@ -48,15 +49,11 @@ pub fn check(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
                     wrong.push(format!("changes {id}, which is not ours"));
                 }
                 wrong.extend(rollout_harms(action, input));
-                if let Some(key) = restarted(action, input) {
-                    stopped.entry(key.component).or_default().insert(key);
-                }
-                if let Action::Update { id, difference } = action
-                    && difference.restarts
+                if let Action::Update { id, .. } = action
                     && let Some(key) = input.outline.get(id).and_then(|o| o.workload)
                     && key.ordinal.is_some()
                     && input.capabilities.member_updates_overlap
-                    && alive(input, key)
+                    && !ended(action, input).is_empty()
                 {
                     wrong.push(format!("respecifies {id} while a process of {key} may run"));
                 }
@@ -84,14 +81,7 @@ pub fn check(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
             Action::PrepareDirectory { .. } => {}
         }
     }
-    for (component, members) in stopped {
-        if members.len() > 1 {
-            wrong.push(format!(
-                "takes down {} members of {component} at once that run now",
-                members.len()
-            ));
-        }
-    }
+    wrong.extend(taken_down(plan, input));
     wrong
 }
 
@@ -195,49 +185,156 @@ fn removal(
     }
 }
 
-/// The member that an action takes down although it runs now.
-fn restarted(action: &Action, input: &PlanInput<'_>) -> Option<WorkloadKey> {
-    let id = match action {
-        Action::Stop { id, .. } => id,
-        Action::Update { id, difference } if difference.restarts => id,
-        _ => return None,
+/// The processes that an action ends.
+fn ended<'a>(action: &Action, input: &PlanInput<'a>) -> Vec<&'a Instance> {
+    let (id, touches) = match action {
+        Action::Stop { id, .. } => (id, Touches::Process),
+        Action::Update { id, difference } => (id, difference.touches),
+        _ => return Vec::new(),
     };
-    let key = input.outline.get(id)?.workload?;
-    let bootstrapped = input.ledger.is_bootstrapped(key.component);
-    let runs = input
-        .observed
-        .instances
-        .iter()
-        .any(|i| i.workload == key && i.wanted && i.state == InstanceState::Running);
-    let answers = input
-        .desired
-        .workloads
-        .iter()
-        .find(|w| w.component == key.component)
-        .is_some_and(|w| readiness::answer(w, key, input.observed).is_ok());
-    (key.ordinal.is_some() && runs && answers && bootstrapped).then_some(key)
+    let key = input.outline.get(id).and_then(|o| o.workload);
+    let Some((key, workload)) = key.and_then(|key| Some((key, workload(input, key.component)?)))
+    else {
+        return Vec::new();
+    };
+    effects::ended(input.observed, input.ledger, workload, key, touches)
+}
+
+fn workload<'a>(input: &PlanInput<'a>, component: Component) -> Option<&'a Workload> {
+    let mut all = input.desired.workloads.iter();
+    all.find(|w| w.component == component)
+}
+
+/// What is wrong with the processes that would serve no more after a plan: of one quorum more than one, or one that it cannot
+/// spare; of the whole cluster those of more than one workload. The members of MinIO may go together, all of them: they work
+/// only with peers that were started alike.
+fn taken_down(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut down: BTreeMap<Component, BTreeSet<WorkloadKey>> = BTreeMap::new();
+    for action in &plan.actions {
+        for instance in ended(action, input) {
+            let component = instance.workload.component;
+            if workload(input, component)
+                .is_some_and(|w| w.shape != Shape::Job && serves(w, instance, input))
+            {
+                down.entry(component).or_default().insert(instance.workload);
+            }
+        }
+    }
+    if down.len() > 1 {
+        let names: Vec<&str> = down.keys().map(|c| c.name()).collect();
+        wrong.push(format!("takes down {} side by side", names.join(", ")));
+    }
+    for (component, members) in down {
+        let Some(workload) = workload(input, component) else {
+            continue;
+        };
+        let keys = workload.keys();
+        if !matches!(workload.shape, Shape::Members { .. }) || keys.len() < 2 {
+            continue;
+        }
+        let stops = |a: &&Action| matches!(a, Action::Stop { id, .. } if input.outline.get(id).and_then(|o| o.workload).is_some_and(|k| k.component == component));
+        let together = plan.actions.iter().filter(stops).count();
+        if component == Component::Minio && (together > 1 || !input.capabilities.places_members) {
+            wrong.extend(left_running(plan, input, component));
+            continue;
+        }
+        if members.len() > 1 && input.capabilities.places_members {
+            wrong.push(format!(
+                "takes down {} members of {component} at once that run now",
+                members.len()
+            ));
+        }
+        let health = |key: &WorkloadKey| readiness::health(workload, *key, input.observed);
+        let well = keys.iter().filter(|k| health(k) == Health::Serving).count();
+        let unasked = keys.iter().any(|k| health(k) == Health::Unknown);
+        let rest = keys.iter().filter(|k| !members.contains(k));
+        let left = rest
+            .clone()
+            .filter(|k| health(k) == Health::Serving)
+            .count();
+        let needed = place::needed(component, keys.len(), input.ledger);
+        let silent: Vec<String> = rest
+            .filter(|k| health(k) != Health::Serving)
+            .map(ToString::to_string)
+            .collect();
+        if (well >= needed || unasked)
+            && left < needed
+            && !silent.is_empty()
+            && input.capabilities.places_members
+        {
+            wrong.push(format!(
+                "takes down {component}, which does not work without {} then",
+                silent.join(", ")
+            ));
+        }
+    }
+    wrong
+}
+
+/// A process that answers, or could not be asked and may.
+fn serves(workload: &Workload, instance: &Instance, input: &PlanInput<'_>) -> bool {
+    instance.state == InstanceState::Running
+        && !matches!(
+            readiness::instance_health(workload, instance, input.observed),
+            Health::Down | Health::NotReady
+        )
+}
+
+/// Members that would go on with the old spec while the others of their kind are stopped for a new one.
+fn left_running(plan: &Plan, input: &PlanInput<'_>, component: Component) -> Vec<String> {
+    let stopped = |id: &ObjectId| {
+        plan.actions
+            .iter()
+            .any(|a| matches!(a, Action::Stop { id: of, .. } if of == id))
+    };
+    let objects = input.outline.iter();
+    objects
+        .filter_map(|(id, outline)| Some((id, outline.workload?)))
+        .filter(|(id, key)| {
+            let object = input.observed.objects.get(*id);
+            let differs = object.and_then(|o| o.difference.as_ref());
+            let reachable = input.ledger.member(*key).is_none_or(|entry| {
+                entry.node.is_empty()
+                    || input.observed.topology.node(&entry.node).is_some_and(|n| n.up)
+            });
+            key.component == component
+                && differs.is_some_and(|d| d.touches == Touches::Process)
+                && object.is_some_and(|o| o.replicas != Some(0))
+                && reachable
+                && alive(input, *key)
+                && !stopped(id)
+        })
+        .map(|(_, key)| format!("leaves {key} running while its peers are stopped for a change that they do not share with it"))
+        .collect()
 }
 
 /// What is wrong with handing over a change of members that are one native workload: the platform takes the highest one down
 /// whatever the others do.
 fn rollout_harms(action: &Action, input: &PlanInput<'_>) -> Option<String> {
     let id = match action {
-        Action::Update { id, difference } if difference.restarts => id,
+        Action::Update { id, difference } if difference.touches > Touches::Placement => id,
         _ => return None,
     };
     let key = input.outline.get(id)?.workload?;
     let component = key.component;
     let all = &input.desired.workloads;
     let workload = all.iter().find(|w| w.component == component)?;
-    if key.ordinal.is_some()
-        || !matches!(workload.shape, Shape::Members { .. })
-        || !input.ledger.is_bootstrapped(component)
-    {
+    if key.ordinal.is_some() || !matches!(workload.shape, Shape::Members { .. }) {
         return None;
     }
     let answers = |key: &WorkloadKey| readiness::answer(workload, *key, input.observed).is_ok();
     let (serving, silent): (Vec<_>, Vec<_>) = workload.keys().into_iter().partition(answers);
     let needed = place::needed(component, serving.len() + silent.len(), input.ledger);
+    if component == Component::Minio
+        && serving.len() + silent.len() > 1
+        && !serving.is_empty()
+        && matches!(action, Action::Update { difference, .. } if difference.touches == Touches::Process)
+    {
+        return Some(format!(
+            "has members of {component} replaced one by one, and none works with a peer of another kind"
+        ));
+    }
     let harmed = serving.len() == needed && !silent.is_empty();
     // One that is down and above all others holds the platform up, as do members of a template that does not come up.
     let first_is_down = silent.last() > serving.last();
@@ -262,5 +359,6 @@ fn alive(input: &PlanInput<'_>, key: WorkloadKey) -> bool {
         .observed
         .instances
         .iter()
-        .any(|i| i.workload == key && i.state.may_run())
+        .filter(|i| key.ordinal.is_none() || i.workload.ordinal == key.ordinal)
+        .any(|i| i.workload.component == key.component && i.state.may_run())
 }

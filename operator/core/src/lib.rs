@@ -16,6 +16,7 @@ pub mod convert;
 pub mod desire;
 pub mod desired;
 pub mod endpoint;
+pub mod effects;
 pub mod facts;
 pub mod ledger;
 pub mod names;

@@ -75,11 +75,24 @@ pub struct Difference {
     pub cause: DifferenceCause,
     /// Fields that differ, in the platform's words (`TaskTemplate.ContainerSpec.Env`), sorted.
     pub fields: Vec<String>,
-    /// Whether putting it right restarts processes.
-    pub restarts: bool,
+    /// What putting it right touches.
+    pub touches: Touches,
     /// Whether even an object whose content is fixed can be put right in place: only what is said about it differs (labels,
     /// owner).
     pub in_place: bool,
+}
+
+/// What the correction of a difference touches, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Touches {
+    /// No process: labels, the number of instances, how updates are rolled out.
+    Nothing,
+    /// Where processes may run: one whose node still meets the rules stays, any other is replaced.
+    Placement,
+    /// How much a process may use. It is restarted, and what runs in it stays the same.
+    Resources,
+    /// What runs in the process: image, arguments, environment, files, ports. It is restarted.
+    Process,
 }
 
 /// Who changed.

@@ -16,6 +16,8 @@ mod quorum;
 pub mod readiness;
 mod start;
 mod trouble;
+mod turn;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -30,8 +32,9 @@ use crate::action::{Action, Notice, Plan, Waiting, WaitingOn};
 use crate::capabilities::{Capabilities, Rhythm};
 use crate::component::{Component, WorkloadKey};
 use crate::desired::{Desired, Workload};
+use crate::effects;
 use crate::ledger::Ledger;
-use crate::observed::{Observed, ObservedObject, Owner};
+use crate::observed::{Difference, Instance, Observed, ObservedObject, Owner};
 use crate::outline::{ObjectClass, ObjectId, ObjectOutline, Outline};
 use crate::place;
 use crate::reasons::Reason;
@@ -77,12 +80,6 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     prerequisites::beside(&view, &mut draft);
     cleanup::remove(&view, &mut draft);
     trouble::explain(&view, &mut draft);
-    if draft.leaves_workloads(input.outline)
-        && draft.waiting.is_empty()
-        && let Some(record) = ledger::milestones(&view)
-    {
-        draft.actions = vec![record];
-    }
     let next = next_check(&draft, input.capabilities.rhythm);
     draft.finish(view.readiness, next)
 }
@@ -102,6 +99,7 @@ fn next_check(draft: &Draft, rhythm: Rhythm) -> Duration {
         | WaitingOn::Answer { .. }
         | WaitingOn::MemberStop { .. }
         | WaitingOn::Turn { .. }
+        | WaitingOn::WholeRestart { .. }
         | WaitingOn::Stopping { .. }
         | WaitingOn::Volumes { .. } => rhythm.soon,
         WaitingOn::Image { .. } | WaitingOn::Placement { .. } | WaitingOn::Node { .. } => {
@@ -203,6 +201,21 @@ impl<'a> View<'a> {
             Some(node) => Some(node.name.clone()),
             None => Some(entry.node_name.clone()),
         }
+    }
+
+    /// Processes that the platform ends when an object is brought to its rendering.
+    pub(crate) fn ended(
+        &self,
+        object: &WorkloadObject<'_>,
+        difference: &Difference,
+    ) -> Vec<&'a Instance> {
+        effects::ended(
+            self.input.observed,
+            self.input.ledger,
+            object.workload,
+            object.key,
+            difference.touches,
+        )
     }
 
     /// Whether putting `key` into a new process may let two processes share its data.

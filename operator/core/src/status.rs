@@ -402,6 +402,9 @@ fn rollout(facts: &Facts<'_>, old: Option<&RolloutStatus>) -> Option<RolloutStat
     }
     let step = facts.waiting.iter().find_map(|w| match &w.on {
         WaitingOn::MemberStop { workload } => Some((*workload, "StopMember")),
+        WaitingOn::WholeRestart { component, .. } => {
+            Some((WorkloadKey::shared(*component), "RestartWhole"))
+        }
         WaitingOn::Turn { after, .. } => Some((*after, "WaitForHealth")),
         _ => None,
     });

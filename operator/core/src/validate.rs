@@ -6,6 +6,7 @@ mod cluster;
 mod dependencies;
 mod facts;
 mod fields;
+mod homes;
 mod judgement;
 mod kafka;
 mod native;

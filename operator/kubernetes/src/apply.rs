@@ -91,12 +91,12 @@ impl Applier {
         let wrote = match action {
             Action::Create { id, .. } => self.create(cluster, id, rendered).await?,
             Action::Update { id, .. } => self.update(cluster, id, rendered).await?,
+            Action::Stop { id, .. } => self.stop(cluster, id).await?,
             Action::Remove { id, native_id, .. } => self.remove(cluster, id, native_id).await?,
             Action::RemoveVolume { volume, .. } => self.remove_claim(cluster, volume).await?,
             Action::RecordLedger(_)
             | Action::ForgetLedger
             | Action::DropFinalizer
-            | Action::Stop { .. }
             | Action::PrepareDirectory { .. } => {
                 return Err(PlatformError::new(
                     Class::Bug,
@@ -223,6 +223,39 @@ impl Applier {
             .await?;
         self.cache.judge_answer(&cluster.key, id, native, version);
         Ok(version.is_none() || version != known)
+    }
+
+    /// Asks for no pods of an object, as it was last seen; everything else of it stays. Its claims stay too.
+    async fn stop(&self, cluster: &ClusterRef, id: &ObjectId) -> Result<bool, PlatformError> {
+        let kind = kind(id)?;
+        let (known, replicas) = self.cache.with(&cluster.key, |known| {
+            let object = known.objects.get(&(kind, id.name.clone()));
+            object.map_or((None, None), |o| (o.version, o.state.replicas))
+        });
+        if replicas == Some(0) {
+            return Ok(false);
+        }
+        let operation = format!("stop the pods of {id}");
+        let Some(version) = known else {
+            return Err(PlatformError::new(
+                Class::Conflict,
+                operation,
+                "it is not there any more",
+            ));
+        };
+        let patch = Patch::Merge(json!({
+            "metadata": {"resourceVersion": version.to_string()},
+            "spec": {"replicas": 0},
+        }));
+        let params = PatchParams {
+            field_manager: Some(labels::OPERATOR.to_owned()),
+            ..PatchParams::default()
+        };
+        let api = self.api(cluster, kind);
+        let request = api.patch(&id.name, &params, &patch);
+        let object = call(&operation, request).await?;
+        self.cache.put(kind, object);
+        Ok(true)
     }
 
     /// Keeps the number of pods as it is when the next apply does not have it any more.

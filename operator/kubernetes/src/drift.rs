@@ -1,7 +1,7 @@
 //! How an object in the API differs from its rendering. Only fields that are rendered are looked at: what others set beside
 //! them is theirs. Pure.
 
-use milvus_core::observed::{Difference, DifferenceCause};
+use milvus_core::observed::{Difference, DifferenceCause, Touches};
 use milvus_core::outline::ObjectOutline;
 use milvus_crds::Quantity;
 use serde_json::{Map, Value, json};
@@ -33,7 +33,7 @@ pub(crate) fn difference(
         .revision
         .as_deref()
         .is_some_and(|revision| revision != outline.revision.0);
-    let restarts = fields.iter().any(|field| field.starts_with(TEMPLATE)) || other_revision;
+    let touches = touches(&fields, other_revision, native, object);
     let cause = if applied || object.applied.is_none() {
         DifferenceCause::EditedByHand
     } else {
@@ -52,8 +52,47 @@ pub(crate) fn difference(
     Some(Difference {
         cause,
         fields,
-        restarts,
+        touches,
         in_place,
+    })
+}
+
+/// What the platform does with pods: another template replaces all of them, wherever they are. Where only what they may use
+/// differs, and nothing is set in their containers that is not rendered any more, the same program runs afterwards.
+fn touches(fields: &[String], other_revision: bool, native: &Native, object: &Object) -> Touches {
+    let mut template = fields.iter().filter(|field| field.starts_with(TEMPLATE));
+    let first = template.next();
+    if first.is_none() && !other_revision {
+        return Touches::Nothing;
+    }
+    let used = |field: &String| field.contains("].resources");
+    let live: Value = serde_json::from_slice(&object.body).unwrap_or_default();
+    if first.is_some_and(used) && template.all(used) && same_program(&native.object, &live) {
+        Touches::Resources
+    } else {
+        Touches::Process
+    }
+}
+
+/// Whether the containers that are rendered have no more settings in the API than they are rendered with.
+fn same_program(wanted: &Value, live: &Value) -> bool {
+    let containers = |value: &Value| {
+        let list = value.pointer("/spec/template/spec/containers");
+        list.and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    let live = containers(live);
+    containers(wanted).iter().all(|container| {
+        let name = container.get("name");
+        let Some(found) = live.iter().find(|l| l.get("name") == name) else {
+            return false;
+        };
+        let length = |value: &Value, key: &str| {
+            let list = value.get(key).and_then(Value::as_array);
+            list.map_or(0, Vec::len)
+        };
+        ["command", "args", "env", "envFrom", "volumeMounts", "ports"]
+            .iter()
+            .all(|key| length(container, key) == length(found, key))
     })
 }
 
@@ -296,6 +335,23 @@ mod tests {
                 "spec.template.spec.containers[proxy].args",
                 "spec.template.spec.containers[proxy].env[TZ].value",
             ]
+        );
+    }
+
+    #[test]
+    fn the_same_program_is_told_from_another() {
+        let template =
+            |container: Value| json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+        let wanted = template(json!({"name": "minio", "args": ["server"],
+            "env": [{"name": "A", "value": "1"}], "resources": {"limits": {"cpu": "1"}}}));
+        let smaller = template(json!({"name": "minio", "args": ["server"],
+            "env": [{"name": "A", "value": "1"}], "resources": {"limits": {"cpu": "2"}}}));
+        assert!(same_program(&wanted, &smaller));
+        let more = template(json!({"name": "minio", "args": ["server"],
+            "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}));
+        assert!(
+            !same_program(&wanted, &more),
+            "a variable that is not rendered any more"
         );
     }
 

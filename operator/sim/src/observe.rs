@@ -4,13 +4,13 @@ use jiff::SignedDuration;
 use milvus_core::component::WorkloadKey;
 use milvus_core::names::ClusterRef;
 use milvus_core::observed::{
-    Difference, DifferenceCause, Instance, InstanceState, Observed, ObservedObject, Owner,
+    Difference, DifferenceCause, Instance, InstanceState, Observed, ObservedObject, Owner, Touches,
 };
 use milvus_core::outline::{ObjectClass, ObjectId, Revision};
 use milvus_platform::{Class, PlatformError, Rendered};
 use rand::Rng;
 
-use crate::render::{Native, revision};
+use crate::render::{Native, PLACEMENT, outdated, revision};
 use crate::tasks::{Task, TaskState};
 use crate::world::{Object, World};
 
@@ -108,7 +108,13 @@ impl World {
         let of_object = |t: &&Task| t.object.1 == object.native_id;
         let updating = self.tasks.iter().filter(of_object).any(|t| {
             t.wanted
-                && (t.native.fields != object.native.fields || t.references != object.references)
+                && outdated(
+                    t,
+                    &object.native,
+                    &object.references,
+                    &self.nodes,
+                    self.options.kubernetes,
+                )
         });
         ObservedObject {
             native_id: object.native_id.clone(),
@@ -137,7 +143,12 @@ impl World {
         } else {
             DifferenceCause::Spec
         };
-        let mut restarts = !fields.is_empty();
+        let touches = |field: &String| match field.as_str() {
+            PLACEMENT if !self.options.kubernetes => Touches::Placement,
+            "Resources" => Touches::Resources,
+            _ => Touches::Process,
+        };
+        let mut touches = fields.iter().map(touches).max().unwrap_or(Touches::Nothing);
         let stale_reference = wanted.class == ObjectClass::Workload
             && wanted.uses.iter().any(|used| {
                 self.objects
@@ -149,7 +160,7 @@ impl World {
                 cause = DifferenceCause::Reference;
             }
             fields.push("References".to_owned());
-            restarts = true;
+            touches = Touches::Process;
         }
         if object.replicas != wanted.replicas {
             fields.push("Replicas".to_owned());
@@ -158,7 +169,7 @@ impl World {
         (!fields.is_empty()).then_some(Difference {
             cause,
             fields,
-            restarts,
+            touches,
             in_place: false,
         })
     }
@@ -193,7 +204,8 @@ impl World {
         };
         let current = self.objects.get(&task.object.0).is_some_and(|o| {
             o.native_id == task.object.1
-                && o.native.fields == task.native.fields
+                && o.native.same_process(&task.native)
+                && (!self.options.kubernetes || o.native.fields == task.native.fields)
                 && o.references == task.references
         });
         Instance {

@@ -1,5 +1,6 @@
 //! What must hold at every instant, judged from the truth of the world and not from what the operator was shown.
 
+use jiff::SignedDuration;
 use milvus_core::action::Action;
 use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::desired::Desired;
@@ -8,11 +9,15 @@ use milvus_core::names::ClusterRef;
 use milvus_crds::MilvusClusterStatus;
 use milvus_platform::Rendered;
 
-use crate::render::Native;
-use crate::tasks::TaskState;
+use crate::render::{Native, outdated};
+use crate::tasks::{Task, TaskState};
 use crate::world::World;
 
-/// A member of a quorum that works may be taken down only while all the others work.
+/// How long a quorum has worked until the operator must have seen it: what has not been recorded by then is no excuse.
+const SEEN: SignedDuration = SignedDuration::from_secs(10);
+
+/// A member of a quorum that works may be taken down only while all the others work. Judged by what the platform does with its
+/// processes, whatever the operator takes the act for.
 pub(crate) fn quorum(
     world: &mut World,
     cluster: &ClusterRef,
@@ -20,17 +25,40 @@ pub(crate) fn quorum(
     rendered: Option<&Rendered<Native>>,
     ledger: Option<&Ledger>,
 ) {
-    let id = match action {
-        Action::Stop { id, .. } => id,
-        Action::Update { id, difference } if difference.restarts => id,
-        _ => return,
+    let (Action::Stop { id, .. } | Action::Update { id, .. }) = action else {
+        return;
     };
+    let stops = matches!(action, Action::Stop { .. });
     let Some(native) = rendered.and_then(|r| r.native.get(id)) else {
         return;
     };
     let Some(mut key) = native.workload else {
         return;
     };
+    let object = world.objects.get(id);
+    let references = native.uses.iter().filter_map(|used| {
+        let object = world.objects.get(used)?;
+        Some((used.clone(), object.native_id.clone()))
+    });
+    let references = references.collect();
+    let ends = |task: &Task| {
+        let kubernetes = world.options.kubernetes;
+        stops || outdated(task, native, &references, &world.nodes, kubernetes)
+    };
+    let of_object = |t: &&Task| {
+        t.uid == cluster.uid
+            && t.wanted
+            && t.key.component == key.component
+            && (native.shared || t.key == key)
+    };
+    if !world.tasks.iter().filter(of_object).any(ends) {
+        return;
+    }
+    // MinIO restarts as a whole where its members would not work with one that is of another kind.
+    let differs = object.is_some_and(|o| !o.native.alike(native));
+    if key.component == Component::Minio && stops && differs {
+        return;
+    }
     if native.shared {
         // The platform begins with the highest one.
         let last = u16::try_from(native.members.saturating_sub(1)).unwrap_or(u16::MAX);
@@ -38,23 +66,25 @@ pub(crate) fn quorum(
     } else if key.ordinal.is_none() {
         return;
     }
-    // Only a quorum that works can be harmed, and before it was first seen to work nobody uses it.
-    if !world.serves(&cluster.uid, key.component)
-        || !ledger.is_some_and(|l| l.is_bootstrapped(key.component))
-    {
+    let of_component = |t: &&Task| {
+        // What the platform stops already for a reason of its own is not ours to harm.
+        t.uid == cluster.uid
+            && t.wanted
+            && t.key.component == key.component
+            && t.state == TaskState::Running
+            && !t.address.is_empty()
+            && world.now >= t.next
+    };
+    // Only a quorum that works can be harmed, and before it can have been seen to work nobody uses it.
+    let recorded = ledger.is_some_and(|l| l.is_bootstrapped(key.component));
+    let lately = |t: &Task| world.now.duration_since(t.next) < SEEN;
+    let fresh = world.tasks.iter().filter(of_component).any(lately);
+    if !world.serves(&cluster.uid, key.component) || (!recorded && fresh) {
         return;
     }
     let works = |ordinal: Option<u16>| {
-        world.tasks.iter().any(|t| {
-            // What the platform stops already for a reason of its own is not ours to harm.
-            t.uid == cluster.uid
-                && t.wanted
-                && t.key.component == key.component
-                && t.key.ordinal == ordinal
-                && t.state == TaskState::Running
-                && !t.address.is_empty()
-                && world.now >= t.next
-        })
+        let mut tasks = world.tasks.iter().filter(of_component);
+        tasks.any(|t| t.key.ordinal == ordinal)
     };
     let members = u16::try_from(native.members).unwrap_or(u16::MAX);
     let down: Vec<String> = (0..members)

@@ -22,6 +22,7 @@ impl World {
                     && t.state == TaskState::Running
                     && !t.address.is_empty()
                     && self.now >= t.next
+                    && (t.lived || t.key.component != Component::Minio)
             })
             .collect()
     }
@@ -52,6 +53,9 @@ impl World {
             return Err(ProbeFailureKind::Refused);
         }
         let component = task.key.component;
+        if component == Component::Minio && !task.lived {
+            return Err(ProbeFailureKind::NotReady); // waits for peers that agree
+        }
         let well = if component.is_milvus() {
             task.native.needs.iter().all(|c| self.serves(uid, *c))
         } else {

@@ -12,6 +12,12 @@ use milvus_core::place::unmet;
 use milvus_platform::Rendered;
 use sha2::{Digest, Sha256};
 
+use crate::tasks::Task;
+use crate::world::SimNode;
+
+/// The field of the rules about nodes.
+pub(crate) const PLACEMENT: &str = "Placement";
+
 /// A native object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Native {
@@ -82,6 +88,52 @@ impl Native {
             && self.node.as_ref().is_none_or(|id| *id == node.id)
             && unmet(&self.placement, node).is_none()
     }
+}
+
+/// What the peers of a MinIO compare at its start, and what never differs between members that work together.
+const COMPARED: [&str; 5] = ["Image", "Command", "Args", "Env", "Files"];
+
+impl Native {
+    /// Whether two are started with the same image, arguments and environment.
+    pub(crate) fn alike(&self, other: &Native) -> bool {
+        COMPARED
+            .iter()
+            .all(|field| self.fields.get(*field) == other.fields.get(*field))
+    }
+
+    /// Whether two are one process: all fields are the same, wherever it runs.
+    pub(crate) fn same_process(&self, other: &Native) -> bool {
+        let fields = |native: &Native| {
+            let mut fields = native.fields.clone();
+            fields.remove(PLACEMENT);
+            fields
+        };
+        fields(self) == fields(other)
+    }
+
+    /// Whether the rules of it are met by a node, be it up or not.
+    fn meets(&self, node: &Node) -> bool {
+        self.node.as_ref().is_none_or(|id| *id == node.id) && unmet(&self.placement, node).is_none()
+    }
+}
+
+/// Whether a process must be replaced to run `native`. As Swarm judges it, a change of placement alone leaves a task where it is
+/// if its node meets the new rules, and replaces it if it does not; on Kubernetes every change of a template counts.
+pub(crate) fn outdated(
+    task: &Task,
+    native: &Native,
+    references: &BTreeMap<ObjectId, String>,
+    nodes: &BTreeMap<String, SimNode>,
+    kubernetes: bool,
+) -> bool {
+    if !task.native.same_process(native) || task.references != *references {
+        return true;
+    }
+    if task.native.fields.get(PLACEMENT) == native.fields.get(PLACEMENT) {
+        return false;
+    }
+    let node = task.node.as_ref().and_then(|id| nodes.get(id));
+    kubernetes || !node.is_some_and(|node| native.meets(&node.node))
 }
 
 fn hash(text: &str) -> String {
@@ -198,7 +250,7 @@ fn service(
         ),
         ("Resources".to_owned(), format!("{:?}", workload.resources)),
         (
-            "Placement".to_owned(),
+            PLACEMENT.to_owned(),
             format!(
                 "{:?} {:?}",
                 workload.placement,

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::outline::{ObjectClass, ObjectId};
 
-use crate::render::Native;
+use crate::render::{Native, outdated};
 use crate::world::{Object, World};
 
 /// One process.
@@ -240,8 +240,13 @@ impl World {
         });
         for task in self.tasks.iter_mut().filter(|t| of_object(t) && t.wanted) {
             let down = task.node.as_ref().is_some_and(|n| !up.contains(n));
-            let outdated =
-                task.native.fields != object.native.fields || task.references != object.references;
+            let outdated = outdated(
+                task,
+                &object.native,
+                &object.references,
+                &self.nodes,
+                self.options.kubernetes,
+            );
             if !wanted_slots.contains(&task.slot) || (down && !object.native.shared) {
                 task.wanted = false;
                 task.told.get_or_insert(now);
@@ -326,8 +331,7 @@ impl World {
             let Some(task) = self.tasks.iter_mut().find(of_slot) else {
                 return; // on its way
             };
-            let outdated =
-                task.native.fields != object.native.fields || task.references != object.references;
+            let outdated = outdated(task, &object.native, &object.references, &self.nodes, true);
             if outdated {
                 task.wanted = false;
                 task.told.get_or_insert(now);
@@ -535,9 +539,28 @@ impl World {
         } else if task.native.job {
             self.metadata_written += 1;
             self.end(index, TaskState::Complete);
-        } else {
+        } else if self.finds_its_likes(task) {
             self.tasks[index].lived = true;
         }
+    }
+
+    /// A member of a distributed MinIO compares image, arguments and environment with its peers when it starts, and serves only
+    /// when half of them agree.
+    fn finds_its_likes(&self, task: &Task) -> bool {
+        if task.key.component != Component::Minio || task.native.members < 2 {
+            return true;
+        }
+        let alike: BTreeSet<WorkloadKey> = self
+            .tasks
+            .iter()
+            .filter(|t| t.uid == task.uid && t.key.component == task.key.component)
+            .filter(|t| t.key != task.key && t.state == TaskState::Running)
+            .filter(|t| !t.address.is_empty() && self.now >= t.next)
+            .filter(|t| t.native.alike(&task.native))
+            .map(|t| t.key)
+            .collect();
+        let peers = usize::try_from(task.native.members).unwrap_or(usize::MAX) - 1;
+        alike.len() >= peers / 2
     }
 
     /// Opens the data of a member and looks whether it may.

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use milvus_core::outline::ObjectId;
+use milvus_crds::MilvusCluster;
 use milvus_sim::scenario::{DEMO, REFERENCE, Sim};
 use milvus_sim::{Faults, Options};
 use proptest::prelude::*;
@@ -47,7 +48,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => any::<u8>().prop_map(Happening::RemoveByHand),
         1 => Just(Happening::RemoveStack),
         1 => (any::<u8>(), 1u8..90).prop_map(|(node, seconds)| Happening::CutNode { node, seconds }),
-        3 => (0u8..6).prop_map(Happening::Edit),
+        3 => (0u8..9).prop_map(Happening::Edit),
     ]
 }
 
@@ -60,6 +61,13 @@ fn pick(sim: &Sim, number: u8, services: bool) -> Option<ObjectId> {
         .collect();
     ids.get(usize::from(number) % ids.len().max(1))
         .map(|id| (*id).clone())
+}
+
+fn constrain(resource: &mut MilvusCluster, component: &str, rule: &str) {
+    let rules = serde_json::json!({ "constraints": [rule] });
+    let mut components = serde_json::to_value(&resource.spec.swarm.components).unwrap();
+    components[component] = rules;
+    resource.spec.swarm.components = serde_json::from_value(components).unwrap();
 }
 
 fn edit(sim: &mut Sim, number: u8) {
@@ -77,6 +85,13 @@ fn edit(sim: &mut Sim, number: u8) {
             4 => {
                 let values = &mut r.spec.dependencies.etcd.in_cluster.values;
                 values.auto_compaction_retention = Some("2000".to_owned());
+            }
+            5 => constrain(r, "queryNode", "node.hostname!=node-2"),
+            6 => constrain(r, "etcd", "node.hostname!=node-1"),
+            7 => {
+                let values = &mut r.spec.dependencies.storage.in_cluster.values;
+                let slow = ("MINIO_SCANNER_SPEED".to_owned(), "slow".to_owned());
+                values.environment.extend([slow]);
             }
             _ => {
                 // Four members are refused; the cluster must stay as it is.
@@ -148,6 +163,8 @@ fn live(yaml: &str, seed: u64, slow_stops: bool, story: &[Happening]) -> Result<
         if values.replica_count == Some(4) {
             values.replica_count = Some(3);
         }
+        // Refused where a member of etcd is on that node.
+        r.spec.swarm.components.etcd = None;
     });
     let fail = |what: &str, why: String| TestCaseError::fail(format!("{what}: {why}"));
     sim.settle(Duration::from_secs(3600))

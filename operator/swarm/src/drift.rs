@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use milvus_core::observed::{Difference, DifferenceCause};
+use milvus_core::observed::{Difference, DifferenceCause, Touches};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -72,7 +72,11 @@ pub fn service(
     };
     Some(Difference {
         cause,
-        restarts: fields.iter().any(|f| restarts(f)),
+        touches: fields
+            .iter()
+            .map(|f| touches(f))
+            .max()
+            .unwrap_or(Touches::Nothing),
         in_place: false,
         fields,
     })
@@ -99,7 +103,7 @@ pub fn network(rendered: &NetworkObject, observed: &Network) -> Option<Differenc
     (!fields.is_empty()).then_some(Difference {
         cause: DifferenceCause::Spec,
         fields,
-        restarts: true,
+        touches: Touches::Process,
         in_place: false,
     })
 }
@@ -333,9 +337,17 @@ fn compare(wanted: &Value, seen: &Value, path: &str, fields: &mut Vec<String>) {
     }
 }
 
-fn restarts(field: &str) -> bool {
-    (field.starts_with("TaskTemplate") && !field.starts_with("TaskTemplate.Placement"))
-        || field.starts_with("EndpointSpec")
+/// What the engine does with tasks when a field of their service changes. Of placement alone it looks at each task's node.
+fn touches(field: &str) -> Touches {
+    if field.starts_with("TaskTemplate.Placement") {
+        Touches::Placement
+    } else if field.starts_with("TaskTemplate.Resources") {
+        Touches::Resources
+    } else if field.starts_with("TaskTemplate") || field.starts_with("EndpointSpec") {
+        Touches::Process
+    } else {
+        Touches::Nothing
+    }
 }
 
 #[cfg(test)]

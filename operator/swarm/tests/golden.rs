@@ -131,7 +131,7 @@ fn only_what_is_edited_gets_a_new_revision() {
     assert_eq!(
         changed(|d| d.workloads[2].placement.constraints = vec!["node.role==manager".to_owned()]),
         [""; 0],
-        "a constraint alone restarts nothing"
+        "a constraint alone is no other process"
     );
     assert_eq!(
         changed(|d| d.configs.get_mut("notes").unwrap().content.push('!')).len(),

@@ -24,7 +24,7 @@ mod zookeeper;
 
 use crate::component::Component;
 use crate::desire::Context;
-use crate::desired::Workload;
+use crate::desired::{FieldOrigins, Placement, Workload};
 
 /// Defaults of etcd.
 pub(crate) mod etcd_defaults {
@@ -111,6 +111,18 @@ pub fn from_resource_name(name: &str) -> Option<Component> {
         .find(|component| resource_name(*component) == name)
 }
 
+/// Whether the members of a component work only with peers that were started with the same image, arguments and environment,
+/// so that a change of those has to reach all of them together.
+pub(crate) fn changes_together(component: Component) -> bool {
+    component == Component::Minio
+}
+
+/// How many peers of the same kind a starting member of such a component asks for before it serves. MinIO compares with all
+/// others and goes on when half of them agree (`verifyServerSystemConfig` in `cmd/bootstrap-peer-server.go` of MinIO).
+pub(crate) fn agreeing_peers(members: usize) -> usize {
+    members.saturating_sub(1) / 2
+}
+
 /// The path in the resource of a component's block.
 pub fn resource_path(component: Component) -> String {
     match component {
@@ -124,6 +136,20 @@ pub fn resource_path(component: Component) -> String {
         Component::Gateway => "spec.swarm.gateway".to_owned(),
         role => format!("spec.components.{}", resource_name(role)),
     }
+}
+
+/// The path in the resource of one of the rules about a component's nodes.
+pub(crate) fn rule_field(
+    component: Component,
+    placement: &Placement,
+    origin: &FieldOrigins,
+    rule: &str,
+) -> String {
+    if placement.constraints.iter().any(|own| own == rule) && component != Component::Gateway {
+        let name = resource_name(component);
+        return format!("spec.swarm.components.{name}.constraints");
+    }
+    origin.placement.clone()
 }
 
 /// The workload of a component in this cluster; `None` when the cluster does not have it.

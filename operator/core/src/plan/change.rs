@@ -1,29 +1,35 @@
-//! Objects that are there and differ from their rendering. What restarts nothing is put right at once. What restarts
-//! processes takes turns: one workload at a time over the whole cluster, the next only when the last is healthy, and a
-//! quorum member only while the others answer. What is down already needs no turn: putting it right takes nothing away,
-//! and it is the way back from a change that broke it.
+//! Objects that are there and differ from their rendering. What ends no process is put right at once. What ends processes
+//! takes turns: one workload at a time over the whole cluster, the next only when the last is healthy, and a quorum member
+//! only while the others answer. What is down already needs no turn: putting it right takes nothing away, and it is the way
+//! back from a change that broke it. A member whose node does not meet its rules is not touched: it would be stopped, and
+//! its data cannot follow it to another node.
 
 use jiff::SignedDuration;
 
 use crate::action::{Action, Notice, RemoveCause, WaitingOn};
-use crate::component::{Component, WorkloadKey};
+use crate::component::WorkloadKey;
+use crate::components::rule_field;
 use crate::desired::Shape;
-use crate::observed::{Difference, DifferenceCause, Instance, InstanceState, ObservedObject};
-use crate::plan::readiness::{self, Health, health, instances};
-use crate::plan::{Draft, View, WorkloadObject, quorum, start};
+use crate::observed::{
+    Difference, DifferenceCause, Instance, InstanceState, ObservedObject, Touches,
+};
+use crate::place;
+use crate::plan::readiness::{self, instances};
+use crate::plan::{Draft, View, WorkloadObject, quorum, start, turn, whole};
 use crate::reasons::Reason;
 
 /// How long a job that has failed is left as it is.
 const JOB_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 
-struct Candidate<'a> {
-    object: WorkloadObject<'a>,
-    difference: &'a Difference,
+pub(super) struct Candidate<'a> {
+    pub(super) object: WorkloadObject<'a>,
+    pub(super) difference: &'a Difference,
 }
 
 pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
     let objects = view.workload_objects();
     let mut turns = Vec::new();
+    let mut together = Vec::new();
     let mut active = None;
     for object in &objects {
         let Some(observed) = view.ours(object.id) else {
@@ -34,18 +40,32 @@ pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
             continue;
         }
         stalled(object, observed, draft);
-        if stopped(object, observed) && view.overlaps(object) {
+        let whole = observed
+            .difference
+            .as_ref()
+            .filter(|d| whole::concerns(view, object, d));
+        if stopped(object, observed) && (view.overlaps(object) || whole.is_some()) {
             draft.changing.insert(object.key);
-            active.get_or_insert(object.key);
+            if view.node_down(object.key).is_none() || !view.ready(object.key.component) {
+                active.get_or_insert(object.key);
+            }
+            if let Some(difference) = whole {
+                whole::going_on(object.key.component, difference, draft);
+            }
             resume(view, object, observed, draft);
             continue;
         }
         match &observed.difference {
             None => rolling(view, object, draft),
-            Some(difference) if !difference.restarts => draft.actions.push(Action::Update {
-                id: object.id.clone(),
-                difference: difference.clone(),
-            }),
+            Some(difference)
+                if difference.touches <= Touches::Placement
+                    && view.ended(object, difference).is_empty() =>
+            {
+                draft.actions.push(Action::Update {
+                    id: object.id.clone(),
+                    difference: difference.clone(),
+                });
+            }
             Some(difference) => {
                 draft.changing.insert(object.key);
                 let candidate = Candidate {
@@ -60,7 +80,11 @@ pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
                             what: format!("{} is to be changed there", object.key),
                         },
                     );
-                } else if needs_no_turn(view, object) {
+                } else if let Some(rule) = unmet_rule(view, object) {
+                    left_behind(view, object, &rule, draft);
+                } else if whole.is_some() {
+                    together.push(candidate);
+                } else if turn::needs_none(view, object) {
                     if started(view, &candidate, draft) {
                         active.get_or_insert(object.key);
                     }
@@ -70,7 +94,43 @@ pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
             }
         }
     }
-    take_turn(view, &objects, &turns, active, draft);
+    take_turn(view, &objects, &turns, &mut active, draft);
+    whole::change(view, &objects, &together, active, draft);
+}
+
+/// The rule that keeps a member that runs off the node that has its data.
+fn unmet_rule(view: &View<'_>, object: &WorkloadObject<'_>) -> Option<String> {
+    object.key.ordinal.filter(|_| view.may_run(object.key))?;
+    let entry = view.input.ledger.member(object.key)?;
+    let node = view.input.observed.topology.node(&entry.node)?;
+    place::unmet(&object.workload.placement, node)
+}
+
+/// Says why a member is left as it is.
+fn left_behind(view: &View<'_>, object: &WorkloadObject<'_>, rule: &str, draft: &mut Draft) {
+    let workload = object.workload;
+    let node = view.input.ledger.member(object.key);
+    let node = node.map_or("its node", |entry| entry.node_name.as_str());
+    let detail = format!("its data is on {node}, which does not meet {rule}");
+    let field = rule_field(
+        object.key.component,
+        &workload.placement,
+        &workload.origin,
+        rule,
+    );
+    draft.note(Notice {
+        reason: Reason::Unschedulable,
+        message: format!(
+            "{} is not changed: {detail}; take the rule back or make the node meet it",
+            object.key
+        ),
+        field: Some(field).filter(|f| !f.is_empty()),
+    });
+    let workload = object.key;
+    draft.wait(
+        workload.component,
+        WaitingOn::Placement { workload, detail },
+    );
 }
 
 /// Whether the object asks for no instance although it should: the middle of a change, or a hand.
@@ -102,7 +162,7 @@ fn resume(
     let difference = observed.difference.clone().unwrap_or(Difference {
         cause: DifferenceCause::Spec,
         fields: vec!["replicas".to_owned()],
-        restarts: false,
+        touches: Touches::Nothing,
         in_place: true,
     });
     draft.actions.push(Action::Update {
@@ -120,8 +180,8 @@ fn job(view: &View<'_>, object: &WorkloadObject<'_>, observed: &ObservedObject, 
         return;
     }
     stalled(object, observed, draft);
-    let restarts = observed.difference.as_ref().is_some_and(|d| d.restarts);
-    if restarts || given_up(view, object) {
+    let differs = |d: &Difference| d.touches != Touches::Nothing;
+    if observed.difference.as_ref().is_some_and(differs) || given_up(view, object) {
         draft.changing.insert(object.key);
         draft.actions.push(Action::Remove {
             id: object.id.clone(),
@@ -143,15 +203,19 @@ fn given_up(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
 
 /// A change that was handed over has not reached every instance.
 fn rolling(view: &View<'_>, object: &WorkloadObject<'_>, draft: &mut Draft) {
-    let all = || instances(view.input.observed, object.key).filter(|i| i.wanted);
-    if all().all(|i| i.current) {
+    let all = || {
+        instances(view.input.observed, object.key)
+            .filter(|i| i.wanted && readiness::takes_work(object.workload, i, view.input.observed))
+    };
+    let current = |i: &Instance| readiness::is_current(object.workload, i, view.input.observed);
+    if all().all(current) {
         return;
     }
     draft.changing.insert(object.key);
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let wanted = readiness::wanted(object.workload, view.input.observed);
     let wanted = object.outline.replicas.unwrap_or(wanted);
-    let changed = count(all().filter(|i| i.current).count());
+    let changed = count(all().filter(|i| current(i)).count());
     draft.wait(
         object.key.component,
         WaitingOn::Instances {
@@ -172,21 +236,6 @@ fn stalled(object: &WorkloadObject<'_>, observed: &ObservedObject, draft: &mut D
             field: Some(object.workload.origin.block.clone()).filter(|f| !f.is_empty()),
         });
     }
-}
-
-/// Whether a change takes nothing away that works now.
-fn needs_no_turn(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
-    if quorum::together(object) {
-        return quorum::takes_nothing(view, object);
-    }
-    let health = health(object.workload, object.key, view.input.observed);
-    if object.key.ordinal.is_none() {
-        return matches!(health, Health::Down | Health::NotReady);
-    }
-    // Before the first quorum there is nothing to lose.
-    let component = object.key.component;
-    health == Health::Down
-        || (!view.input.ledger.is_bootstrapped(component) && !view.ready(component))
 }
 
 /// Starts a change, if what the workload needs answers.
@@ -225,14 +274,15 @@ fn take_turn(
     view: &View<'_>,
     objects: &[WorkloadObject<'_>],
     turns: &[Candidate<'_>],
-    mut active: Option<WorkloadKey>,
+    active: &mut Option<WorkloadKey>,
     draft: &mut Draft,
 ) {
+    let queued: Vec<WorkloadKey> = turns.iter().map(|c| c.object.key).collect();
     for candidate in turns {
         let key = candidate.object.key;
         let after = quorum::held_up_by(view, &candidate.object)
-            .or(active)
-            .or_else(|| blocker(view, objects, &candidate.object));
+            .or(*active)
+            .or_else(|| turn::blocker(view, objects, &candidate.object, &queued));
         match after {
             Some(after) => draft.wait(
                 key.component,
@@ -243,61 +293,9 @@ fn take_turn(
             ),
             None => {
                 if started(view, candidate, draft) {
-                    active = Some(key);
+                    *active = Some(key);
                 }
             }
         }
     }
-}
-
-/// The first workload that must be well before this one may be taken down.
-fn blocker(
-    view: &View<'_>,
-    objects: &[WorkloadObject<'_>],
-    candidate: &WorkloadObject<'_>,
-) -> Option<WorkloadKey> {
-    let component = candidate.key.component;
-    let others = || objects.iter().filter(|o| o.key != candidate.key);
-    if candidate.key.ordinal.is_some() && quorum::lost_for_good(view, component) {
-        // Nothing that works is left to protect; still never two at once.
-        return others()
-            .find(|o| {
-                o.key.component == component
-                    && view.node_down(o.key).is_none()
-                    && !runs(view, o.key)
-            })
-            .map(|o| o.key);
-    }
-    others()
-        .filter(|o| o.workload.shape != Shape::Job)
-        .find(|o| !settled(view, o) && !excused(view, o, component))
-        .map(|o| o.key)
-}
-
-/// A member that is away with its node does not hold up the change of another component while its own has its quorum.
-fn excused(view: &View<'_>, other: &WorkloadObject<'_>, component: Component) -> bool {
-    other.key.component != component
-        && view.node_down(other.key).is_some()
-        && view.ready(other.key.component)
-}
-
-/// Whether a workload stands as asked for by its object: every instance runs its present spec and answers. Of what is scaled
-/// externally, one for which there is no room does not count.
-fn settled(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
-    let Some(observed) = view.ours(object.id) else {
-        return start::done(view, object);
-    };
-    let external = object.workload.externally_scaled();
-    let beyond = |i: &Instance| external && matches!(i.state, InstanceState::Pending { .. });
-    let current = instances(view.input.observed, object.key)
-        .filter(|i| i.wanted && !beyond(i))
-        .all(|i| i.current && i.state == InstanceState::Running);
-    !observed.updating
-        && !stopped(object, observed)
-        && current
-        && health(object.workload, object.key, view.input.observed) == Health::Serving
-}
-
-fn runs(view: &View<'_>, key: WorkloadKey) -> bool {
-    instances(view.input.observed, key).any(|i| i.wanted && i.state == InstanceState::Running)
 }

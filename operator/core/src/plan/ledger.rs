@@ -14,19 +14,10 @@ const MILESTONES: [Component; 5] = [
     Component::Bookkeeper,
 ];
 
-/// The ledger, when it must be written before anything else: members are given their place, a quorum or the one-time job
-/// came to its end.
+/// The ledger, when it must be written before anything else: members are given their place, a quorum answered for the first
+/// time, the one-time job came to its end. A milestone waits for nothing: what has not been recorded counts as something
+/// that nobody uses yet.
 pub(super) fn record(view: &View<'_>) -> Option<Action> {
-    let wanted = with_milestones(view);
-    let urgent = [Component::Etcd, Component::PulsarInit]
-        .iter()
-        .any(|c| wanted.is_bootstrapped(*c) && !view.input.ledger.is_bootstrapped(*c));
-    (view.input.wanted_ledger != view.input.ledger || urgent)
-        .then(|| Action::RecordLedger(Box::new(wanted)))
-}
-
-/// Milestones that nothing waits for, written when there is nothing else to do.
-pub(super) fn milestones(view: &View<'_>) -> Option<Action> {
     let wanted = with_milestones(view);
     (wanted != *view.input.ledger).then(|| Action::RecordLedger(Box::new(wanted)))
 }

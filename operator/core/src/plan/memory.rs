@@ -9,7 +9,7 @@ use crate::action::Plan;
 use crate::action::{Action, Waiting, WaitingOn};
 use crate::component::Component;
 use crate::ledger::MemberDirectory;
-use crate::observed::{Observed, Owner};
+use crate::observed::{Observed, Owner, Touches};
 use crate::outline::ObjectId;
 use crate::plan::Readiness;
 
@@ -28,6 +28,8 @@ pub struct Memory {
     pub unready: BTreeMap<Component, Timestamp>,
     /// Since when components have instances that do not answer.
     pub lacking: BTreeMap<Component, Timestamp>,
+    /// Components that were changed here and have not answered in full since.
+    pub touched: BTreeSet<Component>,
     /// How many seconds components took until all of their instances answered, the last time that some did not.
     pub took: BTreeMap<Component, i64>,
 }
@@ -76,6 +78,17 @@ impl Memory {
                 | Action::DropFinalizer => {}
             }
         }
+        self.touched.retain(|component| {
+            let whole = plan.readiness.get(component).is_none_or(|r| r.enough);
+            !whole || plan.changing.iter().any(|key| key.component == *component)
+        });
+        let changed = done.iter().filter_map(|action| match action {
+            Action::Update { id, difference } if difference.touches != Touches::Nothing => Some(id),
+            Action::Stop { id, .. } => Some(id),
+            _ => None,
+        });
+        let changed = changed.filter_map(|id| observed.objects.get(id)?.workload);
+        self.touched.extend(changed.map(|key| key.component));
         let waits: BTreeSet<String> = plan.waiting.iter().map(wait_key).collect();
         self.waits.retain(|key, _| waits.contains(key));
         for key in waits {
@@ -131,6 +144,7 @@ pub fn wait_key(waiting: &Waiting) -> String {
         WaitingOn::Placement { workload, .. } => format!("{who}/placement/{workload}"),
         WaitingOn::MemberStop { workload } => format!("{who}/stop/{workload}"),
         WaitingOn::Turn { workload, .. } => format!("{who}/turn/{workload}"),
+        WaitingOn::WholeRestart { component, .. } => format!("{who}/restart/{component}"),
         WaitingOn::Stopping { .. } => format!("{who}/stopping"),
         WaitingOn::Node { node, .. } => format!("{who}/node/{node}"),
         WaitingOn::Volumes { .. } => format!("{who}/volumes"),

@@ -24,8 +24,7 @@ pub(super) fn together(object: &WorkloadObject<'_>) -> bool {
 /// Whether handing over a change of such members takes nothing away that works now.
 pub(super) fn takes_nothing(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
     let component = object.key.component;
-    let founded = view.input.ledger.is_bootstrapped(component);
-    (!founded && !view.ready(component))
+    unborn(view, component)
         || lost_for_good(view, component)
         || first_is_down(view, object)
         || template_is_broken(view, object)
@@ -87,6 +86,17 @@ fn template_is_broken(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
     unfinished
         && lacking.is_some_and(|since| lasts(view, *since, BROKEN_TEMPLATE))
         && silent(view, object).into_iter().all(of_it)
+}
+
+/// Whether a component has never had its quorum, and none of its members answers now. All of them must have been asked: what
+/// could not be asked may well serve.
+pub(super) fn unborn(view: &View<'_>, component: Component) -> bool {
+    let silent = |health: Health| matches!(health, Health::Down | Health::NotReady);
+    !view.input.ledger.is_bootstrapped(component)
+        && view.workload(component).is_some_and(|w| {
+            let mut keys = w.keys().into_iter();
+            keys.all(|key| silent(health(w, key, view.input.observed)))
+        })
 }
 
 /// Whether a component has said for a while that it has no quorum. Answers that did not come do not count: they may be

@@ -72,6 +72,29 @@ pub fn wanted(workload: &Workload, observed: &Observed) -> u32 {
     })
 }
 
+/// Whether the platform would give an instance its place: of one per node, those on nodes that take no work (paused,
+/// drained, away, or against the rules) are left as they are, and count for nothing.
+pub(crate) fn takes_work(workload: &Workload, instance: &Instance, observed: &Observed) -> bool {
+    if workload.shape != Shape::PerNode {
+        return true;
+    }
+    let node = instance.node.as_deref();
+    let Some(node) = node.and_then(|id| observed.topology.node(id)) else {
+        return true;
+    };
+    node.up && node.schedulable && place::unmet(&workload.placement, node).is_none()
+}
+
+/// Whether an instance runs what its object asks for, where it may run. Swarm leaves the task of an interchangeable process that
+/// has to move as current until its turn comes.
+pub(crate) fn is_current(workload: &Workload, instance: &Instance, observed: &Observed) -> bool {
+    let node = instance.node.as_deref();
+    let node = node.and_then(|id| observed.topology.node(id));
+    let pinned = instance.workload.ordinal.is_some();
+    instance.current
+        && (pinned || node.is_none_or(|node| place::unmet(&workload.placement, node).is_none()))
+}
+
 /// The instances of one native workload, newest first. A key without ordinal stands for the whole component.
 pub fn instances(observed: &Observed, key: WorkloadKey) -> impl Iterator<Item = &Instance> {
     observed.instances.iter().filter(move |i| {
@@ -225,6 +248,7 @@ pub fn health(workload: &Workload, key: WorkloadKey, observed: &Observed) -> Hea
             .filter(|i| {
                 i.wanted && i.state == InstanceState::Running && has_object(observed, i.workload)
             })
+            .filter(|i| takes_work(workload, i, observed))
             .collect();
         let wanted = wanted(workload, observed);
         let owed = workload.owed(wanted);
@@ -258,6 +282,30 @@ pub fn health(workload: &Workload, key: WorkloadKey, observed: &Observed) -> Hea
     } else {
         Health::Serving
     }
+}
+
+/// How one running process stands.
+pub(crate) fn instance_health(
+    workload: &Workload,
+    instance: &Instance,
+    observed: &Observed,
+) -> Health {
+    match instance_answer(workload, instance, observed) {
+        Ok(()) => Health::Serving,
+        Err((health, _)) => health,
+    }
+}
+
+/// Whether nothing of a workload serves: every process that runs says itself that it is not ready, or does not listen. One
+/// that could not be asked may serve.
+pub(crate) fn silent(workload: &Workload, key: WorkloadKey, observed: &Observed) -> bool {
+    instances(observed, key)
+        .filter(|i| i.wanted && i.state == InstanceState::Running)
+        .filter(|i| has_object(observed, i.workload))
+        .all(|i| {
+            let health = instance_health(workload, i, observed);
+            matches!(health, Health::Down | Health::NotReady)
+        })
 }
 
 type Answer = Result<(), (Health, String)>;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::action::{Action, CreateCause, WaitingOn};
 use crate::component::{Component, WorkloadKey};
 use crate::desired::Shape;
-use crate::observed::Owner;
+use crate::observed::{Owner, Touches};
 use crate::plan::{Draft, View, WorkloadObject, readiness};
 
 pub(super) fn create(view: &View<'_>, draft: &mut Draft) {
@@ -29,7 +29,9 @@ pub(super) fn create(view: &View<'_>, draft: &mut Draft) {
 pub(super) fn changing(view: &View<'_>, draft: &mut Draft) {
     for object in view.workload_objects() {
         let restarts = match view.ours(object.id) {
-            Some(found) => found.difference.as_ref().is_some_and(|d| d.restarts),
+            Some(found) => found.difference.as_ref().is_some_and(|d| {
+                d.touches > Touches::Placement || !view.ended(&object, d).is_empty()
+            }),
             None => true,
         };
         if restarts && !done(view, &object) {

@@ -9,7 +9,7 @@ use crate::desired::Shape;
 use crate::facts::Facts;
 use crate::names::ClusterRef;
 use crate::observed::{
-    Difference, DifferenceCause, Instance, InstanceState, ObservedObject, Topology,
+    Difference, DifferenceCause, Instance, InstanceState, ObservedObject, Topology, Touches,
 };
 use crate::outline::Revision;
 use crate::probe::{ProbeDetail, ProbeFailure, ProbeFailureKind, ProbeId, ProbeResult};
@@ -196,7 +196,11 @@ impl Scene {
         object.difference = Some(Difference {
             cause: DifferenceCause::Spec,
             fields: vec!["TaskTemplate.ContainerSpec.Args".to_owned()],
-            restarts,
+            touches: if restarts {
+                Touches::Process
+            } else {
+                Touches::Nothing
+            },
             in_place: false,
         });
     }
@@ -292,3 +296,4 @@ fn names(plan: &Plan) -> Vec<String> {
 mod edges;
 mod shared;
 mod steps;
+mod turns;

@@ -67,6 +67,10 @@ pub fn say(waiting: &Waiting) -> String {
         WaitingOn::Turn { workload, after } => {
             format!("{after} to be healthy before {workload} is changed")
         }
+        WaitingOn::WholeRestart { component, because } => format!(
+            "{} restarts as a whole, for its members work only with peers of the same image, arguments and environment (to change {because})",
+            spoken(*component)
+        ),
         WaitingOn::Stopping { instances: 0 } => "objects to be removed".to_owned(),
         WaitingOn::Stopping { .. } => "processes to stop".to_owned(),
         WaitingOn::Node { node, what } => format!("node {node} to come back ({what})"),
@@ -74,10 +78,18 @@ pub fn say(waiting: &Waiting) -> String {
     }
 }
 
+/// The name of a component as its makers write it, where it begins a sentence.
+fn spoken(component: Component) -> &'static str {
+    match component {
+        Component::Minio => "MinIO",
+        other => other.name(),
+    }
+}
+
 /// What others follow from comes first.
 pub(super) fn rank(on: &WaitingOn) -> u8 {
     match on {
-        WaitingOn::Node { .. } => 0,
+        WaitingOn::Node { .. } | WaitingOn::WholeRestart { .. } => 0,
         WaitingOn::Image { .. } => 1,
         WaitingOn::Placement { .. } => 2,
         WaitingOn::MemberStop { .. }

@@ -4,7 +4,7 @@
 
 use milvus_crds::{MilvusCluster, MilvusClusterSpec};
 
-use super::{ValidatedCluster, Violation, identity, validate};
+use super::{ValidatedCluster, Violation, homes, identity, validate};
 use crate::capabilities::Capabilities;
 use crate::facts::Facts;
 use crate::ledger::Ledger;
@@ -37,22 +37,31 @@ pub fn judge(
     capabilities: &Capabilities,
     remembered: Option<&MilvusClusterSpec>,
 ) -> Judgement {
+    let last_good = remembered.cloned().or_else(|| recorded(resource, facts));
+    let last = || {
+        let mut last = resource.clone();
+        last.spec = last_good.clone()?;
+        validate(&last, facts, capabilities).ok()
+    };
     let violations = match validate(resource, facts, capabilities) {
         Ok(cluster) => {
-            return Judgement {
-                cluster: Some(cluster),
-                violations: Vec::new(),
-                last_good: None,
+            let violations = if last_good.as_ref() == Some(&resource.spec) {
+                Vec::new()
+            } else {
+                homes::left_behind(&cluster, last().as_ref(), facts)
             };
+            if violations.is_empty() {
+                return Judgement {
+                    cluster: Some(cluster),
+                    violations,
+                    last_good: None,
+                };
+            }
+            violations
         }
         Err(violations) => violations,
     };
-    let last_good = remembered.cloned().or_else(|| recorded(resource, facts));
-    let cluster = last_good.as_ref().and_then(|spec| {
-        let mut last = resource.clone();
-        last.spec = spec.clone();
-        validate(&last, facts, capabilities).ok()
-    });
+    let cluster = last();
     Judgement {
         cluster,
         violations,

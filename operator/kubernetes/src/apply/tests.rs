@@ -139,7 +139,7 @@ fn update(id: &ObjectId) -> Action {
         difference: Difference {
             cause: DifferenceCause::EditedByHand,
             fields: Vec::new(),
-            restarts: true,
+            touches: milvus_core::observed::Touches::Process,
             in_place: false,
         },
     }
@@ -323,4 +323,33 @@ async fn what_is_scaled_externally_is_made_again_as_it_was() {
         assert_eq!(asked, [written]);
         assert_eq!(seen(&applier, &id, &wanted), (false, vec![]));
     }
+}
+
+/// Members that only work with their likes are stopped together: no pods, on the version that was seen, nothing else.
+#[tokio::test]
+async fn a_set_is_stopped_as_it_was_seen() {
+    let kind = Kind::StatefulSet;
+    let (id, _) = rendered(kind, "h1", &spec(kind, "a", 4));
+    let stopped = spec(kind, "a", 0);
+    let (client, questions) = server(vec![(200, live(kind, "9", "h1", &stopped))]);
+    let applier = applier(client);
+    put(&applier, kind, live(kind, "5", "h1", &spec(kind, "a", 4)));
+    let stop = Action::Stop {
+        id: id.clone(),
+        reason: String::new(),
+    };
+    let outcome = applier
+        .apply(&cluster(), &stop, None)
+        .await
+        .expect("an end");
+    assert!(outcome.wrote);
+    let (question, content) = questions.recv().expect("a question");
+    assert!(question.starts_with("PATCH "), "{question}");
+    let patch = json!({"metadata": {"resourceVersion": "5"}, "spec": {"replicas": 0}});
+    assert_eq!(content, patch);
+    let again = applier
+        .apply(&cluster(), &stop, None)
+        .await
+        .expect("an end");
+    assert!(!again.wrote, "it asks for none already");
 }

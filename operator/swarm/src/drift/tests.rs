@@ -109,45 +109,57 @@ fn what_the_engine_fills_in_is_no_difference() {
 #[test]
 fn hands_are_seen_in_every_field() {
     type Edit = fn(&mut Value);
-    let table: [(&str, bool, Edit); 10] = [
-        ("Mode.Replicated.Replicas", false, |s| {
+    let table: [(&str, Touches, Edit); 10] = [
+        ("Mode.Replicated.Replicas", Touches::Nothing, |s| {
             s["Mode"]["Replicated"]["Replicas"] = json!(3);
         }),
-        ("Mode.Replicated.Replicas", false, |s| {
+        ("Mode.Replicated.Replicas", Touches::Nothing, |s| {
             s["Mode"]["Replicated"]["Replicas"] = json!(0);
         }),
-        ("TaskTemplate.ContainerSpec.Env", true, |s| {
+        ("TaskTemplate.ContainerSpec.Env", Touches::Process, |s| {
             s["TaskTemplate"]["ContainerSpec"]["Env"] = json!(["A=1", "B=2"]);
         }),
-        ("TaskTemplate.ContainerSpec.Image", true, |s| {
+        ("TaskTemplate.ContainerSpec.Image", Touches::Process, |s| {
             s["TaskTemplate"]["ContainerSpec"]["Image"] = json!("milvus:2");
         }),
         // Fields that are never rendered.
-        ("TaskTemplate.ContainerSpec.Healthcheck.Test", true, |s| {
-            s["TaskTemplate"]["ContainerSpec"]["Healthcheck"] = json!({ "Test": ["CMD", "x"] });
-        }),
-        ("TaskTemplate.Resources.Limits.MemoryBytes", true, |s| {
-            s["TaskTemplate"]["Resources"]["Limits"]["MemoryBytes"] = json!(1 << 30);
-        }),
-        ("TaskTemplate.Placement.Constraints", false, |s| {
-            s["TaskTemplate"]["Placement"] = json!({ "Constraints": ["node.id==x"] });
-        }),
-        ("UpdateConfig.Parallelism", false, |s| {
+        (
+            "TaskTemplate.ContainerSpec.Healthcheck.Test",
+            Touches::Process,
+            |s| {
+                s["TaskTemplate"]["ContainerSpec"]["Healthcheck"] = json!({ "Test": ["CMD", "x"] });
+            },
+        ),
+        (
+            "TaskTemplate.Resources.Limits.MemoryBytes",
+            Touches::Resources,
+            |s| {
+                s["TaskTemplate"]["Resources"]["Limits"]["MemoryBytes"] = json!(1 << 30);
+            },
+        ),
+        (
+            "TaskTemplate.Placement.Constraints",
+            Touches::Placement,
+            |s| {
+                s["TaskTemplate"]["Placement"] = json!({ "Constraints": ["node.id==x"] });
+            },
+        ),
+        ("UpdateConfig.Parallelism", Touches::Nothing, |s| {
             s["UpdateConfig"] = json!({ "Parallelism": 2 })
         }),
-        ("EndpointSpec.Mode", true, |s| {
+        ("EndpointSpec.Mode", Touches::Process, |s| {
             s["EndpointSpec"]["Mode"] = json!("vip")
         }),
-        ("Labels", false, |s| {
+        ("Labels", Touches::Nothing, |s| {
             s["Labels"].as_object_mut().unwrap().remove(labels::CLUSTER);
         }),
     ];
-    for (field, restarts, edit) in table {
+    for (field, touches, edit) in table {
         let difference = service(&rendered(), &stored(edit), &references());
         let expected = Difference {
             cause: DifferenceCause::EditedByHand,
             fields: vec![field.to_owned()],
-            restarts,
+            touches,
             in_place: false,
         };
         assert_eq!(difference, Some(expected), "{field}");
@@ -175,7 +187,7 @@ fn references_to_what_was_made_again_are_told_apart() {
     let difference = service(&rendered(), &stored(|_| {}), &now).unwrap();
     assert_eq!(difference.cause, DifferenceCause::Reference);
     assert_eq!(difference.fields, ["TaskTemplate.Networks"]);
-    assert!(difference.restarts);
+    assert_eq!(difference.touches, Touches::Process);
 
     let mut now = references();
     now.configs = BTreeMap::from([("demo_a-1".to_owned(), "c2".to_owned())]);

@@ -421,7 +421,7 @@ fn what_is_said_about_a_fixed_object_is_put_right_in_place() {
         object.difference = Some(Difference {
             cause: DifferenceCause::EditedByHand,
             fields: vec!["metadata.ownerReferences".to_owned()],
-            restarts: false,
+            touches: Touches::Nothing,
             in_place,
         });
         let plan = scene.plan();

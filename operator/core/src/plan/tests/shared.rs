@@ -50,6 +50,11 @@ fn a_quorum_with_a_member_down_is_left_alone() {
         ("minio", "minio-0"),
     ] {
         edited(&mut scene, name);
+        if name == "minio" {
+            // Another environment would go to all of them together.
+            let object = scene.observed.objects.get_mut(&service(name)).unwrap();
+            object.difference.as_mut().unwrap().touches = Touches::Resources;
+        }
         let key = key(member);
         for instance in &mut scene.observed.instances {
             if instance.workload == key {
@@ -163,6 +168,8 @@ fn what_goes_beside_workloads_holds_nothing_up() {
     scene.wanted = scene.ledger.clone();
     let plan = scene.plan();
     assert!(matches!(plan.actions.as_slice(), [Action::RecordLedger(_)]));
+    scene.ledger.bootstrapped.insert(Component::Bookkeeper, true);
+    scene.wanted = scene.ledger.clone();
     let failure = ProbeFailure {
         kind: ProbeFailureKind::Refused,
         message: "nobody listens".to_owned(),

@@ -408,3 +408,54 @@ fn few_machines_are_remarked_upon() {
             .is_empty()
     );
 }
+
+/// Members do not move, so rules that their nodes do not meet are refused as an edit, and the last spec stays in force. A node
+/// that changes under a spec that does not is no edit.
+#[test]
+fn rules_that_the_node_of_a_member_does_not_meet() {
+    let good = spec("  components: {standalone: {env: [{name: A, value: b}]}}");
+    let capabilities = swarm_capabilities();
+    let mut facts = facts_of(&good, 3);
+    let cluster = validate(&good, &facts, &capabilities).unwrap();
+    let ledger = crate::place::place(
+        &cluster.members(),
+        cluster.fixed(),
+        None,
+        &facts.topology,
+        &capabilities,
+        &cluster.cluster,
+        false,
+    );
+    let ledger = ledger.unwrap();
+    let node = ledger.members["etcd-0"].node_name.clone();
+    facts.ledger = Some(ledger);
+    let edited = spec("  swarm: {components: {etcd: {constraints: ['node.labels.nope==1']}}}");
+    let judged = judge(&edited, &facts, &capabilities, Some(&good.spec));
+    let violation = &judged.violations[0];
+    assert!(
+        violation.field.starts_with("spec.swarm.components.etcd"),
+        "{violation}"
+    );
+    for word in ["etcd-0", &node, "node.labels.nope==1"] {
+        assert!(violation.message.contains(word), "{violation}");
+    }
+    let kept = judged.cluster.unwrap().members();
+    let etcd = kept.iter().find(|m| m.key.component == Component::Etcd);
+    assert_eq!(etcd.unwrap().placement.constraints, Vec::<String>::new());
+
+    // The same rules as before, and the node's label was taken off: it is looked after as ever, and can be edited otherwise.
+    let judged = judge(&edited, &facts, &capabilities, Some(&edited.spec));
+    assert_eq!(judged.violations, []);
+    let mut other = edited.clone();
+    other
+        .spec
+        .config
+        .insert("log".to_owned(), serde_json::json!({"level": "debug"}));
+    let judged = judge(&other, &facts, &capabilities, Some(&edited.spec));
+    assert_eq!(judged.violations, []);
+    assert!(
+        judge(&edited, &facts, &capabilities, None)
+            .cluster
+            .is_some()
+    );
+}
