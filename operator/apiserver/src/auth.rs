@@ -46,6 +46,17 @@ impl Identity {
         Self::new(user, [MASTERS.to_owned()])
     }
 
+    /// Another user, in whose name somebody with the right to it asks. Their groups are those that were named.
+    pub fn impersonated(user: String, groups: Vec<String>) -> Self {
+        let anonymous = Self::anonymous();
+        if user == anonymous.user && groups.is_empty()
+            || groups.iter().any(|g| g == UNAUTHENTICATED)
+        {
+            return Self { user, ..anonymous };
+        }
+        Self::new(user, groups)
+    }
+
     /// Nobody in particular.
     pub fn anonymous() -> Self {
         Self {

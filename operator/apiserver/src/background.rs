@@ -2,17 +2,19 @@
 //! another server that takes over, namespaces that empty, and dependents of owners that are gone.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use serde_json::Value;
+use futures::{FutureExt, StreamExt};
+use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::builtin::NAMESPACE_FINALIZER;
 use crate::commit::{Decision, record_name};
 use crate::leadership::VERSION_KEY;
+use crate::namespace::Contents;
 use crate::object::{Object, finalizers, metadata_mut, object_mut, set_finalizers};
 use crate::resource::{Flavor, Lane, Resource};
 use crate::server::Shared;
@@ -31,9 +33,20 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(crate) fn spawn(shared: &Arc<Shared>, store: Arc<dyn Store>) {
     let stop = shared.shutdown.clone();
     let (sweeper, feed, collector) = (shared.clone(), shared.clone(), shared.clone());
-    tokio::spawn(stop.clone().run_until_cancelled_owned(sweep(sweeper)));
-    tokio::spawn(stop.clone().run_until_cancelled_owned(follow(feed, store)));
-    tokio::spawn(stop.run_until_cancelled_owned(collect(collector)));
+    let sweeping = again(RETRY, move || sweep(sweeper.clone()));
+    let following = again(RETRY, move || follow(feed.clone(), store.clone()));
+    let collecting = again(RETRY, move || collect(collector.clone()));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(sweeping));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(following));
+    tokio::spawn(stop.run_until_cancelled_owned(collecting));
+}
+
+/// Runs a task to its end, and from its beginning again after a fault in it.
+async fn again<F: Future<Output = ()>>(pause: Duration, task: impl Fn() -> F) {
+    while AssertUnwindSafe(task()).catch_unwind().await.is_err() {
+        error!("background work of the api server met a fault and begins again");
+        tokio::time::sleep(pause).await;
+    }
 }
 
 async fn sweep(shared: Arc<Shared>) {
@@ -310,7 +323,7 @@ async fn empty_namespace(shared: &Shared, namespace: &Seen, all: &[Seen]) -> Res
     }
     // Asked again under the lock of the next pass; until then something may hold a finalizer.
     if !contents.is_empty() {
-        return Ok(());
+        return report_contents(shared, namespace).await;
     }
     if let Some(events) = shared.registry.flavor(Flavor::CoreEvent) {
         let (left, _) = shared.volatile.cache().list(&events.storage(), Some(name));
@@ -326,4 +339,58 @@ async fn empty_namespace(shared: &Shared, namespace: &Seen, all: &[Seen]) -> Res
         }
     })
     .await
+}
+
+/// Says in the namespace's conditions what is left in it. Writes only what has changed.
+async fn report_contents(shared: &Shared, namespace: &Seen) -> Result<(), ApiError> {
+    let name = &namespace.object.name.name;
+    let mut left = Contents::default();
+    for resource in shared.registry.stored() {
+        if resource.lane() != Lane::Durable || !resource.namespaced {
+            continue;
+        }
+        let cache = shared.durable.cache();
+        let (objects, _) = cache.list(&resource.storage(), Some(name));
+        for object in objects {
+            left.add(resource, &finalizers(&object.value()));
+        }
+    }
+    if left.is_empty() {
+        // The next pass ends the namespace.
+        return Ok(());
+    }
+    let before = namespace.object.value();
+    let conditions = left.conditions(before.pointer("/status/conditions"));
+    if before.pointer("/status/conditions") == Some(&conditions) {
+        return Ok(());
+    }
+    change(shared, namespace, move |value| {
+        let status = object_mut(value)
+            .entry("status")
+            .or_insert_with(|| json!({}));
+        if let Some(status) = status.as_object_mut() {
+            status.insert("conditions".into(), conditions);
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_meets_a_fault_begins_again() {
+        let begun = AtomicUsize::new(0);
+        let empty: [u8; 0] = [];
+        again(Duration::from_millis(1), || async {
+            if begun.fetch_add(1, Ordering::Relaxed) < 2 {
+                assert_eq!(empty.first(), Some(&1), "a fault");
+            }
+        })
+        .await;
+        assert_eq!(begun.load(Ordering::Relaxed), 3);
+    }
 }

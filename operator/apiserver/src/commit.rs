@@ -116,7 +116,13 @@ impl Committer {
         let this = self.clone();
         tokio::spawn(async move { this.commit(&resource, name, decide).await })
             .await
-            .map_err(|error| ApiError::internal(format!("the write task ended early: {error}")))?
+            .unwrap_or_else(|error| match error.try_into_panic() {
+                // A fault in a write is one of its request.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Err(ApiError::internal(format!(
+                    "the write task ended early: {error}"
+                ))),
+            })
     }
 
     async fn commit<T, F>(
@@ -246,7 +252,9 @@ impl Committer {
             _ if self.superseded.is_cancelled() => leadership::superseded(),
             StoreError::Conflict { .. } => ApiError::modified(resource, &name.name),
             StoreError::Exists { .. } => ApiError::already_exists(resource, &name.name),
-            StoreError::TooLarge { .. } => ApiError::too_large(error.to_string()),
+            StoreError::TooLarge { size, limit, .. } => {
+                ApiError::too_large(too_large(resource, name, size, limit))
+            }
             StoreError::Unavailable { .. } | StoreError::Damaged { .. } => unavailable(&error),
         }
     }
@@ -391,6 +399,22 @@ impl Durable {
 
     fn decode(&self, _resource: &Resource, record: &Record) -> Result<Bytes, StoreError> {
         decode_body(self.sealer.as_deref(), record)
+    }
+}
+
+/// Why an object does not fit, in figures of what the user wrote.
+fn too_large(resource: &Resource, name: &Name, size: usize, limit: usize) -> String {
+    let stored = format!(
+        "Request entity too large: {} {:?} takes {size} bytes in the store, and the limit is {limit}",
+        resource.kind, name.name
+    );
+    match resource.flavor {
+        // Values are in base64, and the sealed whole is once more.
+        Flavor::Secret => format!(
+            "{stored}: about {} bytes of values fit into a Secret, because it is stored encrypted",
+            limit / 16 * 9
+        ),
+        _ => stored,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Request bodies to JSON values, with repeated keys noted. Pure; never panics on any input.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -8,6 +9,11 @@ use serde_json::{Map, Number, Value};
 
 /// Deeper bodies are refused: recursion is bounded whatever a client sends.
 const MAX_DEPTH: usize = 100;
+
+/// Repeated keys that are reported; kube-apiserver reports as many. The work stays linear in the size of the body.
+const MAX_DUPLICATES: usize = 100;
+/// Bytes of a reported path; a body can have keys of megabytes.
+const MAX_PATH: usize = 1024;
 
 /// Whole floats below this are exact.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -17,7 +23,7 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 pub struct Decoded {
     /// The value; of a repeated key the last one stands.
     pub value: Value,
-    /// Paths of repeated keys, e.g. `spec.version`, each once, in order of appearance.
+    /// Paths of repeated keys, e.g. `spec.version`, each once, in order of appearance; the first hundred.
     pub duplicates: Vec<String>,
 }
 
@@ -138,6 +144,24 @@ impl State {
         length
     }
 
+    /// Notes the present path as that of a repeated key.
+    fn note_duplicate(&mut self) {
+        if self.duplicates.len() >= MAX_DUPLICATES {
+            return;
+        }
+        let path = if self.path.len() > MAX_PATH {
+            let end = (0..=MAX_PATH)
+                .rev()
+                .find(|at| self.path.is_char_boundary(*at));
+            format!("{}...", &self.path[..end.unwrap_or(0)])
+        } else {
+            self.path.clone()
+        };
+        if !self.duplicates.contains(&path) {
+            self.duplicates.push(path);
+        }
+    }
+
     fn push_index(&mut self, index: usize) -> usize {
         let length = self.path.len();
         self.path.push_str(&format!("[{index}]"));
@@ -243,13 +267,17 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
+        // Each repeated key of this object is noted once: its path may be long.
+        let mut noted: HashSet<String> = HashSet::new();
         while let Some(key) = access.next_key::<String>()? {
             let length = {
                 let mut state = self.state.borrow_mut();
                 let length = state.push_key(&key);
-                if map.contains_key(&key) && !state.duplicates.contains(&state.path) {
-                    let path = state.path.clone();
-                    state.duplicates.push(path);
+                if map.contains_key(&key)
+                    && state.duplicates.len() < MAX_DUPLICATES
+                    && noted.insert(key.clone())
+                {
+                    state.note_duplicate();
                 }
                 length
             };
@@ -285,6 +313,29 @@ mod tests {
         );
         assert_eq!(got.duplicates, ["spec.v", "spec.l[1].x", "a"]);
         assert!(json(r#"{"a":{"b":1},"c":{"b":1}}"#).duplicates.is_empty());
+    }
+
+    #[test]
+    fn many_repeated_keys_cost_no_more_than_their_bytes() {
+        let keys: String = (0..60_000)
+            .map(|i| format!("\"k{i}\":1,\"k{i}\":2,"))
+            .collect();
+        let many = format!("{{{keys}\"end\":1}}");
+        let same = format!(
+            "{{\"{}\":{{{}\"a\":1}}}}",
+            "p".repeat(500_000),
+            "\"a\":1,".repeat(100_000)
+        );
+        let began = std::time::Instant::now();
+        assert_eq!(json(&many).duplicates.len(), MAX_DUPLICATES);
+        let got = json(&same).duplicates;
+        assert_eq!(got.len(), 1);
+        assert!(got[0].len() <= MAX_PATH + 3, "{}", got[0].len());
+        assert!(
+            began.elapsed() < std::time::Duration::from_secs(4),
+            "{:?}",
+            began.elapsed()
+        );
     }
 
     #[test]

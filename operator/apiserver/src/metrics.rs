@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, Registry};
 
 use crate::route::{Sub, Target};
 
@@ -11,9 +11,12 @@ const BUCKETS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
 ];
 
-/// Durations of requests to objects.
+/// Durations of requests to objects, and how many requests met a fault of the server.
 #[derive(Clone)]
-pub(crate) struct Requests(HistogramVec);
+pub(crate) struct Requests {
+    durations: HistogramVec,
+    panics: IntCounter,
+}
 
 impl Requests {
     /// Registers them.
@@ -27,7 +30,17 @@ impl Requests {
             &["verb", "resource", "subresource"],
         )?;
         registry.register(Box::new(durations.clone()))?;
-        Ok(Self(durations))
+        let panics = IntCounter::new(
+            "milvus_operator_apiserver_panics_total",
+            "Requests that the embedded API server answered with an internal error because of a fault in its own code.",
+        )?;
+        registry.register(Box::new(panics.clone()))?;
+        Ok(Self { durations, panics })
+    }
+
+    /// Notes one that met a fault.
+    pub(crate) fn panicked(&self) {
+        self.panics.inc();
     }
 
     /// Notes one that was answered.
@@ -37,7 +50,7 @@ impl Requests {
             Sub::Status => "status",
             Sub::Scale => "scale",
         };
-        self.0
+        self.durations
             .with_label_values(&[verb, &target.resource.plural, part])
             .observe(took.as_secs_f64());
     }

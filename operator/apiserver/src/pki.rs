@@ -131,11 +131,21 @@ pub fn create_server(ca: &Pair, names: &[String]) -> Result<Pair, PkiError> {
     sign(ca, own, ExtendedKeyUsagePurpose::ServerAuth, operation)
 }
 
-/// Makes a client certificate for a user in one group.
+/// Makes a client certificate for a user in one group, valid as long as an authority is.
 pub fn create_client(ca: &Pair, user: &str, group: &str) -> Result<Pair, PkiError> {
+    create_client_for(ca, user, group, LIFETIME)
+}
+
+/// Makes a client certificate for a user in one group, valid for so long; at most as long as an authority is.
+pub fn create_client_for(
+    ca: &Pair,
+    user: &str,
+    group: &str,
+    lifetime: Duration,
+) -> Result<Pair, PkiError> {
     sign(
         ca,
-        params(user, Some(group), LIFETIME),
+        params(user, Some(group), lifetime.min(LIFETIME)),
         ExtendedKeyUsagePurpose::ClientAuth,
         "create a client certificate",
     )

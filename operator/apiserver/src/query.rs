@@ -51,6 +51,9 @@ pub struct Query {
     pub orphan: Option<bool>,
 }
 
+/// A time-out that a client may ask for. A longer one is this one: instants far ahead cannot be represented.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+
 fn flag(name: &str, value: &str) -> Result<bool, ApiError> {
     match value {
         "true" | "1" | "" => Ok(true),
@@ -61,9 +64,15 @@ fn flag(name: &str, value: &str) -> Result<bool, ApiError> {
     }
 }
 
-fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, ApiError> {
-    value.parse().map_err(|_| {
-        ApiError::bad_request(format!("query parameter {name}: {value:?} is not a number"))
+/// A whole number as kube-apiserver reads it, and its words for what is none.
+fn number(value: &str) -> Result<i64, ApiError> {
+    value.parse().map_err(|error: std::num::ParseIntError| {
+        use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+        let why = match error.kind() {
+            NegOverflow | PosOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        ApiError::bad_request(format!("strconv.ParseInt: parsing {value:?}: {why}"))
     })
 }
 
@@ -90,7 +99,9 @@ impl Query {
                     }
                 }
                 "limit" if !value.is_empty() => {
-                    query.limit = Some(number(&name, &value)?).filter(|limit| *limit > 0);
+                    query.limit = usize::try_from(number(&value)?)
+                        .ok()
+                        .filter(|limit| *limit > 0);
                 }
                 "continue" if !value.is_empty() => query.continue_token = Some(value),
                 "labelSelector" => query.labels = value,
@@ -100,9 +111,10 @@ impl Query {
                     query.initial_events = Some(flag(&name, &value)?);
                 }
                 "timeoutSeconds" if !value.is_empty() => {
-                    query.timeout = Some(number(&name, &value)?)
+                    query.timeout = u64::try_from(number(&value)?)
+                        .ok()
                         .filter(|seconds| *seconds > 0)
-                        .map(Duration::from_secs);
+                        .map(|seconds| Duration::from_secs(seconds).min(LONGEST_TIMEOUT));
                 }
                 "includeObject" => {
                     query.include = IncludeObject::parse(&value).ok_or_else(|| {
@@ -244,12 +256,34 @@ mod tests {
     }
 
     #[test]
+    fn numbers_at_their_edges_are_taken_or_refused_in_kubernetes_words() {
+        let timeout = |seconds: i64| parse(&format!("timeoutSeconds={seconds}")).unwrap().timeout;
+        assert_eq!(timeout(i64::MAX), Some(LONGEST_TIMEOUT));
+        assert_eq!((timeout(0), timeout(i64::MIN)), (None, None));
+        assert_eq!(parse("limit=-1").unwrap().limit, None);
+        assert_eq!(
+            parse("timeoutSeconds=18446744073709551615")
+                .unwrap_err()
+                .message,
+            "strconv.ParseInt: parsing \"18446744073709551615\": value out of range"
+        );
+        assert_eq!(
+            parse("limit=x").unwrap_err().message,
+            "strconv.ParseInt: parsing \"x\": invalid syntax"
+        );
+    }
+
+    #[test]
     fn refuses_what_contradicts_itself() {
         for (query, code) in [
             ("watch=true&sendInitialEvents=true", 422),
             ("dryRun=Some", 422),
             ("fieldValidation=Loose", 422),
             ("limit=x", 400),
+            ("limit=18446744073709551615", 400),
+            ("timeoutSeconds=18446744073709551615", 400),
+            ("timeoutSeconds=-9223372036854775809", 400),
+            ("timeoutSeconds=1.5", 400),
             ("watch=perhaps", 400),
         ] {
             assert_eq!(parse(query).unwrap_err().code, code, "{query}");

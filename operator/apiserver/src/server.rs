@@ -27,6 +27,7 @@ use crate::seal::Sealer;
 use crate::status::ApiError;
 use crate::store::{Store, StoreError};
 use crate::strategy::{self, DeleteOptions, WriteOptions};
+use crate::workload::Workload;
 
 /// Limits of what is kept.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +108,7 @@ pub(crate) struct Shared {
     pub durable: Arc<Committer>,
     pub volatile: Arc<Committer>,
     pub requests: Option<Requests>,
+    pub workload: Workload,
     pub limits: Limits,
     pub shutdown: CancellationToken,
 }
@@ -300,6 +302,7 @@ impl Builder {
             durable,
             volatile,
             requests,
+            workload: Workload::default(),
             limits: self.limits,
             shutdown: shutdown.clone(),
         });

@@ -352,6 +352,31 @@ impl ApiError {
         )
     }
 
+    /// The user has too much work here already; the client tries again.
+    pub fn too_many_requests(message: impl Into<String>) -> Self {
+        let mut error = Self::new(429, "TooManyRequests", message);
+        error.details.insert("retryAfterSeconds".into(), 1.into());
+        error.retry_after = Some(1);
+        error
+    }
+
+    /// The request did not arrive whole in time.
+    pub fn timed_out(message: impl Into<String>) -> Self {
+        Self::new(504, "Timeout", message)
+    }
+
+    /// Impersonation that is not allowed, or asks for what cannot be honoured.
+    pub fn impersonation(resource: &str, name: &str, why: &str) -> Self {
+        let mut error = Self::new(
+            403,
+            "Forbidden",
+            format!("{resource} \"{name}\" is forbidden: {why}"),
+        );
+        error.details.insert("name".into(), name.into());
+        error.details.insert("kind".into(), resource.into());
+        error
+    }
+
     /// The store does not answer now.
     pub fn unavailable(message: impl Into<String>) -> Self {
         let mut error = Self::new(503, "ServiceUnavailable", message);
@@ -421,11 +446,7 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        for warning in &self.warnings {
-            if let Some(value) = warning_value(warning) {
-                headers.append(header::WARNING, value);
-            }
-        }
+        add_warnings(headers, &self.warnings);
         if self.code == 401 {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -433,8 +454,37 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// Characters of warnings that go out whole, all together.
+const WARNINGS_TOTAL: usize = 4 * 1024;
+/// Characters of each once they are more than that.
+const WARNING_LENGTH: usize = 256;
+
+/// Adds warnings to the headers of an answer, as kube-apiserver does: each once, and when they are too long together
+/// each is cut and the last ones are left out.
+pub fn add_warnings(headers: &mut http::HeaderMap, warnings: &[String]) {
+    let mut seen = std::collections::HashSet::new();
+    let unique: Vec<&String> = warnings.iter().filter(|text| seen.insert(*text)).collect();
+    let total: usize = unique.iter().map(|text| text.chars().count()).sum();
+    let mut left = WARNINGS_TOTAL;
+    for text in unique {
+        let shown: String = if total > WARNINGS_TOTAL {
+            text.chars().take(WARNING_LENGTH).collect()
+        } else {
+            text.clone()
+        };
+        let length = shown.chars().count();
+        if length > left {
+            return;
+        }
+        left -= length;
+        if let Some(value) = warning_value(&shown) {
+            headers.append(header::WARNING, value);
+        }
+    }
+}
+
 /// A warning as its header has it.
-pub fn warning_value(warning: &str) -> Option<HeaderValue> {
+fn warning_value(warning: &str) -> Option<HeaderValue> {
     let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
     HeaderValue::from_str(&format!("299 - \"{quoted}\"")).ok()
 }

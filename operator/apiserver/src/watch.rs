@@ -99,7 +99,9 @@ pub fn stream(
         position: options.after,
         bookmarks: options.bookmarks,
         next_bookmark: now + BOOKMARK_INTERVAL,
-        deadline: now + options.timeout,
+        deadline: now
+            .checked_add(options.timeout)
+            .unwrap_or(now + BOOKMARK_INTERVAL),
         shutdown,
         ended: false,
     };

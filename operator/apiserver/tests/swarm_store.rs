@@ -273,3 +273,26 @@ async fn a_record_removed_from_outside_is_written_again_and_reported() {
     }
     panic!("no event told of it");
 }
+
+#[tokio::test]
+async fn a_secret_that_does_not_fit_is_refused_with_the_size_that_does() {
+    let server = server(&Engine::default(), 1).await.unwrap();
+    let secret = |bytes: usize| {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "large"},
+            "stringData": {"a": "x".repeat(bytes)},
+        })
+    };
+    let (code, answer) = send(&server, "POST", SECRETS, secret(700_000)).await;
+    assert_eq!(
+        (code, &answer["reason"]),
+        (413, &json!("RequestEntityTooLarge"))
+    );
+    let message = answer["message"].as_str().unwrap();
+    assert!(
+        message.contains("Secret \"large\" takes")
+            && message.contains("about 589824 bytes of values fit"),
+        "{message}"
+    );
+    assert_eq!(send(&server, "POST", SECRETS, secret(588_000)).await.0, 201);
+}

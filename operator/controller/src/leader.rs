@@ -207,7 +207,7 @@ impl Leader {
 
     fn spec(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
         let now = MicroTime(Timestamp::now());
-        let transitions = before.map_or(0, |b| b.lease_transitions.unwrap_or(0) + 1);
+        let transitions = before.map_or(0, |b| b.lease_transitions.unwrap_or(0).saturating_add(1));
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),

@@ -240,8 +240,8 @@ fn spare(topology: &Topology) -> BTreeMap<&str, Spare> {
 fn fresh(last_epoch: u32, cluster: &ClusterRef) -> Ledger {
     Ledger {
         owner_uid: cluster.uid.clone(),
-        last_epoch: last_epoch + 1,
-        first_epoch: last_epoch + 1,
+        last_epoch: last_epoch.saturating_add(1),
+        first_epoch: last_epoch.saturating_add(1),
         etcd_token: cluster.uid.clone(),
         ..Ledger::default()
     }

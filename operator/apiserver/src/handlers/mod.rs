@@ -1,37 +1,50 @@
 //! One request from its first byte to its answer: identity, right, route, verb.
 
 mod delete;
+mod impersonate;
 mod read;
 mod review;
 mod write;
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, WARNING};
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde_json::Value;
-use tracing::debug;
+use tracing::{debug, error};
 
 use crate::auth::{Attempt, Identity, PeerCertificate};
 use crate::decode::DecodeError;
 use crate::discovery;
+use crate::metrics::Requests;
 use crate::negotiate;
 use crate::openapi::{self, Document};
 use crate::query::Query;
 use crate::route::{Route, Sub, Target};
 use crate::server::Shared;
-use crate::status::{ApiError, warning_value};
+use crate::status::{self, ApiError};
 use crate::strategy::Warnings;
+use crate::workload::{Turn, work};
 
 /// As kube-apiserver: 3 MiB.
 const BODY_LIMIT: usize = 3 << 20;
+/// Bodies that are read before any right is asked for.
+const REVIEW_LIMIT: usize = 64 << 10;
+/// From the headers to the last byte of the body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Who a request came from: an extension of the answer, where the client has proved it.
+#[derive(Debug, Clone)]
+pub(crate) struct ProvenUser(pub String);
 
 /// A request to objects, with all that is known of it but the body.
 pub(crate) struct Call {
@@ -45,9 +58,14 @@ pub(crate) struct Call {
 pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-    let response = answer(shared, parts, body, Instant::now())
+    let (requests, user) = (shared.requests.clone(), OnceLock::new());
+    let answering = answer(shared, parts, body, Instant::now(), &user);
+    let mut response = guarded(answering, requests.as_ref(), &method, &path, &user)
         .await
         .unwrap_or_else(IntoResponse::into_response);
+    if let Some(user) = user.into_inner() {
+        response.extensions_mut().insert(ProvenUser(user));
+    }
     debug!(%method, path, status = response.status().as_u16(), "answered");
     response
 }
@@ -57,8 +75,14 @@ async fn answer(
     parts: Parts,
     body: Body,
     began: Instant,
+    user: &OnceLock<String>,
 ) -> Result<Response, ApiError> {
     let identity = identify(&shared, &parts)?;
+    if !identity.is_anonymous() {
+        // The one who asks, whoever they ask for: limits are theirs.
+        let _ = user.set(identity.user.clone());
+    }
+    let identity = impersonate::effective(identity, &parts.headers)?;
     let path = parts.uri.path();
     let public = matches!(path, "/version")
         || ["/healthz", "/livez", "/readyz"]
@@ -76,7 +100,9 @@ async fn answer(
                 return Err(ApiError::method_not_allowed());
             }
             negotiate::plain(&parts.headers)?;
-            let body = decode_body(&parts.headers, read_body(body).await?)?.0;
+            let mut turn = turn(&shared, &parts, user).await?;
+            let body = read_body(body, REVIEW_LIMIT, &mut turn).await?;
+            let body = decode_body(&parts.headers, body)?.0;
             let answer = review::answer(&shared, &identity, plural, &body)?;
             return Ok(json(StatusCode::CREATED, answer.to_string()));
         }
@@ -92,6 +118,15 @@ async fn answer(
     authorize(&identity, verb, &target)?;
     let measured = shared.requests.clone().filter(|_| verb != "watch");
     let measured = measured.map(|requests| (requests, target.clone()));
+    let mut turn = match verb {
+        // It only waits.
+        "watch" => Turn::unbounded(),
+        _ => turn(&shared, &parts, user).await?,
+    };
+    let body = match verb {
+        "get" | "list" | "watch" => Bytes::new(),
+        _ => read_body(body, BODY_LIMIT, &mut turn).await?,
+    };
     let call = Call {
         shared,
         target,
@@ -102,16 +137,60 @@ async fn answer(
         "get" => read::get(&call),
         "list" => read::list(&call),
         "watch" => read::watch(&call),
-        "create" => write::create(call, read_body(body).await?).await,
-        "update" => write::update(call, read_body(body).await?).await,
-        "patch" => write::patch(call, read_body(body).await?).await,
-        "delete" => delete::one(call, read_body(body).await?).await,
-        _ => delete::many(call, read_body(body).await?).await,
+        "create" => write::create(call, body).await,
+        "update" => write::update(call, body).await,
+        "patch" => write::patch(call, body).await,
+        "delete" => delete::one(call, body).await,
+        _ => delete::many(call, body).await,
     };
     if let Some((requests, target)) = measured {
         requests.answered(verb, &target, began.elapsed());
     }
     answer
+}
+
+/// A place for the request, among those of its user. The program itself needs none.
+async fn turn(shared: &Shared, parts: &Parts, user: &OnceLock<String>) -> Result<Turn, ApiError> {
+    match user.get() {
+        Some(user) if parts.extensions.get::<Identity>().is_none() => {
+            shared.workload.turn(user).await
+        }
+        _ => Ok(Turn::unbounded()),
+    }
+}
+
+/// The answer, also to a request that meets a fault of the server: that costs the request, not the process. Requests hold no
+/// locks that a panic could leave locked or poisoned.
+async fn guarded(
+    answering: impl Future<Output = Result<Response, ApiError>>,
+    requests: Option<&Requests>,
+    method: &Method,
+    path: &str,
+    user: &OnceLock<String>,
+) -> Result<Response, ApiError> {
+    AssertUnwindSafe(answering)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| {
+            let user = user.get().map_or("unknown", String::as_str);
+            let problem = panic_text(&*panic);
+            error!(%method, path, user, problem, "a request met a fault of the server");
+            if let Some(requests) = requests {
+                requests.panicked();
+            }
+            Err(ApiError::internal(
+                "the request met a fault of the server; see its log",
+            ))
+        })
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
 }
 
 fn identify(shared: &Shared, parts: &Parts) -> Result<Identity, ApiError> {
@@ -274,22 +353,40 @@ pub(crate) fn json(code: StatusCode, body: impl Into<Body>) -> Response {
 
 /// Puts warnings into the headers.
 pub(crate) fn with_warnings(mut response: Response, warnings: &Warnings) -> Response {
-    for warning in warnings {
-        if let Some(value) = warning_value(warning) {
-            response.headers_mut().append(WARNING, value);
-        }
-    }
+    status::add_warnings(response.headers_mut(), warnings);
     response
 }
 
-async fn read_body(body: Body) -> Result<Bytes, ApiError> {
-    match Limited::new(body, BODY_LIMIT).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(format!(
-            "Request entity too large: limit is {BODY_LIMIT}"
-        ))),
-        Err(error) => Err(ApiError::bad_request(format!("read the body: {error}"))),
-    }
+async fn read_body(mut body: Body, limit: usize, turn: &mut Turn) -> Result<Bytes, ApiError> {
+    let reading = async {
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame =
+                frame.map_err(|error| ApiError::bad_request(format!("read the body: {error}")))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let length = whole.len() + data.len();
+            if length > limit {
+                return Err(ApiError::too_large(format!(
+                    "Request entity too large: limit is {limit}"
+                )));
+            }
+            turn.grow(length)?;
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.freeze())
+    };
+    let body = tokio::time::timeout(BODY_TIMEOUT, reading)
+        .await
+        .map_err(|_| {
+            ApiError::timed_out(format!(
+                "Timeout: request did not complete within the allotted timeout: the body did not arrive within {}s",
+                BODY_TIMEOUT.as_secs()
+            ))
+        })??;
+    turn.heavy(body.len()).await?;
+    Ok(body)
 }
 
 /// The media type of the body, without parameters. None given means JSON.
@@ -312,8 +409,10 @@ pub(crate) fn decode_body(
     match media_type.as_str() {
         crate::protobuf::MEDIA_TYPE => Ok((crate::protobuf::decode(&body)?, Vec::new())),
         "application/json" | "application/yaml" => {
-            let decoded = crate::decode::decode_body(&media_type, &body)
-                .map_err(|error| ApiError::bad_request(unreadable(&error, &body)))?;
+            let decoded = work(body.len(), || {
+                crate::decode::decode_body(&media_type, &body)
+            })
+            .map_err(|error| ApiError::bad_request(unreadable(&error, &body)))?;
             Ok((decoded.value, decoded.duplicates))
         }
         _ => Err(ApiError::unsupported_media_type(&[
@@ -352,5 +451,38 @@ pub(crate) fn beginning(body: &[u8]) -> String {
         format!("{shown} ...")
     } else {
         shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_costs_its_request_alone() {
+        let registry = prometheus::Registry::new();
+        let requests = Requests::register(&registry).unwrap();
+        let faulty = async {
+            tokio::task::yield_now().await;
+            let empty: [u8; 0] = [];
+            let index = empty.len() + 3;
+            Ok(Response::new(Body::from(vec![empty[index]])))
+        };
+        let error = guarded(
+            faulty,
+            Some(&requests),
+            &Method::GET,
+            "/x",
+            &OnceLock::new(),
+        )
+        .await
+        .unwrap_err();
+        assert_eq!((error.code, error.reason), (500, "InternalError"));
+        let counted = registry
+            .gather()
+            .iter()
+            .find(|family| family.name().ends_with("panics_total"))
+            .map(|family| family.get_metric()[0].get_counter().get_value());
+        assert_eq!(counted, Some(1.0));
     }
 }

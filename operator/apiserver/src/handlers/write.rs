@@ -16,6 +16,7 @@ use crate::resource::{Flavor, Lane, Resource};
 use crate::route::Sub;
 use crate::status::ApiError;
 use crate::strategy::{self, Part, Source, Warnings, WriteOptions};
+use crate::workload::work;
 
 /// Tries of a generated name before giving up.
 const NAME_TRIES: usize = 8;
@@ -46,6 +47,7 @@ fn check_namespace(
 pub(super) async fn create(call: Call, body: Bytes) -> Result<Response, ApiError> {
     let encoder = call.encoder()?;
     let resource = call.target.resource.clone();
+    let size = body.len();
     let (body, duplicates) = decode_object(&call.headers, body, &resource)?;
     let namespace = call.target.namespace.clone().unwrap_or_default();
     let options = call.query.write;
@@ -59,8 +61,9 @@ pub(super) async fn create(call: Call, body: Bytes) -> Result<Response, ApiError
     let mut tries = 0;
     let (outcome, warnings) = loop {
         tries += 1;
-        let (value, warnings) =
-            strategy::create(&resource, body.clone(), &duplicates, &namespace, options)?;
+        let (value, warnings) = work(size, || {
+            strategy::create(&resource, body.clone(), &duplicates, &namespace, options)
+        })?;
         let name = Name::new(namespace.clone(), meta_str(&value, "name"));
         // Events live in the other lane, whose writer does not see namespaces.
         if resource.lane() == Lane::Volatile {
@@ -138,6 +141,7 @@ fn decode_object(
 }
 
 pub(super) async fn update(call: Call, body: Bytes) -> Result<Response, ApiError> {
+    let size = body.len();
     let (body, duplicates) = if call.target.sub == Sub::Scale {
         decode_body(&call.headers, body)?
     } else {
@@ -145,7 +149,7 @@ pub(super) async fn update(call: Call, body: Bytes) -> Result<Response, ApiError
     };
     let options = call.query.write;
     let sub = call.target.sub;
-    apply(call, move |resource, current| {
+    apply(call, size, move |resource, current| {
         let stored = current.value();
         match (sub, &resource.scale) {
             (Sub::Scale, Some(scale)) => {
@@ -196,10 +200,14 @@ fn scaled(
 pub(super) async fn patch(call: Call, body: Bytes) -> Result<Response, ApiError> {
     let resource = call.target.resource.clone();
     let media_type = media_type(&call.headers);
+    let size = body.len();
     let (tree, duplicates) = if media_type == APPLY_PATCH {
         (Value::Null, Vec::new())
     } else {
-        let decoded = crate::decode::decode_body("application/json", &body).map_err(|error| {
+        let decoded = work(size, || {
+            crate::decode::decode_body("application/json", &body)
+        });
+        let decoded = decoded.map_err(|error| {
             let problem = match &error {
                 DecodeError::Json { problem } if problem.starts_with("EOF") => {
                     "unexpected end of JSON input"
@@ -225,7 +233,7 @@ pub(super) async fn patch(call: Call, body: Bytes) -> Result<Response, ApiError>
     let edit = Edit::decode(&resource, &media_type, tree)?;
     let options = call.query.write;
     let sub = call.target.sub;
-    apply(call, move |resource, current| {
+    apply(call, size, move |resource, current| {
         let stored = current.value();
         let shown = edit.tree().map(Value::to_string).unwrap_or_default();
         let source = Source::Patch(&shown);
@@ -266,7 +274,7 @@ pub(super) async fn patch(call: Call, body: Bytes) -> Result<Response, ApiError>
 }
 
 /// Runs a change of an existing object and answers with what came of it.
-async fn apply<F>(call: Call, change: F) -> Result<Response, ApiError>
+async fn apply<F>(call: Call, size: usize, change: F) -> Result<Response, ApiError>
 where
     F: FnOnce(&Resource, &Object) -> Result<(Decision, Warnings), ApiError> + Send + 'static,
 {
@@ -279,7 +287,7 @@ where
         .committer(&resource)
         .transact(resource.clone(), name, move |current, _| {
             let current = current.ok_or_else(|| ApiError::not_found(&kind, &wanted))?;
-            change(&kind, current)
+            work(size, || change(&kind, current))
         })
         .await?;
     let response = match (call.target.sub, &resource.scale) {

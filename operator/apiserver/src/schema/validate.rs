@@ -276,12 +276,8 @@ fn check_items(node: &Node, items: &[Value], old: Option<&Value>, path: &Path<'_
     if let Some(max) = node.max_items.filter(|max| count > *max) {
         found.add(errors::too_many(path, items.len(), max));
     }
-    if node.unique_items
-        && items
-            .iter()
-            .enumerate()
-            .any(|(i, item)| items[..i].contains(item))
-    {
+    let mut seen = std::collections::HashSet::with_capacity(items.len());
+    if node.unique_items && !items.iter().all(|item| seen.insert(item)) {
         let detail = format!("{path} in body shouldn't contain duplicates");
         found.add(errors::invalid(path, &Value::from(""), &detail));
     }

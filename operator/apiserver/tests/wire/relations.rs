@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::{Client, GADGETS, gadget};
 
@@ -80,7 +80,33 @@ async fn namespaces_wait_for_their_contents() {
     assert_eq!(client.get(&format!("{gadgets}/free")).await.code, 404);
     let waiting = client.get(&format!("{gadgets}/held")).await.json();
     assert!(waiting["metadata"]["deletionTimestamp"].is_string());
-    assert_eq!(client.get("/api/v1/namespaces/team").await.code, 200);
+    let condition = |namespace: &Value, kind: &str| {
+        let conditions = namespace["status"]["conditions"].as_array().cloned();
+        let found = conditions.into_iter().flatten().find(|c| c["type"] == kind);
+        found.unwrap_or_default()
+    };
+    let mut terminating = client.get("/api/v1/namespaces/team").await.json();
+    for _ in 0..200 {
+        if condition(&terminating, "NamespaceContentRemaining")["message"].is_string() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        terminating = client.get("/api/v1/namespaces/team").await.json();
+    }
+    let remaining = condition(&terminating, "NamespaceContentRemaining");
+    assert_eq!(remaining["status"], "True");
+    assert_eq!(
+        remaining["message"],
+        "Some resources are remaining: gadgets.test.example.io has 1 resource instances"
+    );
+    assert_eq!(
+        condition(&terminating, "NamespaceFinalizersRemaining")["message"],
+        "Some content in the namespace has finalizers remaining: test.example.io/hold in 1 resource instances"
+    );
+    // What has not changed is not written again.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let later = client.get("/api/v1/namespaces/team").await.json();
+    assert_eq!(later, terminating);
     client
         .patch(
             &format!("{gadgets}/held"),

@@ -94,7 +94,7 @@ pub(crate) struct SwarmArgs {
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true")]
     pub wait: bool,
     /// How many seconds to wait.
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub timeout: u64,
 }
 
