@@ -98,8 +98,7 @@ fn minio_takes_all(mut sim: Sim) {
         },
         |r| {
             let values = &mut r.spec.dependencies.storage.in_cluster.values;
-            let image = values.image.get_or_insert_default();
-            image.tag = Some("RELEASE.other".to_owned());
+            values.image.tag = Some("RELEASE.other".to_owned());
         },
         |r| {
             let values = &mut r.spec.dependencies.storage.in_cluster.values;
@@ -117,8 +116,8 @@ fn minio_takes_all(mut sim: Sim) {
 /// The operator ends in the middle of the wave, wherever that is.
 #[test]
 fn a_wave_goes_on_where_it_was_left() {
-    for actions in 0..9 {
-        let mut sim = up(false);
+    for (kubernetes, actions) in (0..9).map(|n| (false, n)).chain([(true, 0), (true, 1)]) {
+        let mut sim = up(kubernetes);
         sim.edit(|r| {
             let values = &mut r.spec.dependencies.storage.in_cluster.values;
             let slow = ("MINIO_SCANNER_SPEED".to_owned(), "slow".to_owned());

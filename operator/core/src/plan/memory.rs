@@ -28,7 +28,8 @@ pub struct Memory {
     pub unready: BTreeMap<Component, Timestamp>,
     /// Since when components have instances that do not answer.
     pub lacking: BTreeMap<Component, Timestamp>,
-    /// Components that were changed here and have not answered in full since.
+    /// Components that were changed here and have not answered in full since: the next change waits for them without a limit.
+    /// A new life of the operator waits for them as for everything else that is unwell.
     pub touched: BTreeSet<Component>,
     /// How many seconds components took until all of their instances answered, the last time that some did not.
     pub took: BTreeMap<Component, i64>,
