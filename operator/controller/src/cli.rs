@@ -199,9 +199,13 @@ pub(crate) enum StoreKind {
 /// Flags of offline commands.
 #[derive(Debug, Args)]
 pub(crate) struct OfflineArgs {
-    /// Manifest, or `-` for standard input. May hold several documents; may be given several times.
+    /// Manifest, folder of manifests, or `-` for standard input. May hold several documents and lists; may be given several
+    /// times. Documents of other kinds are passed over.
     #[arg(short = 'f', long = "filename", required = true)]
     pub filenames: Vec<PathBuf>,
+    /// Read folders with all folders in them.
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
     /// For which platform.
     #[arg(long, value_enum, default_value_t = Platform::Swarm)]
     pub platform: Platform,

@@ -34,16 +34,41 @@ pub use seams::{Clock, Credentials, Judge, Seams, Wire};
 pub use turns::{Turn, Turns};
 
 use clap::Parser;
+use commands::output::{emit, say};
 
 /// The program `milvus-operator`.
 pub fn main() -> std::process::ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     // One TLS provider for everything; a second installation can only mean that one is there already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match commands::dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", telemetry::chain(error.as_ref()));
+            say(format!("error: {}", telemetry::chain(error.as_ref())));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help and version to standard output; what is wrong with the command line to standard error, without advice that cannot know
+/// what was meant.
+fn usage(error: &clap::Error) -> std::process::ExitCode {
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("tip: "))
+            .collect();
+        say(lines.join("\n").replace("\n\n\n", "\n\n"));
+        return std::process::ExitCode::from(2);
+    }
+    match emit(&text) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            say(format!("error: print the result: {error}"));
             std::process::ExitCode::FAILURE
         }
     }

@@ -105,6 +105,10 @@ pub struct FixedChoices {
     pub storage_root: String,
     /// `<rootPath>` in etcd.
     pub etcd_root: String,
+    /// `etcd_root` is what Milvus reads. Operators before this field took their own root for it where the section was null, and
+    /// wrote none, so that Milvus' default stood.
+    #[serde(default)]
+    pub root_as_read: bool,
     /// Whether the backend network has no way out.
     pub internal_network: bool,
     /// MTU of the networks, where one was asked for.

@@ -58,7 +58,11 @@ pub fn place(
         Some(left) => return Err(refused(left)),
         None => fresh(0, cluster),
     };
-    if wanted.fixed.is_none() {
+    if let Some(was) = wanted.fixed.as_mut().filter(|was| !was.root_as_read) {
+        // Validation has compared them, and knows where the metadata of such a cluster is.
+        was.etcd_root = fixed.etcd_root;
+        was.root_as_read = true;
+    } else if wanted.fixed.is_none() {
         wanted.fixed = Some(fixed);
     }
     let mut needs: Vec<&MemberNeed> = needs.iter().collect();

@@ -76,7 +76,7 @@ pub fn validate(
         features,
     };
     fields::check(&input, &mut findings);
-    let places = Places::of(spec, &identity(resource).key);
+    let places = places(resource, facts);
     settings::check(&input, &places, &mut findings);
     let queue = queue::queue(&input, &mut findings);
     let etcd = dependencies::etcd(&input, &mut findings);
@@ -127,6 +127,17 @@ pub fn validate(
         Ok(cluster)
     } else {
         Err(findings.violations)
+    }
+}
+
+/// Where Milvus keeps its metadata and objects.
+fn places(resource: &MilvusCluster, facts: &Facts) -> Places {
+    let cluster = identity(resource);
+    let ledger = facts.ledger.as_ref();
+    let ours = ledger.filter(|ledger| ledger.owner_uid == cluster.uid || resource.spec.adopt);
+    match ours.and_then(|ledger| ledger.fixed.as_ref()) {
+        Some(made) => Places::of_made(&resource.spec, &cluster.key, made),
+        None => Places::of(&resource.spec, &cluster.key),
     }
 }
 

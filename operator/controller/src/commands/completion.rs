@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 /// Prints it.
-pub(crate) fn completion(shell: clap_complete::Shell) -> ExitCode {
+pub(crate) fn completion(shell: clap_complete::Shell) -> std::io::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(
         shell,
@@ -13,8 +13,6 @@ pub(crate) fn completion(shell: clap_complete::Shell) -> ExitCode {
         "milvus-operator",
         &mut script,
     );
-    match super::emit(&String::from_utf8_lossy(&script)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    super::emit(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -11,6 +11,7 @@ use milvus_core::convert::{self, Conversion, Level, Remark};
 use serde_json::{Value, json};
 
 use super::manifest::{self, Document, ManifestError};
+use super::output::say;
 use super::validate::{self, ValidateError};
 
 /// Exit code when a document was refused.
@@ -38,9 +39,12 @@ Exit codes:
   2  wrong use of the command line
   3  a document was refused; the others are printed")]
 pub(crate) struct ConvertArgs {
-    /// Manifest, or `-` for standard input. May hold several documents; may be given several times.
+    /// Manifest, folder of manifests, or `-` for standard input. May hold several documents; may be given several times.
     #[arg(short = 'f', long = "filename", required = true)]
     pub filenames: Vec<PathBuf>,
+    /// Read folders with all folders in them.
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
     /// Start empty below this prefix of an external object store and etcd, instead of where the old cluster keeps its data.
     /// Needed where only a part of the data is external: the old cluster still uses it.
     #[arg(long, value_name = "PREFIX")]
@@ -77,7 +81,7 @@ pub(crate) enum ConvertError {
 
 /// Converts every document of the given files.
 pub(crate) fn convert(args: &ConvertArgs) -> Result<ExitCode, ConvertError> {
-    let documents = manifest::documents(&args.filenames)?;
+    let documents = manifest::documents(&args.filenames, args.recursive)?;
     if documents.is_empty() {
         let files: Vec<_> = args
             .filenames
@@ -91,12 +95,12 @@ pub(crate) fn convert(args: &ConvertArgs) -> Result<ExitCode, ConvertError> {
     let definition = validate::cluster_schema()?;
     let outcome = Outcome::of(documents, &definition, args.fresh_prefix.as_deref());
     for line in &outcome.said {
-        eprintln!("{line}");
+        say(line);
     }
-    eprintln!(
+    say(format!(
         "{} converted, {} refused, {} passed through",
         outcome.converted, outcome.refused, outcome.passed
-    );
+    ));
     super::emit(&outcome.text(args.output)?)?;
     Ok(outcome.code())
 }
@@ -247,7 +251,7 @@ mod tests {
         let root = tempfile::tempdir().expect("tempdir");
         let file = root.path().join("m.yaml");
         std::fs::write(&file, yaml).expect("write");
-        let mut documents = manifest::documents(&[file]).expect("documents");
+        let mut documents = manifest::documents(&[file], false).expect("documents");
         for document in &mut documents {
             document.file = "m.yaml".to_owned();
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use milvus_swarm::installation::{Installation, InstallationError, RunningTask};
 use tokio::time::{Instant, sleep};
 
+use crate::commands::output::say;
+
 /// Longer than the operator's own grace to end.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// An operator on a node that does not answer is given this long: the node may be on its way down or back.
@@ -44,7 +46,7 @@ pub(super) async fn wait(swarm: &Installation) -> Result<Ending, InstallationErr
             return Ok(Ending::Left { words });
         }
         if !std::mem::replace(&mut told, true) {
-            eprintln!("waiting for the end of {words}");
+            say(format!("waiting for the end of {words}"));
         }
         sleep(POLL).await;
     }

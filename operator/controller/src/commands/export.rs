@@ -17,6 +17,7 @@ use milvus_swarm::installation::{Installation, InstallationError};
 use serde_json::Value;
 
 use super::manifest::ManifestError;
+use crate::commands::output::say;
 use crate::keys::{self, KeysError};
 
 /// Flags of `export`.
@@ -164,13 +165,13 @@ pub(crate) async fn export(args: ExportArgs) -> Result<ExitCode, TransferError> 
     } else {
         keys::write_private(&args.file, &text)?;
     }
-    eprint!("{}", found.summary(args.include_secrets));
+    say(found.summary(args.include_secrets).trim_end());
     Ok(ExitCode::SUCCESS)
 }
 
 /// Creates everything of a file.
 pub(crate) async fn import(args: ImportArgs) -> Result<ExitCode, TransferError> {
-    let documents = super::manifest::documents(std::slice::from_ref(&args.file))?;
+    let documents = super::manifest::documents(std::slice::from_ref(&args.file), false)?;
     let values: Vec<Value> = documents.into_iter().map(|d| d.value).collect();
     let nodes = match &args.docker_host {
         Some(host) => Some(Installation::connect(host).await?.nodes_by_name().await?),
@@ -183,7 +184,7 @@ pub(crate) async fn import(args: ImportArgs) -> Result<ExitCode, TransferError> 
         nodes,
     };
     let restored = restore::restore(&client, values, &options).await?;
-    eprint!("{}", restored.summary());
+    say(restored.summary().trim_end());
     Ok(ExitCode::SUCCESS)
 }
 

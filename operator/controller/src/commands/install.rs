@@ -16,6 +16,7 @@ use milvus_swarm::installation::{
 };
 
 use super::ending::{self, Ending};
+use crate::commands::output::{emit, say};
 use crate::keys::{self, Keys, KeysError};
 
 pub(crate) use options::SwarmArgs;
@@ -39,6 +40,8 @@ pub(crate) enum InstallPlatform {
 /// Why the operator could not be installed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InstallError {
+    #[error("print the result")]
+    Print(#[from] std::io::Error),
     #[error(transparent)]
     Swarm(#[from] InstallationError),
     #[error(transparent)]
@@ -71,7 +74,7 @@ async fn swarm(args: &SwarmArgs) -> Result<(), InstallError> {
     }
     if args.dry_run {
         // The file for a first installation: nothing is asked, so that it can be made anywhere.
-        print!("{}", compose(&args.service(args.image.clone(), None, 1)));
+        emit(&compose(&args.service(args.image.clone(), None, 1)))?;
         return Ok(());
     }
     let auth = if args.with_registry_auth {
@@ -86,10 +89,10 @@ async fn swarm(args: &SwarmArgs) -> Result<(), InstallError> {
     }
     let (generation, kubeconfig) = keep_keys(args, &swarm).await?;
     if args.secrets_only {
-        eprintln!(
+        say(format!(
             "the secrets are there; deploy the stack file with: docker stack deploy -c FILE {}",
             installation::STACK
-        );
+        ));
         return Ok(());
     }
     // Where images are carried by hand there is no registry to ask.
@@ -107,20 +110,22 @@ async fn swarm(args: &SwarmArgs) -> Result<(), InstallError> {
     if swarm.state().await?.is_none()
         && let Ending::Left { words } = ending::wait(&swarm).await?
     {
-        eprintln!("warning: an earlier operator has not ended: {words}");
+        say(format!(
+            "warning: an earlier operator has not ended: {words}"
+        ));
     }
     let applied = swarm.apply(&service, auth).await?;
     match &applied {
-        Applied::Created => eprintln!(
+        Applied::Created => say(format!(
             "service {} created from image {image}",
             installation::SERVICE
-        ),
-        Applied::Updated(fields) => eprintln!(
+        )),
+        Applied::Updated(fields) => say(format!(
             "service {} updated: {}",
             installation::SERVICE,
             fields.join(", ")
-        ),
-        Applied::Unchanged => eprintln!("service {} is up to date", installation::SERVICE),
+        )),
+        Applied::Unchanged => say(format!("service {} is up to date", installation::SERVICE)),
     }
     if args.wait {
         ready::wait(
@@ -131,7 +136,9 @@ async fn swarm(args: &SwarmArgs) -> Result<(), InstallError> {
         )
         .await?;
         for name in swarm.remove_old_authorities().await? {
-            eprintln!("secret {name} removed: a newer authority took its place");
+            say(format!(
+                "secret {name} removed: a newer authority took its place"
+            ));
         }
         next_steps(args, kubeconfig.is_some());
     }
@@ -152,17 +159,17 @@ async fn load(args: &SwarmArgs, swarm: &Installation) -> Result<(), InstallError
     for to in targets {
         for image in [&args.image, &args.gateway_image] {
             if from != to && installation::carry(from, to, image).await? {
-                eprintln!("image {image} loaded at {to}");
+                say(format!("image {image} loaded at {to}"));
             }
         }
         covered.push(installation::node_of(to).await?);
     }
     let missing = swarm.nodes_besides(&covered).await?;
     if !missing.is_empty() {
-        eprintln!(
+        say(format!(
             "warning: no images were loaded on {}: clusters cannot be reached through these nodes; name their engines with --load-to",
             missing.join(", ")
-        );
+        ));
     }
     Ok(())
 }
@@ -182,9 +189,7 @@ async fn keep_keys(
     let newest = authorities.keys().next_back().copied();
     let keys = match newest {
         Some(generation) if !args.rotate_keys && sealing.is_some() => {
-            eprintln!(
-                "keys are kept; kubeconfigs made before stay valid (--rotate-keys makes new ones)"
-            );
+            say("keys are kept; kubeconfigs made before stay valid (--rotate-keys makes new ones)");
             return Ok((generation, None));
         }
         _ => Keys::generate(&args.api_addresses)?,
@@ -205,8 +210,7 @@ async fn keep_keys(
 
 fn write_kubeconfig(path: &Path, content: &str) -> Result<(), InstallError> {
     if path.as_os_str() == "-" {
-        print!("{content}");
-        return Ok(());
+        return Ok(emit(content)?);
     }
     // Only a file that we made ourselves is replaced: somebody's own configuration may hold more than this cluster.
     if let Ok(present) = std::fs::read_to_string(path)
@@ -217,25 +221,25 @@ fn write_kubeconfig(path: &Path, content: &str) -> Result<(), InstallError> {
         });
     }
     keys::write_private(path, content)?;
-    eprintln!(
+    say(format!(
         "kubeconfig written to {} (keep it: it cannot be printed again)",
         path.display()
-    );
+    ));
     Ok(())
 }
 
 fn next_steps(args: &SwarmArgs, first: bool) {
     let file = args.write_kubeconfig.display();
-    eprintln!("\nnext:");
+    say("\nnext:");
     match (first, args.write_kubeconfig.as_os_str() == "-") {
-        (true, false) => eprintln!("  export KUBECONFIG={file}"),
-        (true, true) => eprintln!("  export KUBECONFIG=FILE   (what was printed)"),
-        (false, _) => eprintln!("  export KUBECONFIG=FILE   (the one of the first installation)"),
+        (true, false) => say(format!("  export KUBECONFIG={file}")),
+        (true, true) => say("  export KUBECONFIG=FILE   (what was printed)"),
+        (false, _) => say("  export KUBECONFIG=FILE   (the one of the first installation)"),
     }
-    eprintln!("  kubectl apply -f milvus.yaml\n  kubectl get milvusclusters -w");
+    say("  kubectl apply -f milvus.yaml\n  kubectl get milvusclusters -w");
     if args.api_addresses.is_empty() {
-        eprintln!(
-            "the API answers on loopback of the operator's own node only; --api-address NAME opens it to others"
+        say(
+            "the API answers on loopback of the operator's own node only; --api-address NAME opens it to others",
         );
     }
 }

@@ -8,6 +8,7 @@ mod ending;
 pub(crate) mod export;
 pub(crate) mod install;
 mod manifest;
+pub(crate) mod output;
 mod plan;
 mod run;
 pub(crate) mod uninstall;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
 use crate::telemetry;
+use output::emit;
 
 /// Runs the command asked for.
 pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
@@ -40,7 +42,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
         Command::Export(args) => block_on(export::export(args))??,
         Command::Import(args) => block_on(export::import(args))??,
         Command::Version(args) => version::version(&args)?,
-        Command::Completion { shell } => completion::completion(shell),
+        Command::Completion { shell } => completion::completion(shell)?,
     })
 }
 
@@ -50,14 +52,4 @@ fn block_on<F: Future>(command: F) -> std::io::Result<F::Output> {
         .enable_all()
         .build()?
         .block_on(command))
-}
-
-/// Prints to standard output. A reader that went away (`| head`) is no failure of ours.
-fn emit(text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
 }

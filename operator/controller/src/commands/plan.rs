@@ -8,17 +8,21 @@ use std::process::ExitCode;
 use milvus_core::capabilities::Capabilities;
 use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::desired::{Desired, Shape};
-use milvus_core::facts::{Facts, SecretData};
+use milvus_core::facts::{Facts, OtherCluster, SecretData};
 use milvus_core::ledger::Ledger;
+use milvus_core::names::ClusterKey;
 use milvus_core::observed::{Node, Topology};
+use milvus_core::prefixes::Prefixes;
 use milvus_core::validate::{self, GeneratedSecretKind, ValidatedCluster, Violation};
 use milvus_core::{desire, place};
 use milvus_crds::MilvusCluster;
 use milvus_platform::PlatformError;
-use serde::Serialize;
+use serde_json::Value;
 
 use crate::cli::{PlanArgs, PlanOutput, Platform};
-use crate::commands::manifest::{self, ManifestError};
+use crate::commands::manifest::{self, Document, ManifestError};
+use crate::commands::output::{emit, say};
+use crate::telemetry::chain;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlanError {
@@ -34,29 +38,86 @@ pub(crate) enum PlanError {
     Json(#[source] serde_json::Error),
     #[error("the plan cannot be printed as YAML")]
     Yaml(#[source] serde_saphyr::ser_error::Error),
+    #[error("print the result")]
+    Print(#[from] std::io::Error),
 }
 
 /// Prints the plan of every resource in the given files.
 pub(crate) fn plan(args: &PlanArgs) -> Result<ExitCode, PlanError> {
-    let mut good = true;
-    for resource in manifest::read(&args.input.filenames)? {
-        let name = resource.metadata.name.clone().unwrap_or_default();
-        let topology = topology(args.nodes, args.node_memory);
-        match offline(&resource, &topology, args.input.platform) {
-            Ok(planned) => print(&planned, args.output)?,
-            Err(violations) => {
-                good = false;
-                for violation in violations {
-                    eprintln!("MilvusCluster/{name}: {violation}");
-                }
-            }
-        }
-    }
+    let (text, good) = plans(args)?;
+    emit(&text)?;
     Ok(if good {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// What is printed, all in one, and whether every resource could be planned.
+fn plans(args: &PlanArgs) -> Result<(String, bool), PlanError> {
+    let mut good = true;
+    let mut beside = Beside::default();
+    let mut text_of_all = String::new();
+    let mut objects_of_all = Vec::new();
+    for (document, resource) in manifest::read(&args.input.filenames, args.input.recursive)? {
+        let topology = topology(args.nodes, args.node_memory);
+        match beside.offline(&document, &resource, &topology, args.input.platform) {
+            Ok(planned) if args.output == PlanOutput::Text => {
+                text_of_all.push_str(&text(&planned));
+            }
+            Ok(planned) => objects_of_all.extend(planned.objects()?),
+            Err(problems) => {
+                good = false;
+                for problem in problems {
+                    say(format!("{}: {problem}", document.who()));
+                }
+            }
+        }
+    }
+    let text = match args.output {
+        PlanOutput::Text => text_of_all,
+        _ if objects_of_all.is_empty() => String::new(),
+        PlanOutput::Json => {
+            serde_json::to_string_pretty(&objects_of_all).map_err(PlanError::Json)? + "\n"
+        }
+        PlanOutput::Yaml => serde_saphyr::to_string(&objects_of_all).map_err(PlanError::Yaml)?,
+    };
+    Ok((text, good))
+}
+
+/// The resources of one run, which would stand beside each other.
+#[derive(Default)]
+pub(crate) struct Beside {
+    /// Where each was given.
+    given: BTreeMap<ClusterKey, String>,
+    others: Vec<OtherCluster>,
+}
+
+impl Beside {
+    /// As [`offline`], beside those that came before; and rendered, because a platform may refuse what it would have to write.
+    pub(crate) fn offline(
+        &mut self,
+        document: &Document,
+        resource: &MilvusCluster,
+        topology: &Topology,
+        platform: Platform,
+    ) -> Result<Planned, Vec<String>> {
+        let key = ClusterKey::new(document.namespace(), document.name());
+        let before = self.given.insert(key.clone(), document.file.clone());
+        // One without a name is given one when it is stored.
+        if let Some(before) = before.filter(|_| !key.name.is_empty()) {
+            return Err(vec![format!(
+                "metadata.name: {key} is given twice, here and in {before}; keep one of them"
+            )]);
+        }
+        let planned = offline(resource, topology, platform, &self.others)
+            .map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        if let Err(error) = planned.objects() {
+            return Err(vec![format!("spec: {}", chain(&error))]);
+        }
+        self.others.push(planned.as_other(resource));
+        Ok(planned)
+    }
 }
 
 /// A cluster as it would be created.
@@ -72,6 +133,7 @@ pub(crate) fn offline(
     resource: &MilvusCluster,
     topology: &Topology,
     platform: Platform,
+    others: &[OtherCluster],
 ) -> Result<Planned, Vec<Violation>> {
     let capabilities = platform.capabilities();
     let mut resource = resource.clone();
@@ -83,7 +145,8 @@ pub(crate) fn offline(
         .metadata
         .uid
         .get_or_insert_with(|| "00000000-0000-0000-0000-000000000000".to_owned());
-    let facts = facts(&resource, topology, capabilities);
+    let mut facts = facts(&resource, topology, capabilities);
+    facts.others = others.to_vec();
     let cluster = validate::validate(&resource, &facts, capabilities)?;
     let ledger = place::place(
         &cluster.members(),
@@ -189,56 +252,47 @@ fn facts(resource: &MilvusCluster, topology: &Topology, capabilities: &Capabilit
     }
 }
 
-fn print(planned: &Planned, output: PlanOutput) -> Result<(), PlanError> {
-    if output == PlanOutput::Text {
-        print!("{}", text(planned));
-        return Ok(());
+impl Planned {
+    /// The native objects.
+    fn objects(&self) -> Result<Vec<Value>, PlanError> {
+        let failed = |source| PlanError::Render {
+            name: self.cluster.cluster.key.to_string(),
+            source,
+        };
+        let capabilities = self.platform.capabilities();
+        let values: Result<Vec<Value>, _> = match self.platform {
+            Platform::Swarm => {
+                let limits = milvus_swarm::render::Limits { nofile: None };
+                let rendered = milvus_swarm::render::render(&self.desired, capabilities, &limits);
+                let native = rendered.map_err(failed)?.native;
+                native.values().map(serde_json::to_value).collect()
+            }
+            Platform::Kubernetes => {
+                let settings = milvus_kubernetes::Settings::default();
+                let rendered =
+                    milvus_kubernetes::render::render(&self.desired, capabilities, &settings);
+                let native = rendered.map_err(failed)?.native;
+                let objects = native.values().map(|n| &n.object);
+                objects.map(serde_json::to_value).collect()
+            }
+        };
+        values.map_err(PlanError::Json)
     }
-    let failed = |source| PlanError::Render {
-        name: planned.cluster.cluster.key.to_string(),
-        source,
-    };
-    let desired = &planned.desired;
-    match planned.platform {
-        Platform::Swarm => {
-            let limits = milvus_swarm::render::Limits { nofile: None };
-            let rendered = milvus_swarm::render::render(desired, capabilities(planned), &limits);
-            let native = rendered.map_err(failed)?.native;
-            objects(&native.values().collect::<Vec<_>>(), output)
-        }
-        Platform::Kubernetes => {
-            let settings = milvus_kubernetes::Settings::default();
-            let rendered =
-                milvus_kubernetes::render::render(desired, capabilities(planned), &settings);
-            let native = rendered.map_err(failed)?.native;
-            objects(
-                &native.values().map(|n| &n.object).collect::<Vec<_>>(),
-                output,
-            )
-        }
-    }
-}
 
-fn capabilities(planned: &Planned) -> &'static Capabilities {
-    planned.platform.capabilities()
-}
-
-fn objects(native: &impl Serialize, output: PlanOutput) -> Result<(), PlanError> {
-    match output {
-        PlanOutput::Json => {
-            println!(
-                "{}",
-                serde_json::to_string_pretty(native).map_err(PlanError::Json)?
-            );
-        }
-        PlanOutput::Yaml | PlanOutput::Text => {
-            print!(
-                "{}",
-                serde_saphyr::to_string(native).map_err(PlanError::Yaml)?
-            );
+    /// What the next ones have to look out for.
+    fn as_other(&self, resource: &MilvusCluster) -> OtherCluster {
+        let gateway = self.cluster.gateway.as_ref();
+        // Which nodes constraints admit is not known here: only one without any is on all of them.
+        let constraints = gateway.map(|gateway| gateway.part.placement.constraints.join(" "));
+        OtherCluster {
+            key: self.cluster.cluster.key.clone(),
+            port: gateway.map_or(0, |gateway| gateway.port),
+            gateway_nodes: constraints.into_iter().filter(|c| !c.is_empty()).collect(),
+            prefixes: Prefixes::of(resource),
+            created: String::new(),
+            begun: false,
         }
     }
-    Ok(())
 }
 
 /// The plan for people: what starts when, on which image, where, with which volumes.
@@ -341,5 +395,48 @@ fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
         "none".to_owned()
     } else {
         names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn planned(folder: &std::path::Path, output: &str) -> (String, bool) {
+        let folder = folder.display().to_string();
+        let cli = Cli::parse_from(["milvus-operator", "plan", "-f", &folder, "-o", output]);
+        let Command::Plan(args) = cli.command else {
+            panic!("another command");
+        };
+        plans(&args).expect("plans")
+    }
+
+    #[test]
+    fn several_resources_are_one_document() {
+        let root = tempfile::tempdir().expect("tempdir");
+        for (name, port) in [("one", 19530), ("two", 19531), ("three", 19531)] {
+            let text = format!(
+                "apiVersion: operator.milvus.io/v1beta1\nkind: MilvusCluster\nmetadata: {{name: {name}}}\nspec: {{mode: standalone, swarm: {{gateway: {{port: {port}}}}}}}\n"
+            );
+            std::fs::write(root.path().join(format!("{name}.yaml")), text).expect("write");
+        }
+        for output in ["json", "yaml"] {
+            let (text, good) = planned(root.path(), output);
+            // The third one, in the order of files, has the port of the second.
+            assert!(!good);
+            let value: Value = match output {
+                "json" => serde_json::from_str(&text).expect("one document"),
+                _ => serde_saphyr::from_str(&text).expect("one document"),
+            };
+            let text = value.to_string();
+            assert!(value.as_array().is_some_and(|all| all.len() > 8));
+            assert!(text.contains("one_standalone") && text.contains("three_standalone"));
+            assert!(!text.contains("two_standalone"));
+        }
+        let (text, _) = planned(root.path(), "text");
+        assert!(text.starts_with("MilvusCluster default/one: "), "{text}");
     }
 }

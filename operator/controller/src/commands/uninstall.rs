@@ -8,6 +8,8 @@ use milvus_swarm::installation::{Installation, InstallationError, SERVICE};
 
 use super::ending::{self, Ending};
 
+use crate::commands::output::say;
+
 /// Flags of `uninstall`.
 #[derive(Debug, Args)]
 pub(crate) struct UninstallArgs {
@@ -89,29 +91,29 @@ pub(crate) async fn uninstall(args: UninstallArgs) -> Result<ExitCode, Uninstall
     // What is refused is refused before anything is touched.
     permit(&args, &present)?;
     if swarm.remove().await? {
-        eprintln!("service {SERVICE} removed");
+        say(format!("service {SERVICE} removed"));
     } else {
-        eprintln!("service {SERVICE} was not there");
+        say(format!("service {SERVICE} was not there"));
     }
     let purge = args.purge_store || args.purge_keys;
     match ending::wait(&swarm).await? {
         Ending::Ended => {}
         // A running operator would write its records again, and it holds its secrets.
         Ending::Left { words } if purge => return Err(UninstallError::StillRunning { words }),
-        Ending::Left { words } => eprintln!("warning: not ended: {words}"),
+        Ending::Left { words } => say(format!("warning: not ended: {words}")),
     }
     if args.purge_store {
         // Looked for again: the operator may have written until it ended.
         let stored = swarm.stored().await?;
         swarm.remove_stored(&stored).await?;
-        eprintln!("{} stored records removed", stored.len());
+        say(format!("{} stored records removed", stored.len()));
     }
     if args.purge_keys {
         for name in swarm.remove_secrets().await? {
-            eprintln!("secret {name} removed");
+            say(format!("secret {name} removed"));
         }
     }
-    eprint!("{}", what_stays(&args, &present));
+    say(what_stays(&args, &present).trim_end_matches('\n'));
     Ok(ExitCode::SUCCESS)
 }
 

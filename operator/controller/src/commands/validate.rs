@@ -9,7 +9,8 @@ use milvus_crds::MilvusCluster;
 use serde_json::Value;
 
 use super::manifest::{self, Document, ManifestError};
-use super::plan;
+use super::output::say;
+use super::plan::{self, Beside};
 use crate::cli::{OfflineArgs, Platform};
 
 /// More nodes and memory than any cluster needs: what a Swarm has room for is `plan`'s question.
@@ -36,9 +37,13 @@ pub(crate) fn validate(args: &OfflineArgs) -> Result<ExitCode, ValidateError> {
     let schema = cluster_schema()?;
     let mut report = String::new();
     let (mut good, mut bad) = (0, 0);
-    for document in manifest::documents(&args.filenames)? {
-        let who = format!("{}: {}/{}", document.file, document.kind(), document.name());
-        let problems = problems(&schema, &document, args.platform);
+    let mut beside = Beside::default();
+    for document in manifest::documents(&args.filenames, args.recursive)? {
+        let who = document.who();
+        let Some(problems) = problems(&schema, &document, args.platform, &mut beside) else {
+            say(manifest::passed_over(&document));
+            continue;
+        };
         if problems.is_empty() {
             good += 1;
         }
@@ -52,15 +57,7 @@ pub(crate) fn validate(args: &OfflineArgs) -> Result<ExitCode, ValidateError> {
         return Ok(ExitCode::FAILURE);
     }
     if good == 0 {
-        let files: Vec<_> = args
-            .filenames
-            .iter()
-            .map(|f| f.display().to_string())
-            .collect();
-        return Err(ManifestError::Nothing {
-            files: files.join(", "),
-        }
-        .into());
+        return Err(manifest::nothing(&args.filenames).into());
     }
     super::emit(&format!("{good} valid\n"))?;
     Ok(ExitCode::SUCCESS)
@@ -76,11 +73,15 @@ pub(super) fn cluster_schema() -> Result<Schema, ValidateError> {
     Ok(Schema::compile(&schema.to_string())?)
 }
 
-/// Everything that is wrong with one document, as `field: message`.
-fn problems(cluster: &Schema, document: &Document, platform: Platform) -> Vec<String> {
+/// Everything that is wrong with one document, as `field: message`; `None` for one of a kind that is not this operator's.
+fn problems(
+    cluster: &Schema,
+    document: &Document,
+    platform: Platform,
+    beside: &mut Beside,
+) -> Option<Vec<String>> {
     let (kind, api_version) = (document.kind(), document.api_version());
-    let ours = kind == milvus_crds::KIND
-        && api_version == format!("{}/{}", milvus_crds::GROUP, milvus_crds::VERSION);
+    let ours = document.is_ours();
     let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
     let schema = if ours {
         Some(cluster)
@@ -88,10 +89,19 @@ fn problems(cluster: &Schema, document: &Document, platform: Platform) -> Vec<St
         builtin(group, version, &kind)
     };
     let Some(schema) = schema else {
-        return vec![format!(
-            "kind: the API does not serve {kind} of {api_version}"
-        )];
+        return document.kind_problem().map(|problem| vec![problem]);
     };
+    Some(known(schema, ours, document, platform, beside))
+}
+
+/// Everything that is wrong with a document whose schema is known.
+fn known(
+    schema: &Schema,
+    ours: bool,
+    document: &Document,
+    platform: Platform,
+    beside: &mut Beside,
+) -> Vec<String> {
     if let Some(problem) = metadata_type_error(&document.value) {
         return vec![format!("metadata: {problem}")];
     }
@@ -113,27 +123,33 @@ fn problems(cluster: &Schema, document: &Document, platform: Platform) -> Vec<St
         schema
             .validate(&value, None)
             .iter()
-            .map(ToString::to_string),
+            .map(ToString::to_string)
+            // What an API server says of no field in particular.
+            .map(|problem| match problem.strip_prefix("<nil>: ") {
+                Some(rest) => format!("the resource: {rest}"),
+                None => problem,
+            }),
     );
     if problems.is_empty() {
-        problems.extend(operators_problems(value, platform));
+        problems.extend(operators_problems(document, value, platform, beside));
     }
     problems
 }
 
-/// What the operator itself would refuse.
-fn operators_problems(value: Value, platform: Platform) -> Vec<String> {
-    match serde_json::from_value::<MilvusCluster>(value) {
-        Err(error) => vec![format!("spec: {error}")],
-        Ok(resource) => match plan::offline(
-            &resource,
-            &plan::topology(ASSUMED_NODES, ASSUMED_MEMORY_GIB),
-            platform,
-        ) {
-            Ok(_) => Vec::new(),
-            Err(violations) => violations.iter().map(ToString::to_string).collect(),
-        },
-    }
+/// What the operator itself would refuse, the writing of native objects included.
+fn operators_problems(
+    document: &Document,
+    value: Value,
+    platform: Platform,
+    beside: &mut Beside,
+) -> Vec<String> {
+    let resource = match serde_json::from_value::<MilvusCluster>(value) {
+        Ok(resource) => resource,
+        Err(error) => return vec![format!("spec: {}", manifest::type_problem(&error))],
+    };
+    let topology = plan::topology(ASSUMED_NODES, ASSUMED_MEMORY_GIB);
+    let planned = beside.offline(document, &resource, &topology, platform);
+    planned.err().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -147,10 +163,12 @@ mod tests {
         let file = root.path().join("m.yaml");
         std::fs::write(&file, yaml).expect("write");
         let schema = cluster_schema().expect("schema");
-        let documents = manifest::documents(&[file]).expect("documents");
+        let documents = manifest::documents(&[file], false).expect("documents");
+        let mut beside = Beside::default();
         documents
             .iter()
-            .flat_map(|d| problems(&schema, d, Platform::Swarm))
+            .filter_map(|d| problems(&schema, d, Platform::Swarm, &mut beside))
+            .flatten()
             .collect()
     }
 
@@ -171,9 +189,11 @@ mod tests {
         files.sort();
         assert!(files.len() >= 6, "{files:?}");
         let schema = cluster_schema().expect("schema");
-        for document in manifest::documents(&files).expect("documents") {
+        for document in manifest::documents(&files, false).expect("documents") {
+            let mut beside = Beside::default();
+            let problems = problems(&schema, &document, Platform::Swarm, &mut beside);
             assert_eq!(
-                problems(&schema, &document, Platform::Swarm),
+                problems.unwrap_or_default(),
                 Vec::<String>::new(),
                 "{}",
                 document.file
@@ -227,10 +247,28 @@ mod tests {
             judged(&good.replace("stringData", "stringDate")),
             ["stringDate: unknown field"]
         );
+        // Another's, and what looks like ours and is not.
         assert_eq!(
             judged("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"),
-            ["kind: the API does not serve Pod of v1"]
+            Vec::<String>::new()
         );
+        for (document, what) in [
+            (
+                "kind: MilvusCluster\nmetadata: {name: a}\n",
+                "apiVersion: required",
+            ),
+            (
+                "apiVersion: operator.milvus.io/v1\nkind: MilvusCluster\n",
+                "there is no MilvusCluster of operator.milvus.io/v1",
+            ),
+            (
+                "apiVersion: milvus.io/v1beta1\nkind: Milvus\n",
+                "milvus-operator convert",
+            ),
+        ] {
+            let said = judged(document);
+            assert!(said.len() == 1 && said[0].contains(what), "{said:?}");
+        }
         assert_eq!(
             judged("apiVersion: v1\nkind: Secret\nmetadata: {}\n"),
             ["metadata.name: Required value: name or generateName is required"]
@@ -238,6 +276,76 @@ mod tests {
         assert_eq!(
             judged("apiVersion: v1\nkind: Secret\nmetadata: {name: 5}\n").len(),
             1
+        );
+    }
+
+    /// What is said when this comes after a first one.
+    fn beside(second: &str) -> Vec<String> {
+        let first = "apiVersion: operator.milvus.io/v1beta1\nkind: MilvusCluster\nmetadata: {name: one}\nspec: {mode: standalone}\n";
+        judged(&format!("{first}---\n{second}"))
+    }
+
+    #[test]
+    fn resources_of_one_run_stand_beside_each_other() {
+        let cluster = |name: &str, spec: &str| {
+            format!(
+                "apiVersion: operator.milvus.io/v1beta1\nkind: MilvusCluster\nmetadata: {{name: {name}}}\nspec: {{mode: standalone{spec}}}\n"
+            )
+        };
+        let twice = beside(&cluster("one", ""));
+        assert!(
+            twice.len() == 1 && twice[0].starts_with("metadata.name: "),
+            "{twice:?}"
+        );
+        let port = beside(&cluster("two", ""));
+        assert!(
+            port.len() == 1 && port[0].starts_with("spec.swarm.gateway.port: "),
+            "{port:?}"
+        );
+        let other = beside(&cluster("two", ", swarm: {gateway: {port: 19531}}"));
+        assert_eq!(other, Vec::<String>::new());
+    }
+
+    /// After public reports: the cluster, its autoscaler and the account of its pods in one file.
+    #[test]
+    fn files_as_they_are_kept_beside_other_kinds() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("src/commands/fixtures/beside-other-kinds.yaml");
+        let schema = cluster_schema().expect("schema");
+        let documents = manifest::documents(&[fixture], false).expect("documents");
+        let mut beside = Beside::default();
+        let verdicts: Vec<Option<Vec<String>>> = documents
+            .iter()
+            .map(|d| problems(&schema, d, Platform::Kubernetes, &mut beside))
+            .collect();
+        assert_eq!(verdicts, [None, Some(Vec::new()), None]);
+    }
+
+    /// What only the writing of native objects refuses is refused here already.
+    #[test]
+    fn what_a_render_refuses_is_refused() {
+        let schema = cluster_schema().expect("schema");
+        let value = serde_json::json!({
+            "apiVersion": "operator.milvus.io/v1beta1", "kind": "MilvusCluster", "metadata": {"name": "demo"},
+            "spec": {"mode": "standalone", "kubernetes": {"components": {"standalone": {
+                "volumeMounts": [{"name": "x", "mountPath": "/milvus/configs/user.yaml"}],
+                "volumes": [{"name": "x", "emptyDir": {}}],
+            }}}},
+        });
+        let document = Document {
+            file: "-".to_owned(),
+            value,
+        };
+        let said = problems(
+            &schema,
+            &document,
+            Platform::Kubernetes,
+            &mut Beside::default(),
+        );
+        let said = said.expect("ours");
+        assert!(
+            said.len() == 1 && said[0].contains("/milvus/configs/user.yaml"),
+            "{said:?}"
         );
     }
 }

@@ -5,6 +5,7 @@
 use milvus_crds::{EnvVar, MilvusClusterSpec, Mode};
 use serde_json::{Map, Value};
 
+use crate::ledger::FixedChoices;
 use crate::names::ClusterKey;
 
 /// Bucket of a resource that names none.
@@ -13,6 +14,9 @@ pub(crate) const DEFAULT_BUCKET: &str = "milvus-bucket";
 pub(crate) const DEFAULT_ROOT: &str = "files";
 /// What Milvus puts between its root in etcd and its metadata, where nothing else is set.
 const DEFAULT_META: &str = "meta";
+
+/// Milvus' own root in etcd.
+const MILVUS_ROOT: &str = "by-dev";
 
 /// The root of everything in etcd.
 pub(crate) const ETCD_ROOT: &str = "etcd.rootPath";
@@ -245,6 +249,19 @@ impl Places {
             object_root: read(spec, "minio.rootPath")
                 .unwrap_or_else(|| field(&storage.root_path, DEFAULT_ROOT)),
         }
+    }
+
+    /// The places of a cluster whose ledger records choices. One that an earlier operator made with a null section of etcd keeps
+    /// its metadata where Milvus' own default is: below another root it would find nothing, and remove all objects.
+    pub(crate) fn of_made(spec: &MilvusClusterSpec, key: &ClusterKey, made: &FixedChoices) -> Self {
+        let mut places = Self::of(spec, key);
+        let null =
+            |(name, value): (&String, &Value)| name.eq_ignore_ascii_case("etcd") && value.is_null();
+        let unset = read(spec, ETCD_ROOT).is_none() && spec.config.iter().any(null);
+        if unset && (!made.root_as_read || made.etcd_root == MILVUS_ROOT) {
+            places.etcd_root = MILVUS_ROOT.to_owned();
+        }
+        places
     }
 
     /// The prefix of Milvus' metadata in etcd.

@@ -55,6 +55,7 @@ fn fixed() -> FixedChoices {
         message_queue: "pulsar".to_owned(),
         storage_root: "b/files".to_owned(),
         etcd_root: "by-dev".to_owned(),
+        root_as_read: true,
         internal_network: true,
         mtu: None,
         minio_layout: Some("4 x 1".to_owned()),

@@ -349,6 +349,7 @@ impl ValidatedCluster {
             message_queue: self.queue.kind().name().to_owned(),
             storage_root: format!("{}/{}", self.storage.bucket, self.storage.root_path),
             etcd_root: self.etcd_root(),
+            root_as_read: true,
             internal_network: self.network.internal,
             mtu: self.network.mtu,
             minio_layout: match &self.storage.kind {

@@ -9,6 +9,7 @@ use super::violations::Findings;
 use super::{Input, Part, Queue, ValidatedCluster};
 use crate::component::{Component, WorkloadKey};
 use crate::components;
+use crate::config::settings::{self, ETCD_ROOT, Places};
 use crate::desired::VolumeBacking;
 use crate::ledger::Ledger;
 use crate::names::{HASH_IN_NAME, MAX_CONFIG_NAME, OPERATOR_STACK};
@@ -21,7 +22,7 @@ pub(super) fn check(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mu
     names(input, cluster, findings);
     file_names(input, cluster, findings);
     if let Some(ledger) = &input.facts.ledger {
-        against_ledger(cluster, ledger, findings);
+        against_ledger(input, cluster, ledger, findings);
     }
     ports(input, cluster, findings);
     prefixes(input, cluster, findings);
@@ -93,7 +94,12 @@ fn file_names(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Find
     }
 }
 
-fn against_ledger(cluster: &ValidatedCluster, ledger: &Ledger, findings: &mut Findings) {
+fn against_ledger(
+    input: &Input<'_>,
+    cluster: &ValidatedCluster,
+    ledger: &Ledger,
+    findings: &mut Findings,
+) {
     let ours = ledger.owner_uid == cluster.cluster.uid;
     if !ours && ledger.members.is_empty() {
         return; // nothing of an earlier cluster is left
@@ -124,17 +130,25 @@ fn against_ledger(cluster: &ValidatedCluster, ledger: &Ledger, findings: &mut Fi
         );
         return;
     }
-    fixed(cluster, ledger, findings);
+    fixed(input, cluster, ledger, findings);
     members(cluster, ledger, findings);
     claims(cluster, ledger, findings);
 }
 
 /// Choices that stand for as long as the data does.
-fn fixed(cluster: &ValidatedCluster, ledger: &Ledger, findings: &mut Findings) {
+fn fixed(input: &Input<'_>, cluster: &ValidatedCluster, ledger: &Ledger, findings: &mut Findings) {
     let Some(was) = &ledger.fixed else {
         return;
     };
     let now = cluster.fixed();
+    // What an earlier operator recorded of a root that Milvus took from elsewhere is not where the metadata is.
+    let elsewhere = Places::of(input.spec, &cluster.cluster.key) != cluster.places
+        || !settings::field(input.spec, ETCD_ROOT).starts_with("spec.config");
+    let unwritten = !was.root_as_read && elsewhere;
+    let etcd_root = match unwritten {
+        true => now.etcd_root.clone(),
+        false => was.etcd_root.clone(),
+    };
     let layout = |l: &Option<String>| l.clone().unwrap_or_else(|| "none".to_owned());
     let mtu = |m: Option<u32>| m.map_or("the engine's".to_owned(), |m| m.to_string());
     let network = |internal: bool| {
@@ -162,7 +176,7 @@ fn fixed(cluster: &ValidatedCluster, ledger: &Ledger, findings: &mut Findings) {
         (
             "spec.config.etcd.rootPath",
             "the root of the metadata",
-            was.etcd_root.clone(),
+            etcd_root,
             now.etcd_root,
         ),
         (

@@ -140,7 +140,7 @@ fn through_yaml(items: Vec<Value>) -> Vec<Value> {
     let path = root.path().join("export.yaml");
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
     keys::write_private(&path, &serde_saphyr::to_string(&list).expect("yaml")).expect("write");
-    let documents = super::super::manifest::documents(&[path]).expect("read");
+    let documents = super::super::manifest::documents(&[path], false).expect("read");
     documents.into_iter().map(|d| d.value).collect()
 }
 

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::SwarmArgs;
+use crate::commands::output::say;
 use crate::keys;
 
 const POLL: Duration = Duration::from_millis(500);
@@ -129,13 +130,15 @@ pub(super) async fn wait(
                 }
                 if let Some(address) = answered {
                     let url = keys::api_url(address, args.api_listen().port());
-                    eprintln!("the operator runs on node {name}; its API answers at {url}");
+                    say(format!(
+                        "the operator runs on node {name}; its API answers at {url}"
+                    ));
                     return Ok(());
                 }
                 if addresses.is_empty() && since.elapsed() >= SETTLED {
-                    eprintln!(
+                    say(format!(
                         "the operator runs on node {name}; its API listens there on loopback and was not asked from here"
-                    );
+                    ));
                     return Ok(());
                 }
             }

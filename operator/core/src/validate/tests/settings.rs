@@ -184,3 +184,48 @@ fn settings_that_contradict_the_clusters_own_services() {
         &[("spec.config.minio.useIAM", Invalid)],
     );
 }
+
+/// An earlier operator wrote no root where the section was null, so Milvus' own default stood: it stands for that cluster.
+#[test]
+fn a_cluster_that_was_made_with_a_null_section_finds_its_metadata() {
+    let mut resource = spec("  config: {etcd: null}");
+    resource.metadata.uid = Some("u".to_owned());
+    let capabilities = swarm_capabilities();
+    let mut facts = facts_of(&resource, 4);
+    let placed = |cluster: &ValidatedCluster, facts: &Facts| {
+        let before = facts.ledger.as_ref();
+        let topology = &facts.topology;
+        let (members, fixed) = (cluster.members(), cluster.fixed());
+        place(
+            &members,
+            fixed,
+            before,
+            topology,
+            &capabilities,
+            &cluster.cluster,
+            false,
+        )
+        .unwrap()
+    };
+    let new = validate(&resource, &facts, &capabilities).unwrap();
+    let unique = new.unique_name();
+    assert_eq!(new.etcd_root(), unique);
+    // A new one stays where it is.
+    facts.ledger = Some(placed(&new, &facts));
+    let again = validate(&resource, &facts, &capabilities).unwrap();
+    assert_eq!(again.etcd_root(), unique);
+    // One of an earlier operator, in its first pass and later.
+    let ledger = facts.ledger.as_mut().unwrap();
+    ledger.fixed.as_mut().unwrap().root_as_read = false;
+    let old = validate(&resource, &facts, &capabilities).unwrap();
+    assert_eq!(old.etcd_root(), "by-dev");
+    facts.ledger = Some(placed(&old, &facts));
+    let fixed = facts.ledger.as_ref().unwrap().fixed.clone().unwrap();
+    assert!(fixed.root_as_read && fixed.etcd_root == "by-dev");
+    let later = validate(&resource, &facts, &capabilities).unwrap();
+    assert_eq!(user_yaml(&later, &facts)["etcd"]["rootPath"], "by-dev");
+    // Without the section the root would be another one.
+    resource.spec.config.clear();
+    let moved = findings(&resource, &facts);
+    assert_eq!(moved, [("spec.config.etcd.rootPath".to_owned(), Immutable)]);
+}
