@@ -44,6 +44,11 @@ check: ## The quick loop: format, lints, unit tests, goldens, simulator
 	@$(TIMED) 'build of tests' $(CARGO) test $(QUICK) --no-run
 	@$(TIMED) 'unit tests, goldens, simulator' $(CARGO) test $(QUICK)
 
+.PHONY: sim
+sim: ## Random lives of simulated clusters, run by the operator that ships (CASES=200 of each kind)
+	@SIM_CASES=$${CASES:-200} $(CARGO) test --locked --package milvus-sim --profile sim --quiet
+	@echo "sim: $${CASES:-200} random lives of each kind, and every fixed scenario: no promise was broken"
+
 .PHONY: test
 test: export TIMES := $(TIMES)
 test: ## Everything: check, then the suites on real parts (needs root, 24 GiB; installs what is missing)

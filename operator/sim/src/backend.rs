@@ -1,6 +1,6 @@
-//! The simulated platform behind the same seam as the real ones, for tests of the controller's own loop.
+//! The simulated platform behind the same seam as the real ones.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::Stream;
 use futures::future::BoxFuture;
@@ -14,33 +14,13 @@ use milvus_platform::{
 };
 
 use crate::render::{Native, render};
-use crate::world::World;
+use crate::seat::Seat;
 
-/// A world that a controller works on. Time passes when the test says so.
-#[derive(Clone, Debug)]
-pub struct SimBackend {
-    world: Arc<Mutex<World>>,
-}
-
-impl SimBackend {
-    /// Puts a world behind the seam.
-    pub fn new(world: World) -> Self {
-        Self {
-            world: Arc::new(Mutex::new(world)),
-        }
-    }
-
-    /// The world, for the test.
-    pub fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Backend for SimBackend {
+impl Backend for Seat {
     type Native = Native;
 
     fn capabilities(&self) -> &Capabilities {
-        self.world().capabilities()
+        self.lock().world.capabilities()
     }
 
     fn render(&self, desired: &Desired) -> Result<Rendered<Native>, PlatformError> {
@@ -48,7 +28,7 @@ impl Backend for SimBackend {
     }
 
     async fn topology(&self) -> Result<Topology, PlatformError> {
-        Ok(self.world().topology())
+        Ok(self.lock().world.topology())
     }
 
     async fn observe(
@@ -56,7 +36,7 @@ impl Backend for SimBackend {
         cluster: &ClusterRef,
         rendered: Option<&Rendered<Native>>,
     ) -> Result<Observed, PlatformError> {
-        self.world().observe(cluster, rendered)
+        self.lock().world.observe(cluster, rendered)
     }
 
     async fn apply(
@@ -65,7 +45,14 @@ impl Backend for SimBackend {
         action: &Action,
         rendered: Option<&Rendered<Native>>,
     ) -> Result<Outcome, PlatformError> {
-        self.world().apply(cluster, action, rendered)
+        let result = {
+            let seated = &mut *self.lock();
+            let ledger = seated.store.ledger.as_ref();
+            crate::oracle::quorum(&mut seated.world, cluster, action, rendered, ledger);
+            seated.world.apply(cluster, action, rendered)
+        };
+        self.survive().await;
+        result
     }
 
     fn dial(
@@ -78,7 +65,9 @@ impl Backend for SimBackend {
     }
 
     fn endpoints(&self, desired: &Desired, observed: &Observed) -> Vec<String> {
-        self.world().endpoints(desired, observed)
+        let seated = &mut *self.lock();
+        seated.desired = Some(desired.clone());
+        seated.world.endpoints(desired, observed)
     }
 
     fn changes(&self) -> impl Stream<Item = Change> + Send + 'static {

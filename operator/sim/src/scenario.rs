@@ -10,7 +10,8 @@ use milvus_core::testing;
 use milvus_crds::{MilvusCluster, Phase};
 
 use crate::faults::Faults;
-use crate::operator::{Operator, Store};
+use crate::operator::Operator;
+use crate::store::Store;
 use crate::world::{Options, World};
 
 /// The reference shape: two of every worker, four coordinators, etcd, MinIO and Pulsar that survive a lost node.
@@ -19,6 +20,9 @@ pub const REFERENCE: &str = include_str!("../../../deploy/samples/reference.yaml
 pub const DEMO: &str = include_str!("../../../deploy/samples/demo.yaml");
 /// One process, one etcd, one MinIO.
 pub const MINIMAL: &str = include_str!("../../../deploy/samples/standalone-minimal.yaml");
+
+/// A cluster has settled when nothing is written for so long: numbers in its status may come later than its phase.
+const CALM: SignedDuration = SignedDuration::from_secs(10);
 
 /// A world with one resource and an operator.
 #[derive(Clone, Debug)]
@@ -66,9 +70,6 @@ impl Sim {
                 resource.metadata.creation_timestamp = Some(Time(self.world.now));
             }
         }
-        self.store
-            .secrets
-            .extend(testing::facts(&resource, 1).secrets);
         self.store.resource = Some(resource);
     }
 
@@ -127,7 +128,7 @@ impl Sim {
     pub fn settle(&mut self, limit: Duration) -> Result<Duration, String> {
         let start = self.world.now;
         let end = start + limit;
-        let mut calm = 0;
+        let mut calm: Option<jiff::Timestamp> = None;
         while self.world.now < end {
             let writes = self.writes();
             self.step();
@@ -135,13 +136,12 @@ impl Sim {
                 .condition("Progressing")
                 .is_some_and(|c| c.0 == "False");
             let ready = self.phase() == Some(Phase::Ready) && self.generation_seen() && done;
-            calm = if ready && self.writes() == writes {
-                calm + 1
-            } else {
-                0
-            };
-            if calm >= 2 {
-                let took = self.world.now.duration_since(start);
+            let quiet = ready && self.writes() == writes;
+            let since = *calm.get_or_insert(self.world.now);
+            if !quiet {
+                calm = None;
+            } else if self.world.now.duration_since(since) >= CALM {
+                let took = since.duration_since(start);
                 return Ok(Duration::try_from(took).unwrap_or_default());
             }
         }

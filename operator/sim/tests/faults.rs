@@ -21,8 +21,14 @@ enum Happening {
     Kill(u8),
     /// The operator is killed now.
     KillNow,
-    /// Writes are refused or their answers lost, looks are stale, the platform is silent: in percent.
-    Weather { errors: u8, stale: u8, silent: u8 },
+    /// Writes to the platform or to the store are refused or their answers lost, looks are stale, the platform is silent: in
+    /// percent.
+    Weather {
+        errors: u8,
+        stale: u8,
+        silent: u8,
+        store: u8,
+    },
     /// A hand edits a service.
     EditByHand(u8),
     /// A hand scales a service to nothing.
@@ -42,7 +48,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => (1u16..400).prop_map(Happening::Time),
         2 => (0u8..12).prop_map(Happening::Kill),
         1 => Just(Happening::KillNow),
-        2 => (0u8..30, 0u8..40, 0u8..30).prop_map(|(errors, stale, silent)| Happening::Weather { errors, stale, silent }),
+        2 => (0u8..30, 0u8..40, 0u8..30, 0u8..30).prop_map(|(errors, stale, silent, store)| Happening::Weather { errors, stale, silent, store }),
         2 => any::<u8>().prop_map(Happening::EditByHand),
         1 => any::<u8>().prop_map(Happening::StopByHand),
         2 => any::<u8>().prop_map(Happening::RemoveByHand),
@@ -110,11 +116,13 @@ fn happen(sim: &mut Sim, what: &Happening) {
             errors,
             stale,
             silent,
+            store,
         } => {
             sim.world.faults = Faults {
                 errors: u32::from(*errors),
                 stale: u32::from(*stale),
                 unreachable: u32::from(*silent),
+                store: u32::from(*store),
                 crash_after: sim.world.faults.crash_after,
             };
         }
