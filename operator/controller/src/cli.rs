@@ -57,7 +57,10 @@ pub(crate) enum Command {
     Install(crate::commands::install::InstallArgs),
     /// Take the operator off a platform. Clusters, their data, the stored resources and keys stay unless told otherwise.
     Uninstall(crate::commands::uninstall::UninstallArgs),
-    /// Write all resources and ledgers to a file.
+    /// Make a kubeconfig with a client certificate for a user of the operator's API on Swarm. Needs the API's keys.
+    Kubeconfig(crate::commands::kubeconfig::KubeconfigArgs),
+    /// Write all clusters, their ledgers and what they need to a file. ConfigMaps and Secrets that no cluster refers to are
+    /// left out and named.
     Export(crate::commands::export::ExportArgs),
     /// Read resources and ledgers from a file into a new store.
     Import(crate::commands::export::ImportArgs),

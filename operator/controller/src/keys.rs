@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use milvus_apiserver::auth::MASTERS;
@@ -191,6 +192,43 @@ impl Keys {
             server,
             self.authority(),
             credentials,
+        )))
+    }
+}
+
+/// The authority in keys that are there already (see [`Keys::open`]), to sign client certificates. Makes nothing.
+pub(crate) struct ClientAuthority(Pair);
+
+impl ClientAuthority {
+    /// Reads it.
+    pub(crate) fn open(path: &Path) -> Result<Self, KeysError> {
+        let file = if path.is_dir() {
+            path.join(AUTHORITY_FILE)
+        } else {
+            path.to_owned()
+        };
+        Ok(Self(read_authority(&read(&file)?)?))
+    }
+
+    /// When the authority, and all that it signed, ends.
+    pub(crate) fn expires(&self) -> Result<Timestamp, KeysError> {
+        expires(&self.0.certificate)
+    }
+
+    /// A kubeconfig with a client certificate signed now. Secret.
+    pub(crate) fn kubeconfig(
+        &self,
+        server: &str,
+        user: &str,
+        group: &str,
+        lifetime: Duration,
+    ) -> Result<Zeroizing<String>, KeysError> {
+        let client = pki::create_client_for(&self.0, user, group, lifetime)?;
+        Ok(Zeroizing::new(pki::kubeconfig(
+            KUBECONFIG,
+            server,
+            &self.0.certificate,
+            Credentials::Certificate(&client),
         )))
     }
 }

@@ -103,6 +103,16 @@ pub(crate) enum TransferError {
          --include-secrets, create them, or add --without-secrets"
     )]
     SecretsMissing { what: String },
+    #[error("{file} holds nothing to import")]
+    Empty { file: String },
+    #[error(
+        "{file}: {place} has no {missing}; the file is cut off or damaged; nothing was written"
+    )]
+    Incomplete {
+        file: String,
+        place: String,
+        missing: &'static str,
+    },
     #[error(transparent)]
     Swarm(#[from] InstallationError),
     #[error(
@@ -173,6 +183,7 @@ pub(crate) async fn export(args: ExportArgs) -> Result<ExitCode, TransferError> 
 pub(crate) async fn import(args: ImportArgs) -> Result<ExitCode, TransferError> {
     let documents = super::manifest::documents(std::slice::from_ref(&args.file), false)?;
     let values: Vec<Value> = documents.into_iter().map(|d| d.value).collect();
+    complete(&args.file, &values)?;
     let nodes = match &args.docker_host {
         Some(host) => Some(Installation::connect(host).await?.nodes_by_name().await?),
         None => None,
@@ -186,6 +197,40 @@ pub(crate) async fn import(args: ImportArgs) -> Result<ExitCode, TransferError> 
     let restored = restore::restore(&client, values, &options).await?;
     say(restored.summary().trim_end());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a file without objects, and one in which a part of an object is missing.
+fn complete(file: &std::path::Path, values: &[Value]) -> Result<(), TransferError> {
+    let file = file.display().to_string();
+    if values.is_empty() {
+        return Err(TransferError::Empty { file });
+    }
+    for (at, value) in values.iter().enumerate() {
+        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+        let needed = [
+            ("kind", "/kind"),
+            ("apiVersion", "/apiVersion"),
+            ("metadata.name", "/metadata/name"),
+        ];
+        let missing = needed
+            .into_iter()
+            .find(|(_, pointer)| text(pointer).is_none_or(str::is_empty));
+        let Some((missing, _)) = missing else {
+            continue;
+        };
+        // An export is one list, and its kind is written last.
+        let place = if value.get("items").is_some() {
+            "the list".to_owned()
+        } else {
+            format!("object {} ({})", at + 1, what(value).trim())
+        };
+        return Err(TransferError::Incomplete {
+            file,
+            place,
+            missing,
+        });
+    }
+    Ok(())
 }
 
 /// `MilvusCluster default/demo`, for messages.

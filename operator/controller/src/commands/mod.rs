@@ -7,6 +7,7 @@ mod crd;
 mod ending;
 pub(crate) mod export;
 pub(crate) mod install;
+pub(crate) mod kubeconfig;
 mod manifest;
 pub(crate) mod output;
 mod plan;
@@ -39,6 +40,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
         Command::Convert(args) => convert::convert(&args)?,
         Command::Install(args) => block_on(install::install(args))??,
         Command::Uninstall(args) => block_on(uninstall::uninstall(args))??,
+        Command::Kubeconfig(args) => kubeconfig::kubeconfig(&args)?,
         Command::Export(args) => block_on(export::export(args))??,
         Command::Import(args) => block_on(export::import(args))??,
         Command::Version(args) => version::version(&args)?,

@@ -28,7 +28,12 @@ pub(super) struct Collected {
     left_out: Vec<String>,
     /// On their way out.
     deleted: Vec<String>,
+    /// ConfigMaps and Secrets that no cluster refers to.
+    unrelated: Vec<String>,
 }
+
+/// Names of what is left out that are printed.
+const NAMED: usize = 10;
 
 impl Collected {
     /// For people.
@@ -59,6 +64,16 @@ impl Collected {
             text.push_str(&format!(
                 "left out, because they are being deleted: {}\n",
                 self.deleted.join(", ")
+            ));
+        }
+        if !self.unrelated.is_empty() {
+            let named = self.unrelated.iter().take(NAMED).cloned();
+            let mut named = named.collect::<Vec<_>>().join(", ");
+            if self.unrelated.len() > NAMED {
+                named.push_str(&format!(" and {} more", self.unrelated.len() - NAMED));
+            }
+            text.push_str(&format!(
+                "left out, because no cluster refers to them: {named}; copy them with kubectl get -o yaml\n"
             ));
         }
         text
@@ -124,6 +139,7 @@ pub(super) async fn collect(
         ledgers.push(portable(&object));
     }
     let (mut secrets, mut missing, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let wanted = needed.clone();
     for (namespace, name) in needed {
         let full = format!("{namespace}/{name}");
         match get(client, "Secret", Some(&namespace), &name).await? {
@@ -133,6 +149,23 @@ pub(super) async fn collect(
                 secrets.push(portable(&secret));
             }
             Some(_) => left_out.push(full),
+        }
+    }
+    let mut unrelated = Vec::new();
+    for kind in ["ConfigMap", "Secret"] {
+        for object in list(client, kind, None).await? {
+            let text = |pointer: &str| {
+                let found = object.pointer(pointer).and_then(Value::as_str);
+                found.unwrap_or_default().to_owned()
+            };
+            let place = (text("/metadata/namespace"), text("/metadata/name"));
+            let related = match kind {
+                "Secret" => wanted.contains(&place),
+                _ => cluster_of(&object).is_some(),
+            };
+            if !related {
+                unrelated.push(what(&object));
+            }
         }
     }
     let mut items = Vec::new();
@@ -154,6 +187,7 @@ pub(super) async fn collect(
         missing,
         left_out,
         deleted,
+        unrelated,
     })
 }
 

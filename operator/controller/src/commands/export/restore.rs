@@ -79,14 +79,6 @@ pub(super) async fn restore(
         nodes_kept: options.nodes.is_none(),
         ..Restored::default()
     };
-    let ledgers: BTreeSet<_> = objects.iter().filter_map(cluster_of).collect();
-    for object in &mut objects {
-        if object["kind"] == milvus_crds::KIND && ledgers.contains(&key(object)) {
-            // Without it the operator would refuse a new resource beside an old one's volumes.
-            object["spec"]["adopt"] = json!(true);
-            restored.adopting.push(label(&key(object)));
-        }
-    }
     if let Some(nodes) = &options.nodes {
         move_to(&mut objects, nodes)?;
     }
@@ -98,12 +90,50 @@ pub(super) async fn restore(
         let present = get(client, &kind, namespace.as_deref(), &name).await?;
         steps.push(Step { object, present });
     }
+    adopt(&mut steps, &mut restored);
     own_ledgers(&mut steps)?;
     refuse(client, &steps, options).await?;
     for step in steps {
         write(client, step, &mut restored).await?;
     }
     Ok(restored)
+}
+
+/// Lets clusters take over what the ledgers in the file name: without it the operator would refuse a new resource beside an
+/// old one's volumes. A resource that is there and has its ledger needs nothing.
+fn adopt(steps: &mut [Step], restored: &mut Restored) {
+    let mut ledgers = BTreeMap::new();
+    for step in steps.iter() {
+        if let Some(cluster) = cluster_of(&step.object) {
+            let owner = step.present.as_ref().and_then(|p| ledger_in(p).ok());
+            ledgers.insert(cluster, owner.map(|ledger| ledger.owner_uid));
+        }
+    }
+    for step in steps {
+        if step.object["kind"] != milvus_crds::KIND {
+            continue;
+        }
+        let cluster = key(&step.object);
+        let Some(owner) = ledgers.get(&cluster) else {
+            continue;
+        };
+        let uid = step
+            .present
+            .as_ref()
+            .and_then(|p| p.pointer("/metadata/uid")?.as_str());
+        let adopts = uid.is_none() || uid != owner.as_deref();
+        let adopted = step
+            .present
+            .as_ref()
+            .is_some_and(|p| p["spec"]["adopt"] == true);
+        if adopts {
+            restored.adopting.push(label(&cluster));
+        }
+        // One that was imported before stays as that import left it.
+        if adopts || adopted {
+            step.object["spec"]["adopt"] = json!(true);
+        }
+    }
 }
 
 fn key(object: &Value) -> (String, String) {

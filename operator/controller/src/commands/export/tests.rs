@@ -182,7 +182,8 @@ async fn an_export_holds_what_the_clusters_need_and_nothing_else() {
     );
     assert_eq!(
         found.summary(true),
-        "exported 1 clusters, 1 ledgers, 2 Secrets\nwarning: the file holds credentials in clear: keep it as you keep passwords\n"
+        "exported 1 clusters, 1 ledgers, 2 Secrets\nwarning: the file holds credentials in clear: keep it as you keep passwords\n\
+         left out, because no cluster refers to them: ConfigMap milvus-system/other, Secret team-a/somebody-elses; copy them with kubectl get -o yaml\n"
     );
     let text = serde_json::to_string(&found.items).expect("text");
     for server_set in [
@@ -408,4 +409,82 @@ async fn strangers_in_the_file_are_refused() {
             Err(TransferError::Kind { .. })
         ));
     }
+}
+
+#[tokio::test]
+async fn an_export_of_the_same_store_changes_nothing() {
+    let client = lived_in().await;
+    let items = exported(&client, true).await;
+    let restored = import_into(&client, &items, Options::default())
+        .await
+        .expect("import");
+    assert_eq!(
+        (restored.same, restored.adopting.len()),
+        (6, 0),
+        "{restored:?}"
+    );
+    assert!(restored.created.is_empty() && restored.replaced.is_empty());
+
+    // Neither does one that was imported, once its cluster has its ledger.
+    let new = server().await;
+    import_into(&new, &items, Options::default())
+        .await
+        .expect("import");
+    let uid = stored(&new, milvus_crds::KIND, "demo").await["metadata"]["uid"].clone();
+    Ledgers::new(new.clone(), Home::System)
+        .write(
+            &ClusterKey::new("team-a", "demo"),
+            &ledger(uid.as_str().expect("uid")),
+        )
+        .await
+        .expect("ledger");
+    let again = import_into(&new, &items, Options::default())
+        .await
+        .expect("import");
+    assert_eq!((again.same, again.adopting.len()), (6, 0), "{again:?}");
+}
+
+#[test]
+fn a_file_that_is_empty_or_cut_off_is_refused_with_its_place() {
+    let root = tempfile::tempdir().expect("tempdir");
+    let path = root.path().join("export.yaml");
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [
+        { "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "a" } }, cluster("a", "demo"),
+    ] });
+    let text = serde_saphyr::to_string(&list).expect("yaml");
+    let refused = |text: &str| {
+        std::fs::write(&path, text).expect("write");
+        let documents = super::super::manifest::documents(std::slice::from_ref(&path));
+        let values: Vec<Value> = match documents {
+            Ok(documents) => documents.into_iter().map(|d| d.value).collect(),
+            Err(error) => return Some(error.to_string()),
+        };
+        let result = complete(&path, &values);
+        result.err().map(|error| error.to_string())
+    };
+    assert_eq!(refused(&text), None);
+    for empty in [
+        "",
+        "---\n",
+        "# nothing\n",
+        "apiVersion: v1\nkind: List\nitems: []\n",
+    ] {
+        let error = refused(empty).expect("refused");
+        assert!(error.ends_with("holds nothing to import"), "{error}");
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    // The last line is the list's kind: without it, or with less, something is missing.
+    for length in 1..lines.len() {
+        let cut = lines.iter().take(length).map(|line| format!("{line}\n"));
+        let error = refused(&cut.collect::<String>()).expect("refused");
+        assert!(
+            error.contains("export.yaml") && !error.contains("  "),
+            "{length}: {error}"
+        );
+    }
+    let error = refused("apiVersion: v1\nkind: Namespace\n").expect("refused");
+    assert!(
+        error.contains("object 1 (Namespace) has no metadata.name"),
+        "{error}"
+    );
 }
