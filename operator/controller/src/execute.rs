@@ -14,7 +14,7 @@ use crate::ledger_store::LedgerError;
 use crate::report;
 use crate::resource_store::ResourceStore;
 
-/// For one action. Jobs on nodes wait for their end inside it.
+/// For one action.
 const ACTION_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// What came of a plan.
@@ -82,7 +82,10 @@ pub(crate) async fn execute<B: Backend, S: ResourceStore>(
                 }
                 executed.done.push((action.clone(), outcome));
             }
-            Err(error) if rendered.is_some_and(|r| action.is_ancillary(&r.outline)) => {
+            Err(error)
+                if action.is_errand()
+                    || rendered.is_some_and(|r| action.is_ancillary(&r.outline)) =>
+            {
                 executed
                     .failed
                     .get_or_insert_with(|| (action.clone(), error));
@@ -109,6 +112,7 @@ async fn one<B: Backend, S: ResourceStore>(
         at: context.seams.clock.now(),
         wrote: true,
         remark: None,
+        underway: false,
     };
     let deleting = resource.metadata.deletion_timestamp.is_some();
     let work = async {

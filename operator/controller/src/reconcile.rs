@@ -35,7 +35,7 @@ use crate::resource_store::ResourceStore;
 use crate::turns::Turn;
 use tell::{Telling, Told, reason, tell, unseen};
 
-/// Gives up a node that holds data of a deleted cluster: its id, several separated by commas.
+/// Gives up a node that holds data of a deleted cluster: its name or id, several separated by commas.
 const ABANDON_NODE: &str = "operator.milvus.io/abandon-node";
 
 /// What one worker remembers between passes. Losing it costs a read or a delay, never a wrong decision.
@@ -252,6 +252,10 @@ async fn keep<B: Backend, S: ResourceStore>(
         judge.plan(&plan, &input);
     }
     plan.notices.extend(wanted.notices.iter().cloned());
+    let credentials = gather::tunnel_credentials(&facts, &cluster.key);
+    let way = context.backend.dial(cluster, &observed, &credentials);
+    let cut_off = plan::cut_off(&observed.topology, &way.cut_off());
+    plan.notices.extend(cut_off);
     let executed = execute::execute(
         context,
         cluster,
@@ -481,7 +485,8 @@ async fn finish<B: Backend, S: ResourceStore>(
     if let Some(took) = making {
         memory.telling.wrote(took);
     }
-    let actions: Vec<&Action> = done.iter().map(|(action, _)| action).collect();
+    let ended = done.iter().filter(|(_, outcome)| !outcome.underway);
+    let actions: Vec<&Action> = ended.map(|(action, _)| action).collect();
     let gone = actions.iter().any(|a| matches!(a, Action::DropFinalizer));
     memory.plan.learn(
         context.seams.clock.now(),
@@ -501,9 +506,17 @@ async fn finish<B: Backend, S: ResourceStore>(
         .and_then(|(action, error)| mount_trouble(action, error, &seen));
     let told_otherwise = trouble.is_some();
     seen.plan.notices.extend(trouble);
+    // What a node says of an errand says nothing of the platform.
+    let errand = failed
+        .as_ref()
+        .is_some_and(|(action, error)| action.is_errand() && error.source.is_none());
     let failed = failed.map(|(_, error)| error);
     let failure = failed.as_ref().map(|error| Failure {
-        reason: reason(error.class),
+        reason: if errand {
+            Reason::ActionFailed
+        } else {
+            reason(error.class)
+        },
         message: error.to_string(),
     });
     // A lost race is looked at again at once; nobody needs to hear of it.

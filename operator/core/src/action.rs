@@ -108,6 +108,16 @@ impl Action {
     }
 }
 
+impl Action {
+    /// Whether it is work on one node: it may be started in one pass and end in another, and nothing else in its plan rests on it.
+    pub fn is_errand(&self) -> bool {
+        matches!(
+            self,
+            Action::PrepareDirectory { .. } | Action::RemoveVolume { .. }
+        )
+    }
+}
+
 /// Why an object is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CreateCause {
@@ -201,6 +211,8 @@ pub enum WaitingOn {
     Stopping {
         /// How many.
         instances: u32,
+        /// Their names, with the nodes that keep them.
+        which: String,
     },
     /// A node that holds data does not answer.
     Node {
@@ -236,4 +248,6 @@ pub struct Outcome {
     pub wrote: bool,
     /// The platform's remark, if any (`no digest: the registry did not answer`).
     pub remark: Option<String>,
+    /// The work was started or goes on, and has not ended: a later pass asks again.
+    pub underway: bool,
 }

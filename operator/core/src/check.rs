@@ -7,7 +7,7 @@ use crate::action::{Action, Plan};
 use crate::component::{Component, WorkloadKey};
 use crate::desired::{Shape, Workload};
 use crate::effects;
-use crate::observed::{Instance, InstanceState, Owner, Touches};
+use crate::observed::{Instance, InstanceState, Node, Owner, Touches};
 use crate::outline::ObjectId;
 use crate::place;
 use crate::plan::readiness::{self, Health};
@@ -296,7 +296,7 @@ fn left_running(plan: &Plan, input: &PlanInput<'_>, component: Component) -> Vec
             let differs = object.and_then(|o| o.difference.as_ref());
             let reachable = input.ledger.member(*key).is_none_or(|entry| {
                 entry.node.is_empty()
-                    || input.observed.topology.node(&entry.node).is_some_and(|n| n.up)
+                    || input.observed.topology.node(&entry.node).is_some_and(Node::up)
             });
             key.component == component
                 && differs.is_some_and(|d| d.touches == Touches::Process)

@@ -48,7 +48,8 @@ pub struct ObservedObject {
     pub in_use: bool,
     /// A change is being rolled over its instances right now.
     pub updating: bool,
-    /// Why the object does not get on, in the platform's words: its rollout was paused or given up, its processes are refused.
+    /// Why the object does not get on, in the platform's words: its rollout was paused or given up while a wanted process is not
+    /// current, or its processes are refused.
     pub update_stalled: Option<String>,
 }
 
@@ -104,6 +105,8 @@ pub enum DifferenceCause {
     EditedByHand,
     /// Something that it refers to was made again (a network's id changed).
     Reference,
+    /// Nothing differs in the object itself: its rollout has stopped half-way, and goes on when the same is written again.
+    Stalled,
 }
 
 /// One process.
@@ -204,10 +207,10 @@ pub struct Node {
     pub address: String,
     /// Manager or worker.
     pub manager: bool,
-    /// Answers.
-    pub up: bool,
-    /// May be given new work.
-    pub schedulable: bool,
+    /// Whether it answers.
+    pub state: NodeState,
+    /// Whether the admin lets it take work.
+    pub availability: Availability,
     /// Thousandths of a core.
     pub millicpu: u64,
     /// Bytes of memory.
@@ -224,4 +227,49 @@ pub struct Node {
     pub reserved_memory: u64,
     /// CPU already reserved by all tasks on it, thousandths of a core.
     pub reserved_millicpu: u64,
+}
+
+impl Node {
+    /// Whether it answers now.
+    pub fn up(&self) -> bool {
+        self.state == NodeState::Up
+    }
+
+    /// Whether it may be given new work.
+    pub fn schedulable(&self) -> bool {
+        self.up() && self.availability == Availability::Active
+    }
+
+    /// Why the admin's setting keeps work away from it; `None` where it does not.
+    pub fn withheld(&self) -> Option<&'static str> {
+        match self.availability {
+            Availability::Active => None,
+            Availability::Paused => Some("paused"),
+            Availability::Drained => Some("drained"),
+        }
+    }
+}
+
+/// Whether a machine answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NodeState {
+    /// It does.
+    #[default]
+    Up,
+    /// The platform does not know yet: a new leader waits for the nodes to register again. What ran there runs on.
+    Unknown,
+    /// It does not.
+    Down,
+}
+
+/// Whether the admin lets a machine take work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Availability {
+    /// It takes work.
+    #[default]
+    Active,
+    /// What runs there runs on; nothing new starts.
+    Paused,
+    /// Nothing runs there.
+    Drained,
 }

@@ -375,11 +375,11 @@ fn choose<'a>(
 
 /// Why a node cannot take a member; `None` when it can.
 fn unfit(need: &MemberNeed, node: &Node, left: Spare) -> Option<String> {
-    if !node.up {
+    if !node.up() {
         return Some("does not answer".to_owned());
     }
-    if !node.schedulable {
-        return Some("takes no new work (drained or paused)".to_owned());
+    if let Some(why) = node.withheld() {
+        return Some(format!("is {why} and takes no new work"));
     }
     if let Some(rule) = unmet(&need.placement, node) {
         return Some(format!("does not meet {rule} ({})", need.placement_field));

@@ -25,8 +25,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use deletion::{DeletionInput, DeletionPolicies, plan_deletion};
-pub use memory::{Memory, wait_key};
+pub use memory::{Memory, Resumed, wait_key};
 pub use readiness::Readiness;
+pub use trouble::cut_off;
 
 use crate::action::{Action, Notice, Plan, Waiting, WaitingOn};
 use crate::capabilities::{Capabilities, Rhythm};
@@ -34,7 +35,7 @@ use crate::component::{Component, WorkloadKey};
 use crate::desired::{Desired, Workload};
 use crate::effects;
 use crate::ledger::Ledger;
-use crate::observed::{Difference, Instance, Observed, ObservedObject, Owner};
+use crate::observed::{Difference, Instance, NodeState, Observed, ObservedObject, Owner};
 use crate::outline::{ObjectClass, ObjectId, ObjectOutline, Outline};
 use crate::place;
 use crate::reasons::Reason;
@@ -190,17 +191,29 @@ impl<'a> View<'a> {
         readiness::instances(self.input.observed, key).any(|i| i.state.may_run())
     }
 
-    /// The node of a member when it does not answer.
+    /// The node of a member when it does not answer. One of which the platform does not know yet whether it does is given the
+    /// time to register again.
     pub(crate) fn node_down(&self, key: WorkloadKey) -> Option<String> {
         let entry = self.input.ledger.member(key)?;
         if entry.node.is_empty() {
             return None;
         }
-        match self.input.observed.topology.node(&entry.node) {
-            Some(node) if node.up => None,
-            Some(node) => Some(node.name.clone()),
-            None => Some(entry.node_name.clone()),
-        }
+        let Some(node) = self.input.observed.topology.node(&entry.node) else {
+            return Some(entry.node_name.clone());
+        };
+        let down = match node.state {
+            NodeState::Up => false,
+            NodeState::Unknown => self.input.memory.unknown_for_long(&node.id, self.input.now),
+            NodeState::Down => true,
+        };
+        down.then(|| node.name.clone())
+    }
+
+    /// The node of a member when the admin's setting keeps work away from it, and that setting.
+    pub(crate) fn node_withheld(&self, key: WorkloadKey) -> Option<(String, &'static str)> {
+        let entry = self.input.ledger.member(key)?;
+        let node = self.input.observed.topology.node(&entry.node)?;
+        Some((node.name.clone(), node.withheld()?))
     }
 
     /// Processes that the platform ends when an object is brought to its rendering.

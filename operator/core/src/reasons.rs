@@ -45,6 +45,10 @@ pub enum Reason {
     // Trouble
     /// A node does not answer.
     NodeDown,
+    /// A node that answers takes no work: it is drained or paused.
+    NodeUnavailable,
+    /// The network between the nodes does not carry what it should.
+    NetworkBroken,
     /// An image cannot be pulled.
     ImagePullFailed,
     /// No node can take an instance.
@@ -116,6 +120,8 @@ impl Reason {
                 | Reason::PrefixConflict
                 | Reason::ForeignObject
                 | Reason::NodeDown
+                | Reason::NodeUnavailable
+                | Reason::NetworkBroken
                 | Reason::ImagePullFailed
                 | Reason::Unschedulable
                 | Reason::MountFailed

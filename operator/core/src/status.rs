@@ -189,6 +189,9 @@ fn phase(facts: &Facts<'_>) -> Phase {
         return Phase::Invalid;
     }
     if facts.input.observed.is_none() {
+        if facts.input.failure.is_none() && !facts.input.unplaced.is_empty() && !facts.was_ready {
+            return Phase::Pending;
+        }
         return Phase::Unknown;
     }
     let changing = facts.input.plan.is_some_and(|p| !p.changing.is_empty());

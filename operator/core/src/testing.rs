@@ -7,7 +7,7 @@ use milvus_crds::MilvusCluster;
 
 use crate::capabilities::{Addressing, Capabilities, Rhythm};
 use crate::facts::{Facts, SecretData};
-use crate::observed::{Node, Topology};
+use crate::observed::{Availability, Node, NodeState, Topology};
 use crate::validate::{GeneratedSecretKind, generated_secrets_needed};
 
 /// A platform like Swarm.
@@ -75,8 +75,8 @@ pub fn node(number: u8) -> Node {
         name: format!("node{number}"),
         address: format!("10.0.0.{number}"),
         manager: number <= 3,
-        up: true,
-        schedulable: true,
+        state: NodeState::Up,
+        availability: Availability::Active,
         millicpu: 8000,
         memory: 16 << 30,
         labels: BTreeMap::new(),

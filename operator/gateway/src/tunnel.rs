@@ -1,7 +1,8 @@
 //! The operator's end of the tunnel: streams into a cluster's overlay through any of its gateways.
 //!
 //! One HTTP/2 connection is kept for each gateway, so a dial costs one round trip. A gateway that does not answer is left for the
-//! next one; what a gateway refuses is an answer and is not asked again elsewhere.
+//! next one. What a gateway refuses is an answer, but whether a name resolves and a target answers is one node's word: a second
+//! gateway is asked before it counts.
 
 use crate::pki::GATEWAY_NAME;
 use crate::wire::{
@@ -19,16 +20,16 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -40,6 +41,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
+/// A gateway that was cut off is asked again after this time.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 const MAX_BODY: usize = 1024 * 1024;
 
 /// Why the tunnel gave nothing.
@@ -143,14 +146,24 @@ type Sender = SendRequest<Full<Bytes>>;
 /// One gateway and the connection to it.
 struct Endpoint {
     address: SocketAddr,
-    session: Mutex<Option<Sender>>,
+    session: AsyncMutex<Option<Sender>>,
+}
+
+/// A gateway that did not reach what another one reached.
+struct CutOff {
+    /// When it was last asked.
+    asked: Instant,
+    /// It was the same when it was asked again: not just a name server that lagged behind the other.
+    again: bool,
 }
 
 /// The gateways of one cluster.
 pub struct Client {
     endpoints: RwLock<Arc<[Arc<Endpoint>]>>,
     /// Where the last success was.
-    preferred: AtomicUsize,
+    preferred: Mutex<Option<SocketAddr>>,
+    /// Gateways that did not reach what another one reached.
+    cut_off: Arc<Mutex<BTreeMap<SocketAddr, CutOff>>>,
     tls: Arc<rustls::ClientConfig>,
 }
 
@@ -161,7 +174,8 @@ impl Client {
     pub fn new(addresses: Vec<SocketAddr>, tls: Arc<rustls::ClientConfig>) -> Self {
         let client = Self {
             endpoints: RwLock::new(Arc::new([])),
-            preferred: AtomicUsize::new(0),
+            preferred: Mutex::default(),
+            cut_off: Arc::default(),
             tls,
         };
         client.set_addresses(&addresses);
@@ -185,7 +199,7 @@ impl Client {
                     || {
                         Arc::new(Endpoint {
                             address: *address,
-                            session: Mutex::new(None),
+                            session: AsyncMutex::new(None),
                         })
                     },
                     Arc::clone,
@@ -193,6 +207,16 @@ impl Client {
             })
             .collect();
         *endpoints = next;
+        locked(&self.cut_off).retain(|address, _| addresses.contains(address));
+    }
+
+    /// Gateways that repeatedly did not reach a target that another one reached: the network of their nodes is cut off from
+    /// the others'.
+    #[must_use]
+    pub fn cut_off(&self) -> Vec<SocketAddr> {
+        let cut_off = locked(&self.cut_off);
+        let again = cut_off.iter().filter(|(_, c)| c.again);
+        again.map(|(address, _)| *address).collect()
     }
 
     /// Opens a stream to `host:port` as the overlay knows it.
@@ -279,43 +303,114 @@ impl Client {
         Arc::clone(&endpoints.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Asks the gateways one after the other, beginning where it worked last.
+    /// The gateways in the order in which they are asked: where it worked last, then as given, those that are cut off last.
+    fn in_order(&self) -> Vec<Arc<Endpoint>> {
+        let mut endpoints = self.endpoints().to_vec();
+        let preferred = *locked(&self.preferred);
+        let cut_off = locked(&self.cut_off);
+        endpoints.sort_by_key(|e| {
+            let cut_off = cut_off.contains_key(&e.address);
+            (cut_off, Some(e.address) != preferred)
+        });
+        endpoints
+    }
+
+    /// Asks the gateways one after the other, beginning where it worked last. A second one is asked where the first does not
+    /// reach the target.
     async fn any(
         &self,
         method: &Method,
         uri: &Uri,
         body: &Bytes,
     ) -> Result<(SocketAddr, Response<Incoming>), TunnelError> {
-        let endpoints = self.endpoints();
         let mut reasons = Vec::new();
+        let mut doubted: Option<(Arc<Endpoint>, TunnelError)> = None;
         let attempts = async {
-            let first = self.preferred.load(Relaxed);
-            for offset in 0..endpoints.len() {
-                let index = (first + offset) % endpoints.len();
-                let Some(endpoint) = endpoints.get(index) else {
-                    continue;
-                };
-                match endpoint.ask(&self.tls, method, uri, body).await {
-                    Ok(response) => {
-                        self.preferred.store(index, Relaxed);
-                        return Some((endpoint.address, response));
+            for endpoint in self.in_order() {
+                let gateway = endpoint.address;
+                let answer = match endpoint.ask(&self.tls, method, uri, body).await {
+                    Ok(response) => accept(gateway, response).await,
+                    Err(reason) => {
+                        reasons.push(format!("{gateway}: {reason}"));
+                        continue;
                     }
-                    Err(reason) => reasons.push(format!("{}: {reason}", endpoint.address)),
+                };
+                match (answer, doubted.take()) {
+                    (Err(error), None) if unreached(&error) => {
+                        // Whoever asks may not wait for the second answer: the next question goes there at once.
+                        doubted = Some((endpoint, error));
+                        let next = self.in_order().into_iter().find(|e| e.address != gateway);
+                        *locked(&self.preferred) = next.map(|e| e.address);
+                    }
+                    (Err(error), Some((first, word))) if unreached(&error) => {
+                        *locked(&self.preferred) = Some(first.address);
+                        return Some(Err(word));
+                    }
+                    (answer, first) => {
+                        *locked(&self.preferred) = Some(gateway);
+                        if let Some((first, _)) = first {
+                            not_reached(&self.cut_off, first.address);
+                        } else if answer.is_ok() {
+                            locked(&self.cut_off).remove(&gateway);
+                            self.look_after(method, uri, body);
+                        }
+                        return Some(answer.map(|response| (gateway, response)));
+                    }
                 }
             }
             None
         };
         let answered = timeout(TOTAL_TIMEOUT, attempts).await.unwrap_or_default();
-        let Some((gateway, response)) = answered else {
-            if reasons.is_empty() {
-                reasons
-                    .push("no address of a gateway is known, or none answered in time".to_owned());
+        match (answered, doubted) {
+            (Some(answer), _) => answer,
+            // There is no second one that answers.
+            (None, Some((first, word))) => {
+                *locked(&self.preferred) = Some(first.address);
+                Err(word)
             }
-            return Err(TunnelError::NoGateway { reasons });
+            (None, None) => {
+                if reasons.is_empty() {
+                    reasons.push(
+                        "no address of a gateway is known, or none answered in time".to_owned(),
+                    );
+                }
+                Err(TunnelError::NoGateway { reasons })
+            }
+        }
+    }
+
+    /// Asks a gateway that was found cut off some time ago the same that another one has just answered well.
+    fn look_after(&self, method: &Method, uri: &Uri, body: &Bytes) {
+        let due = {
+            let mut cut_off = locked(&self.cut_off);
+            let due = cut_off
+                .iter_mut()
+                .find(|(_, c)| c.asked.elapsed() >= ASK_AGAIN);
+            let Some((address, found)) = due else {
+                return;
+            };
+            found.asked = Instant::now();
+            *address
         };
-        accept(gateway, response)
-            .await
-            .map(|response| (gateway, response))
+        let endpoints = self.endpoints();
+        let Some(endpoint) = endpoints.iter().find(|e| e.address == due) else {
+            return;
+        };
+        let (endpoint, cut_off) = (Arc::clone(endpoint), Arc::clone(&self.cut_off));
+        let (tls, method) = (Arc::clone(&self.tls), method.clone());
+        let (uri, body) = (uri.clone(), body.clone());
+        tokio::spawn(async move {
+            let Ok(response) = endpoint.ask(&tls, &method, &uri, &body).await else {
+                return;
+            };
+            let answer = accept(endpoint.address, response).await;
+            let mut cut_off = locked(&cut_off);
+            if !answer.as_ref().is_err_and(unreached) {
+                cut_off.remove(&endpoint.address);
+            } else if let Some(found) = cut_off.get_mut(&endpoint.address) {
+                found.again = true;
+            }
+        });
     }
 
     /// Asks every gateway at once.
@@ -420,6 +515,30 @@ async fn open(address: SocketAddr, tls: Arc<rustls::ClientConfig>) -> io::Result
         }
     });
     Ok(sender)
+}
+
+/// Whether a gateway says that it does not find or reach the target. Whether that is the target's fault or its own, another one
+/// knows.
+fn unreached(error: &TunnelError) -> bool {
+    matches!(error.kind(), Some(Kind::NotFound | Kind::Timeout))
+}
+
+fn not_reached(cut_off: &Mutex<BTreeMap<SocketAddr, CutOff>>, gateway: SocketAddr) {
+    let asked = Instant::now();
+    locked(cut_off)
+        .entry(gateway)
+        .and_modify(|found| {
+            found.again |= found.asked.elapsed() >= ASK_AGAIN;
+            found.asked = asked;
+        })
+        .or_insert(CutOff {
+            asked,
+            again: false,
+        });
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Turns a refusal into an error.

@@ -350,3 +350,49 @@ async fn a_gateway_that_accepts_and_says_nothing_is_left_in_time() {
         "the good one comes first now"
     );
 }
+
+/// The first gateway's node is cut off from the overlay of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_gateway_does_not_reach_is_asked_of_another() {
+    let (port, pki) = (free_port(), pki());
+    let (blind, names) = (Arc::new(Names::default()), Arc::new(Names::default()));
+    names.set("etcd", &[5]);
+    let _etcd = Proxy::start(5, port).await;
+    let first = gateway(port, &blind, &pki).await;
+    let second = gateway(port, &names, &pki).await;
+    let client = client(&[first.address, second.address], &pki);
+
+    let stream = client.connect("etcd", port).await.unwrap();
+    assert_eq!(stream.gateway(), second.address);
+    assert_eq!(client.cut_off(), [], "its name server may lag behind");
+    // From now on the other one is asked first, wherever it stands in the list.
+    client.set_addresses(&[second.address, first.address]);
+    client.set_addresses(&[first.address, second.address]);
+    client.connect("etcd", port).await.unwrap();
+    assert_eq!(first.gateway.stats().tunnel.dials_failed_total, 1);
+
+    // What neither reaches is not there, and says nothing about the gateways.
+    let Err(error) = client.connect("missing", port).await else {
+        panic!("it was dialled");
+    };
+    assert_eq!(error.kind(), Some(Kind::NotFound));
+    assert_eq!(client.cut_off(), []);
+
+    // Asked again after a while it is the same, and once it reaches the target that is over.
+    tokio::time::sleep(Duration::from_millis(5100)).await;
+    client.connect("etcd", port).await.unwrap();
+    eventually("it is found cut off", || {
+        client.cut_off() == [first.address]
+    })
+    .await;
+    blind.set("etcd", &[5]);
+    tokio::time::sleep(Duration::from_millis(5100)).await;
+    client.connect("etcd", port).await.unwrap();
+    eventually("it is found to be well", || client.cut_off().is_empty()).await;
+
+    client.set_addresses(&[second.address]);
+    let Err(error) = client.connect("missing", port).await else {
+        panic!("it was dialled");
+    };
+    assert_eq!(error.kind(), Some(Kind::NotFound), "one gateway is enough");
+}

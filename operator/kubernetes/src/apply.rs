@@ -109,6 +109,7 @@ impl Applier {
             at: Timestamp::now(),
             wrote,
             remark: None,
+            underway: false,
         })
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,6 +128,11 @@ pub trait Dial: Send + Sync + 'static {
         host: &str,
         port: u16,
     ) -> futures::future::BoxFuture<'_, Result<Box<dyn Connection>, DialError>>;
+
+    /// Addresses of nodes whose way leads to less than that of others.
+    fn cut_off(&self) -> Vec<IpAddr> {
+        Vec::new()
+    }
 }
 
 /// Why a connection could not be made.

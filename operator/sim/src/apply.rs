@@ -48,6 +48,7 @@ impl World {
             at: self.now,
             wrote,
             remark: None,
+            underway: false,
         })
     }
 
@@ -91,6 +92,7 @@ impl World {
                     native,
                     references,
                     version: 1,
+                    paused: None,
                 };
                 self.objects.insert(id.clone(), object);
                 Ok(true)
@@ -108,6 +110,7 @@ impl World {
                 object.native = native;
                 object.references = references;
                 object.version += 1;
+                object.paused = None;
                 Ok(true)
             }
             Action::Stop { id, .. } => {
@@ -121,6 +124,7 @@ impl World {
                 }
                 object.replicas = Some(0);
                 object.version += 1;
+                object.paused = None;
                 Ok(true)
             }
             Action::Remove { id, native_id, .. } => self.remove(id, native_id),

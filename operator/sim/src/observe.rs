@@ -106,6 +106,12 @@ impl World {
             .filter(|_| owner == Owner::Ours)
             .and_then(|w| self.difference(object, w));
         let of_object = |t: &&Task| t.object.1 == object.native_id;
+        let stopped = || Difference {
+            cause: DifferenceCause::Stalled,
+            fields: vec!["UpdateStatus".to_owned()],
+            touches: Touches::Process,
+            in_place: false,
+        };
         let updating = self.tasks.iter().filter(of_object).any(|t| {
             t.wanted
                 && outdated(
@@ -116,6 +122,9 @@ impl World {
                     self.options.kubernetes,
                 )
         });
+        let ours = owner == Owner::Ours && wanted.is_some();
+        let difference =
+            difference.or_else(|| (ours && updating && object.paused.is_some()).then(stopped));
         ObservedObject {
             native_id: object.native_id.clone(),
             owner,
@@ -126,8 +135,8 @@ impl World {
             kept: Vec::new(),
             replicas: object.replicas,
             in_use: self.in_use(id),
-            updating,
-            update_stalled: None,
+            updating: updating && object.paused.is_none(),
+            update_stalled: object.paused.clone().filter(|_| updating),
         }
     }
 
@@ -179,7 +188,7 @@ impl World {
             .node
             .as_ref()
             .and_then(|n| self.nodes.get(n))
-            .is_some_and(|n| !n.node.up);
+            .is_some_and(|n| !n.node.up());
         // A kubelet that is silent leaves its pods as they were, and the platform says that they are not ready.
         let silent = node_down && self.capabilities().platform == "kubernetes";
         let state = match &task.state {

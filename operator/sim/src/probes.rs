@@ -197,7 +197,7 @@ impl World {
                     && i.state == InstanceState::Running
             })
             .filter_map(|i| observed.topology.node(i.node.as_deref()?))
-            .filter(|n| n.up)
+            .filter(|n| n.up())
             .map(|n| format!("{}:{}", n.address, desired.endpoint.port))
             .collect::<std::collections::BTreeSet<_>>()
             .into_iter()

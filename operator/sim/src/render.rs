@@ -83,8 +83,7 @@ impl Native {
 
     /// Whether a node may take it.
     pub(crate) fn admits(&self, node: &Node) -> bool {
-        node.up
-            && node.schedulable
+        node.schedulable()
             && self.node.as_ref().is_none_or(|id| *id == node.id)
             && unmet(&self.placement, node).is_none()
     }

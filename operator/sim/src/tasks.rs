@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use milvus_core::component::{Component, WorkloadKey};
+use milvus_core::observed::NodeState;
 use milvus_core::outline::{ObjectClass, ObjectId};
 
 use crate::render::{Native, outdated};
@@ -91,6 +92,8 @@ const STEP: Duration = Duration::from_millis(100);
 const CALM_STEP: Duration = Duration::from_millis(500);
 /// After this the platform takes a stopping process for stopped.
 const STOP_PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+/// How long a rollout watches each of its processes.
+const MONITOR: SignedDuration = SignedDuration::from_secs(2);
 const RESTART_DELAY: SignedDuration = SignedDuration::from_secs(5);
 const NODE_PATIENCE: SignedDuration = SignedDuration::from_secs(15);
 
@@ -119,7 +122,7 @@ impl World {
         for node in self.nodes.values_mut() {
             if let Some(cut) = node.cut {
                 if now.duration_since(cut) >= NODE_PATIENCE {
-                    node.node.up = false;
+                    node.node.state = NodeState::Down;
                 }
                 continue;
             }
@@ -190,7 +193,7 @@ impl World {
                 return false;
             }
         }
-        good == replicas && self.nodes.values().all(|n| n.node.up)
+        good == replicas && self.nodes.values().all(|n| n.node.up())
     }
 
     fn orchestrate_one(&mut self, id: &ObjectId) {
@@ -228,7 +231,7 @@ impl World {
         let up: BTreeSet<String> = self
             .nodes
             .iter()
-            .filter(|(_, n)| n.node.up)
+            .filter(|(_, n)| n.node.up())
             .map(|(id, _)| id.clone())
             .collect();
         let mut rolling = self.tasks.iter().any(|t| {
@@ -252,6 +255,7 @@ impl World {
                 task.told.get_or_insert(now);
             } else if outdated
                 && !object.native.shared
+                && object.paused.is_none()
                 && (!rolling || task.state != TaskState::Running)
             {
                 task.wanted = false;
@@ -498,11 +502,44 @@ impl World {
 
     fn end(&mut self, index: usize, state: TaskState) {
         let now = self.now;
+        self.pause(index, &state);
         let task = &mut self.tasks[index];
         task.state = state;
         task.since = now;
         task.wanted = false;
         self.ended.insert((task.object.0.clone(), task.slot), now);
+    }
+
+    /// A process of a rollout that fails before it was watched for long enough stops the rollout.
+    fn pause(&mut self, index: usize, state: &TaskState) {
+        let Some(task) = self.tasks.get(index) else {
+            return;
+        };
+        let why = match state {
+            TaskState::Failed(why) | TaskState::Rejected(why) => why,
+            _ => return,
+        };
+        let watched =
+            task.state == TaskState::Running && self.now.duration_since(task.since) >= MONITOR;
+        let rolling = self.tasks.iter().any(|other| {
+            other.object == task.object
+                && other.wanted
+                && other.id != task.id
+                && other.native.fields != task.native.fields
+        });
+        let (name, id) = task.object.clone();
+        let (version, why) = (task.version, format!("update paused: {} ({why})", task.id));
+        let on_swarm = !self.options.kubernetes;
+        if let Some(object) = self.objects.get_mut(&name)
+            && object.native_id == id
+            && object.version == version
+            && on_swarm
+            && rolling
+            && !watched
+            && !object.native.job
+        {
+            object.paused = Some(why);
+        }
     }
 
     /// A process of Milvus that finds nobody home ends by itself.

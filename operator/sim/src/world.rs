@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use milvus_core::action::Action;
 use milvus_core::capabilities::{Addressing, Capabilities, Rhythm};
 use milvus_core::component::WorkloadKey;
-use milvus_core::observed::{Node, Observed, Topology};
+use milvus_core::observed::{Availability, Node, NodeState, Observed, Topology};
 use milvus_core::outline::{ObjectClass, ObjectId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -89,6 +89,8 @@ pub struct Object {
     pub replicas: Option<u32>,
     /// Moves with every write.
     pub version: u64,
+    /// Why its rollout has stopped half-way. Every write lets it go on.
+    pub paused: Option<String>,
 }
 
 /// A write that reached the platform.
@@ -173,8 +175,8 @@ impl World {
                     name: format!("node-{i}"),
                     address: format!("10.0.0.{i}"),
                     manager: i <= 3,
-                    up: true,
-                    schedulable: true,
+                    state: NodeState::Up,
+                    availability: Availability::Active,
                     millicpu: 16_000,
                     memory: 64 << 30,
                     labels: BTreeMap::new(),
@@ -249,6 +251,7 @@ impl World {
         {
             value.push_str(" # by hand");
             object.version += 1;
+            object.paused = None;
         }
     }
 
@@ -257,6 +260,7 @@ impl World {
         if let Some(object) = self.objects.get_mut(id) {
             object.replicas = Some(replicas);
             object.version += 1;
+            object.paused = None;
         }
     }
 
@@ -291,6 +295,7 @@ impl World {
                 references: BTreeMap::new(),
                 replicas: None,
                 version: 1,
+                paused: None,
             },
         );
     }
@@ -307,7 +312,7 @@ impl World {
     pub fn heal_node(&mut self, id: &str) {
         if let Some(node) = self.nodes.get_mut(id) {
             node.cut = None;
-            node.node.up = true;
+            node.node.state = NodeState::Up;
         }
     }
 

@@ -225,6 +225,37 @@ fn edits_are_rolled_one_at_a_time_and_lead_where_a_fresh_start_leads() {
     assert_eq!(sim.shape(), fresh.shape());
 }
 
+/// One process of a change fails once, and the platform stops there: with its cause gone the change goes on.
+#[test]
+fn a_rollout_that_was_stopped_goes_on() {
+    let mut sim = up(REFERENCE);
+    let id = sim.service("querynode");
+    sim.edit(|r| {
+        let node = r.spec.components.query_node.get_or_insert_default();
+        node.env.push(env("EDITED", "1"));
+    });
+    let stopped = (0..2000).any(|_| {
+        sim.step();
+        let tasks = sim.world.tasks.clone();
+        let object = sim.world.objects.get_mut(&id).unwrap();
+        let outdated = |t: &milvus_sim::Task| {
+            t.object.0 == id && t.wanted && t.native.fields != object.native.fields
+        };
+        let half_way = object.version > 1 && tasks.iter().any(outdated);
+        if half_way {
+            object.paused = Some("update paused: a task has failed".to_owned());
+        }
+        half_way
+    });
+    assert!(stopped);
+    sim.settle(LONG).unwrap();
+    let (status, _, message) = sim.condition("Degraded").unwrap();
+    assert_eq!(status, "False", "{message}");
+    let goes_on = told(&sim, Reason::Updated);
+    assert!(goes_on.iter().any(|m| m.contains("goes on")), "{goes_on:?}");
+    sim.sound().unwrap();
+}
+
 fn serde_json() -> serde_json::Map<String, serde_json::Value> {
     let value = serde_json::json!({"log": {"level": "debug"}});
     match value {

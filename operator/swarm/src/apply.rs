@@ -8,7 +8,7 @@ use futures::try_join;
 use jiff::Timestamp;
 use milvus_core::action::{Action, Outcome};
 use milvus_core::names::ClusterRef;
-use milvus_core::observed::Owner;
+use milvus_core::observed::{DifferenceCause, Owner};
 use milvus_core::outline::ObjectId;
 use milvus_platform::{Class, PlatformError, Rendered};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use crate::api::wire::{Network, Service};
 use crate::api::{ApiError, Engine, FileKind};
 use crate::drift;
 use crate::labels::{self, Labels};
-use crate::node_task::{self, NodeTask};
+use crate::node_task::{self, NodeTask, Progress};
 use crate::observe;
 use crate::render::{CONFIG, NETWORK, Native, SECRET, SERVICE, ServiceObject};
 
@@ -32,6 +32,8 @@ pub struct Applier {
     pub engine: Engine,
     /// What runs on a node for the operator.
     pub node_tasks: node_task::Settings,
+    /// How errands have failed before.
+    pub errands: node_task::Failures,
 }
 
 impl Applier {
@@ -44,8 +46,8 @@ impl Applier {
     ) -> Result<Outcome, PlatformError> {
         match action {
             Action::Create { id, .. } => self.create(cluster, id, native(rendered, id)?).await,
-            Action::Update { id, .. } => match native(rendered, id)? {
-                Native::Service(wanted) => self.update(cluster, id, wanted).await,
+            Action::Update { id, difference } => match native(rendered, id)? {
+                Native::Service(wanted) => self.update(cluster, id, wanted, difference.cause).await,
                 Native::Network(_) | Native::Config(_) | Native::Secret(_) => {
                     Err(PlatformError::new(
                         Class::Bug,
@@ -94,8 +96,19 @@ impl Applier {
         node: &str,
         task: NodeTask<'_>,
     ) -> Result<Outcome, PlatformError> {
-        node_task::run(&self.engine, &self.node_tasks, cluster, node, &task).await?;
-        Ok(done(true, None))
+        let progress = node_task::step(
+            &self.engine,
+            &self.node_tasks,
+            &self.errands,
+            cluster,
+            node,
+            &task,
+        )
+        .await?;
+        Ok(Outcome {
+            underway: progress != Progress::Ended,
+            ..done(progress != Progress::Underway, None)
+        })
     }
 
     async fn create(
@@ -195,11 +208,13 @@ impl Applier {
         cluster: &ClusterRef,
         id: &ObjectId,
         wanted: &ServiceObject,
+        cause: DifferenceCause,
     ) -> Result<Outcome, PlatformError> {
         let found = self.own_service("update", cluster, id, &id.name).await?;
         let look = observe::look(&self.engine, cluster).await?;
         let references = observe::references(&look.networks, &look.configs, &look.secrets);
-        if drift::service(wanted, &found, &references).is_none() {
+        let resumes = cause == DifferenceCause::Stalled && found.paused();
+        if !resumes && drift::service(wanted, &found, &references).is_none() {
             return Ok(done(false, None));
         }
         let mut spec = self.with_ids(cluster, wanted).await?;
@@ -468,6 +483,7 @@ fn done(wrote: bool, remark: Option<String>) -> Outcome {
         at: Timestamp::now(),
         wrote,
         remark,
+        underway: false,
     }
 }
 

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use milvus_core::component::Component;
 use milvus_core::names::ClusterKey;
-use milvus_core::observed::{InstanceState, Observed};
+use milvus_core::observed::{InstanceState, NodeState, Observed};
 use milvus_gateway::pki;
 use milvus_gateway::tunnel::{Client, TunnelError};
 use milvus_gateway::wire::Kind;
@@ -30,6 +30,11 @@ impl Dial for GatewayDial {
             }
         }
         .boxed()
+    }
+
+    fn cut_off(&self) -> Vec<IpAddr> {
+        let gateways = self.client.cut_off();
+        gateways.into_iter().map(|address| address.ip()).collect()
     }
 }
 
@@ -121,7 +126,7 @@ pub fn gateway_addresses(observed: &Observed) -> Vec<IpAddr> {
         .nodes
         .iter()
         .filter(|node| {
-            node.up
+            node.state != NodeState::Down
                 && observed.instances.iter().any(|i| {
                     i.workload.component == Component::Gateway
                         && i.state == InstanceState::Running

@@ -104,6 +104,7 @@ impl SwarmBackend {
                 image: settings.gateway_image,
                 engine_socket: settings.engine_socket,
             },
+            errands: node_task::Failures::default(),
         };
         Self {
             engine,

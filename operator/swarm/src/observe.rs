@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use milvus_core::component::WorkloadKey;
 use milvus_core::names::ClusterRef;
 use milvus_core::observed::{
-    Instance, InstanceState, Node, Observed, ObservedObject, Owner, Topology,
+    Availability, Difference, DifferenceCause, Instance, InstanceState, Node, NodeState, Observed,
+    ObservedObject, Owner, Topology, Touches,
 };
 use milvus_core::outline::{ObjectClass, ObjectId, Revision};
 use milvus_platform::Rendered;
@@ -120,12 +121,14 @@ pub fn interpret(
             continue;
         }
         let helper = all.contains_key(labels::NODE_TASK);
-        if helper && !node_task::is_left_over(service, &look.tasks, now) {
+        // Of a cluster that goes no directory is made any more.
+        let pointless = rendered.is_none() && node_task::makes_directory(service);
+        if helper && !pointless && !node_task::is_left_over(service, &look.tasks, now) {
             continue;
         }
         let difference = match native(&id) {
             Some(Native::Service(wanted)) if owner != Owner::Foreign => {
-                drift::service(wanted, service, &references)
+                drift::service(wanted, service, &references).or_else(|| stalled(service, look))
             }
             _ => None,
         };
@@ -148,7 +151,9 @@ pub fn interpret(
                 status.state.as_str(),
                 "paused" | "rollback_paused" | "rollback_completed"
             )
-            .then_some(status.message),
+            .then_some(status.message)
+            // With every process of the present spec there is nothing left to roll, whatever became of the rollout.
+            .filter(|_| outdated(service, look).next().is_some()),
             owner,
         };
         objects.insert(id, object);
@@ -168,7 +173,7 @@ pub fn interpret(
         let attached = look
             .tasks
             .iter()
-            .any(|t| state(t, true).may_run() && t.address_in(&network.name).is_some());
+            .any(|t| state(t, Host::Up).may_run() && t.address_in(&network.name).is_some());
         let in_use = attached || used.contains(network.id.as_str());
         objects.insert(
             id,
@@ -195,6 +200,38 @@ pub fn interpret(
         topology: topology(&look.nodes, reserved),
         probes: BTreeMap::new(),
     }
+}
+
+/// Whether a rollout has stopped half-way where it could go on: every accepted update lets it, also one to the same spec.
+fn stalled(service: &Service, look: &Look) -> Option<Difference> {
+    let takes_work = |task: &&Task| {
+        let node = look.nodes.iter().find(|n| n.id == task.node_id);
+        node.is_none_or(|n| n.spec.availability == "active")
+    };
+    let stalled = service.paused() && outdated(service, look).any(|task| takes_work(&task));
+    stalled.then(|| Difference {
+        cause: DifferenceCause::Stalled,
+        fields: vec!["UpdateStatus".to_owned()],
+        touches: Touches::Process,
+        in_place: false,
+    })
+}
+
+/// Tasks that are to run, and are of an older spec than their service's.
+fn outdated<'a>(service: &'a Service, look: &'a Look) -> impl Iterator<Item = &'a Task> {
+    look.tasks.iter().filter(|task| {
+        task.service_id == service.id
+            && is_wanted(task)
+            && !drift::is_current(&task.spec, &service.spec)
+    })
+}
+
+/// Whether the engine wants a task to run on.
+fn is_wanted(task: &Task) -> bool {
+    !matches!(
+        task.desired_state.as_str(),
+        "shutdown" | "remove" | "orphaned"
+    )
 }
 
 fn prerequisite(native_id: &str, owner: Owner, in_use: bool) -> ObservedObject {
@@ -226,13 +263,11 @@ fn instances(cluster: &ClusterRef, look: &Look) -> Vec<Instance> {
             let service = services.get(task.service_id.as_str());
             let workload = workload(cluster, task, service.copied())?;
             let node = (!task.node_id.is_empty()).then(|| task.node_id.clone());
-            // A node that nobody knows any more was removed from the Swarm: the same as one that is down.
-            let reachable = node.as_ref().is_none_or(|id| {
-                nodes
-                    .get(id.as_str())
-                    .is_some_and(|n| !matches!(n.status.state.as_str(), "down" | "disconnected"))
-            });
-            let state = state(task, reachable);
+            let host = match node.as_deref() {
+                None => Host::None,
+                Some(id) => nodes.get(id).map_or(Host::Away, |n| host(n)),
+            };
+            let state = state(task, host);
             if service.is_none() && !state.may_run() {
                 return None; // what became of a service that is gone says nothing of the next one
             }
@@ -241,10 +276,7 @@ fn instances(cluster: &ClusterRef, look: &Look) -> Vec<Instance> {
                 id: task.id.clone(),
                 slot: task.slot.filter(|s| *s > 0),
                 node,
-                wanted: !matches!(
-                    task.desired_state.as_str(),
-                    "shutdown" | "remove" | "orphaned"
-                ) && service.is_some(),
+                wanted: is_wanted(task) && service.is_some(),
                 state,
                 ready: None,
                 address: task.address_in(&backend),
@@ -277,31 +309,98 @@ fn workload(cluster: &ClusterRef, task: &Task, service: Option<&Service>) -> Opt
     WorkloadKey::parse(task.container_label(labels::WORKLOAD)?)
 }
 
-/// What a task is doing. The record of a task on a node that does not answer says what it did last.
-fn state(task: &Task, reachable: bool) -> InstanceState {
+/// What is known of the node of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Host {
+    /// The task has none yet.
+    None,
+    /// It answers: its agent tells of every task that it has.
+    Up,
+    /// A new leader waits for it to register again.
+    Unknown,
+    /// It does not answer, or was removed from the Swarm.
+    Away,
+}
+
+fn host(node: &wire::Node) -> Host {
+    match node_state(&node.status.state) {
+        NodeState::Up => Host::Up,
+        NodeState::Unknown => Host::Unknown,
+        NodeState::Down => Host::Away,
+    }
+}
+
+fn node_state(state: &str) -> NodeState {
+    match state {
+        "ready" => NodeState::Up,
+        "down" | "disconnected" => NodeState::Down,
+        _ => NodeState::Unknown,
+    }
+}
+
+/// What a task is doing: its record, read together with its node's. Records rise through the states and never fall; what stands
+/// at `orphaned` was given up by the manager while its node was away, and the agent of a node that is back has ended whatever
+/// it was not given anew.
+fn state(task: &Task, host: Host) -> InstanceState {
     let trouble = || {
         let status = &task.status;
         match (status.err.is_empty(), status.container_status.exit_code) {
-            (false, _) => status.err.clone(),
-            (true, 0) => status.message.clone(),
+            (false, _) => without_ids(&status.err),
+            (true, 0) => without_ids(&status.message),
             (true, code) => format!("exit code {code}"),
         }
     };
     match task.status.state.as_str() {
         "complete" => InstanceState::Complete,
-        "shutdown" | "remove" => InstanceState::Shutdown,
+        "shutdown" => InstanceState::Shutdown,
         "failed" => InstanceState::Failed { message: trouble() },
         "rejected" => InstanceState::Rejected { message: trouble() },
-        "orphaned" => InstanceState::Lost,
+        "orphaned" | "remove" => match host {
+            Host::Up => InstanceState::Shutdown,
+            Host::None | Host::Unknown | Host::Away => InstanceState::Lost,
+        },
+        // No agent was given it, and none will be any more.
+        "new" | "allocated" | "pending" if !is_wanted(task) => InstanceState::Shutdown,
         "new" | "allocated" | "pending" => InstanceState::Pending {
             reason: task.status.err.clone(),
         },
-        _ if !reachable => InstanceState::Lost,
+        _ if host == Host::Away => InstanceState::Lost,
         "starting" => InstanceState::Starting,
         "running" => InstanceState::Running,
         // assigned, accepted, preparing, ready, and whatever a newer engine may add.
         _ => InstanceState::Preparing,
     }
+}
+
+/// An engine's words without the ids of containers, endpoints and tasks: each try has others, and the same trouble would read
+/// as a new one every time.
+fn without_ids(text: &str) -> String {
+    let is_id = |word: &str| {
+        let digits = word.bytes().any(|b| b.is_ascii_digit());
+        let hex = word
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let swarm = word
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
+        digits && (word.len() == 25 && swarm || matches!(word.len(), 12 | 64) && hex)
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest
+            .find(|c: char| !c.is_ascii_alphanumeric())
+            .unwrap_or(rest.len());
+        let (word, tail) = rest.split_at(end);
+        out.push_str(if is_id(word) { "..." } else { word });
+        let next = tail
+            .find(|c: char| c.is_ascii_alphanumeric())
+            .unwrap_or(tail.len());
+        let (between, tail) = tail.split_at(next);
+        out.push_str(between);
+        rest = tail;
+    }
+    out
 }
 
 /// The machines.
@@ -311,14 +410,17 @@ pub fn topology(nodes: &[wire::Node], reserved: &Reserved) -> Topology {
         .map(|node| {
             let (reserved_memory, reserved_millicpu) =
                 reserved.get(&node.id).copied().unwrap_or_default();
-            let up = node.status.state == "ready";
             Node {
                 id: node.id.clone(),
                 name: node.description.hostname.clone(),
                 address: address(node),
                 manager: node.spec.role == "manager",
-                up,
-                schedulable: up && node.spec.availability == "active",
+                state: node_state(&node.status.state),
+                availability: match node.spec.availability.as_str() {
+                    "drain" => Availability::Drained,
+                    "pause" => Availability::Paused,
+                    _ => Availability::Active,
+                },
                 millicpu: node.description.resources.nano_cpus / 1_000_000,
                 memory: node.description.resources.memory_bytes,
                 labels: node.spec.labels.clone(),
@@ -360,3 +462,6 @@ pub fn reserved(tasks: &[Reservation]) -> Reserved {
     }
     sums
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use milvus_core::desired::{Desired, Shape};
 use milvus_core::facts::{Facts, OtherCluster, SecretData};
 use milvus_core::ledger::Ledger;
 use milvus_core::names::ClusterKey;
-use milvus_core::observed::{Node, Topology};
+use milvus_core::observed::{Availability, Node, NodeState, Topology};
 use milvus_core::prefixes::Prefixes;
 use milvus_core::validate::{self, GeneratedSecretKind, ValidatedCluster, Violation};
 use milvus_core::{desire, place};
@@ -181,8 +181,8 @@ pub(crate) fn topology(nodes: u16, memory_gib: u64) -> Topology {
         name: format!("node{n}"),
         address: format!("192.0.2.{n}"),
         manager: n <= 3,
-        up: true,
-        schedulable: true,
+        state: NodeState::Up,
+        availability: Availability::Active,
         millicpu: 16_000,
         memory: memory_gib << 30,
         labels: BTreeMap::new(),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::names::ClusterKey;
+use crate::observed::{Availability, NodeState};
 use crate::testing::swarm_capabilities as capabilities;
 
 fn node(id: &str) -> Node {
@@ -8,8 +9,8 @@ fn node(id: &str) -> Node {
         name: format!("host-{id}"),
         address: "10.0.0.1".to_owned(),
         manager: id != "n4",
-        up: true,
-        schedulable: true,
+        state: NodeState::Up,
+        availability: Availability::Active,
         millicpu: 4000,
         memory: 8 << 30,
         labels: BTreeMap::new(),
@@ -123,7 +124,7 @@ fn members_of_one_kind_go_to_different_nodes_and_stay_there() {
     assert!(risks(&ledger).is_empty(), "{:?}", risks(&ledger));
     // The same again, also with fewer and fuller nodes: what stands is not moved.
     let mut smaller = topology.clone();
-    smaller.nodes[0].up = false;
+    smaller.nodes[0].state = NodeState::Down;
     smaller.nodes.remove(3);
     assert_eq!(run(&reference(), Some(&ledger), &smaller).unwrap(), ledger);
 }

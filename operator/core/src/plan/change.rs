@@ -58,6 +58,12 @@ pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
         match &observed.difference {
             None => rolling(view, object, draft),
             Some(difference)
+                if difference.cause == DifferenceCause::Stalled
+                    && view.input.memory.rests(object.id, view.input.now) =>
+            {
+                rolling(view, object, draft);
+            }
+            Some(difference)
                 if difference.touches <= Touches::Placement
                     && view.ended(object, difference).is_empty() =>
             {

@@ -12,7 +12,7 @@ use crate::capabilities::Rhythm;
 use crate::component::{Component, WorkloadKey};
 use crate::ledger::{Ledger, MemberEntry, RetainedVolume};
 use crate::names::ClusterRef;
-use crate::observed::{InstanceState, Observed, Owner};
+use crate::observed::{InstanceState, NodeState, Observed, Owner};
 use crate::outline::ObjectClass;
 use crate::plan::memory::place;
 use crate::plan::{Draft, Memory, next_check};
@@ -58,7 +58,7 @@ pub struct DeletionInput<'a> {
     pub orphan: bool,
     /// What becomes of volumes.
     pub policies: &'a DeletionPolicies,
-    /// Ids of nodes that the admin has given up (`operator.milvus.io/abandon-node`).
+    /// Names or ids of nodes that the admin has given up (`operator.milvus.io/abandon-node`).
     pub abandoned: &'a BTreeSet<String>,
     /// How often the world is looked at.
     pub rhythm: Rhythm,
@@ -166,9 +166,44 @@ fn processes(input: &DeletionInput<'_>, draft: &mut Draft) -> bool {
     let instances = u32::try_from(alive.len()).unwrap_or(u32::MAX);
     draft.waiting.push(Waiting {
         component: None,
-        on: WaitingOn::Stopping { instances },
+        on: WaitingOn::Stopping {
+            instances,
+            which: standing_names(input, now),
+        },
     });
     false
+}
+
+/// Names of that many processes; the others are counted.
+const NAMED: usize = 5;
+
+/// The processes of a wave that are still there, each with its node.
+fn standing_names(input: &DeletionInput<'_>, now: u8) -> String {
+    let observed = input.observed;
+    let alive = observed.instances.iter().filter(|i| {
+        i.state.may_run()
+            && i.state != InstanceState::Lost
+            && wave(Some(i.workload.component)) == now
+    });
+    let names: BTreeSet<String> = alive
+        .map(|i| {
+            let node = i.node.as_deref().and_then(|id| observed.topology.node(id));
+            let node = node.map(|n| match n.withheld() {
+                Some(why) => format!(" on {} ({why})", n.name),
+                None => format!(" on {}", n.name),
+            });
+            format!("{}{}", i.workload, node.unwrap_or_default())
+        })
+        .collect();
+    let mut named: Vec<String> = names.iter().take(NAMED).cloned().collect();
+    if names.len() > NAMED {
+        named.push(format!("{} more", names.len() - NAMED));
+    }
+    if named.is_empty() {
+        "none runs any more".to_owned()
+    } else {
+        named.join(", ")
+    }
 }
 
 /// Removes what processes used; true when nothing is left.
@@ -193,7 +228,10 @@ fn leftovers(input: &DeletionInput<'_>, draft: &mut Draft) -> bool {
     if left && draft.actions.is_empty() {
         draft.waiting.push(Waiting {
             component: None,
-            on: WaitingOn::Stopping { instances: 0 },
+            on: WaitingOn::Stopping {
+                instances: 0,
+                which: String::new(),
+            },
         });
     }
     !left
@@ -213,13 +251,7 @@ fn data(input: &DeletionInput<'_>, draft: &mut Draft) {
         if !deletes(input, name) {
             continue;
         }
-        // Without a node of its own the data is the platform's to remove.
-        let up = entry.node.is_empty()
-            || input
-                .observed
-                .topology
-                .node(&entry.node)
-                .is_some_and(|n| n.up);
+        let access = access(input, entry);
         let remaining: Vec<(String, Option<String>)> = places(entry)
             .into_iter()
             .filter(|(volume, base)| {
@@ -230,7 +262,9 @@ fn data(input: &DeletionInput<'_>, draft: &mut Draft) {
         if remaining.is_empty() {
             continue;
         }
-        if !up && input.abandoned.contains(&entry.node) {
+        let given_up = input.abandoned.contains(&entry.node)
+            || (!entry.node_name.is_empty() && input.abandoned.contains(&entry.node_name));
+        if given_up && matches!(access, Access::Down | Access::Withheld(_)) {
             abandoned = true;
             draft.note(Notice {
                 reason: Reason::VolumesRetained,
@@ -244,35 +278,47 @@ fn data(input: &DeletionInput<'_>, draft: &mut Draft) {
             continue;
         }
         left += u32::try_from(remaining.len()).unwrap_or(u32::MAX);
-        if up {
-            for (volume, bind_base) in remaining {
-                draft.actions.push(Action::RemoveVolume {
-                    node: entry.node.clone(),
-                    volume,
-                    bind_base,
-                });
+        let data = format!("{} of {name}", entry.places().join(", "));
+        let node = entry.node_name.clone();
+        let (what, notice) = match access {
+            Access::Open => {
+                for (volume, bind_base) in remaining {
+                    draft.actions.push(Action::RemoveVolume {
+                        node: entry.node.clone(),
+                        volume,
+                        bind_base,
+                    });
+                }
+                continue;
             }
-        } else {
-            let on = WaitingOn::Node {
-                node: entry.node_name.clone(),
-                what: format!("{} of {name}", entry.places().join(", ")),
-            };
+            Access::Unknown => (data, None),
+            Access::Down => {
+                let message = format!(
+                    "node {node} does not answer and holds {data}: bring it back, or give it up with the annotation \
+                     operator.milvus.io/abandon-node={node}"
+                );
+                (data, Some((Reason::NodeDown, message)))
+            }
+            Access::Withheld(why) => {
+                let message = format!(
+                    "node {node} is {why} and holds {data}: set its availability to active, or give it up with the annotation \
+                     operator.milvus.io/abandon-node={node}"
+                );
+                let what = format!("it is {why}; {data}");
+                (what, Some((Reason::NodeUnavailable, message)))
+            }
+        };
+        if let Some((reason, message)) = notice {
             draft.note(Notice {
-                reason: Reason::NodeDown,
-                message: format!(
-                    "node {} does not answer and holds {} of {name}: bring it back, or give it up with the annotation \
-                     operator.milvus.io/abandon-node={}",
-                    entry.node_name,
-                    entry.places().join(", "),
-                    entry.node
-                ),
+                reason,
+                message,
                 field: None,
             });
-            draft.waiting.push(Waiting {
-                component: WorkloadKey::parse(name).map(|k| k.component),
-                on,
-            });
         }
+        draft.waiting.push(Waiting {
+            component: WorkloadKey::parse(name).map(|k| k.component),
+            on: WaitingOn::Node { node, what },
+        });
     }
     if left > 0 {
         draft.waiting.push(Waiting {
@@ -282,6 +328,29 @@ fn data(input: &DeletionInput<'_>, draft: &mut Draft) {
         return;
     }
     close(input, ledger, abandoned, draft);
+}
+
+/// Whether work can be done on a node.
+enum Access {
+    Open,
+    Unknown,
+    Down,
+    Withheld(&'static str),
+}
+
+fn access(input: &DeletionInput<'_>, entry: &MemberEntry) -> Access {
+    if entry.node.is_empty() {
+        return Access::Open; // without a node of its own the data is the platform's to remove
+    }
+    let Some(node) = input.observed.topology.node(&entry.node) else {
+        return Access::Down;
+    };
+    match (node.state, node.withheld()) {
+        (NodeState::Down, _) => Access::Down,
+        (NodeState::Unknown, _) => Access::Unknown,
+        (NodeState::Up, Some(why)) => Access::Withheld(why),
+        (NodeState::Up, None) => Access::Open,
+    }
 }
 
 fn deletes(input: &DeletionInput<'_>, member: &str) -> bool {

@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::action::Plan;
 use crate::action::{Action, Waiting, WaitingOn};
 use crate::component::Component;
 use crate::ledger::MemberDirectory;
-use crate::observed::{Observed, Owner, Touches};
+use crate::observed::{DifferenceCause, NodeState, Observed, Owner, Touches};
 use crate::outline::ObjectId;
-use crate::plan::Readiness;
+use crate::plan::readiness::{Readiness, instances};
 
 /// Kept per cluster by the controller, from pass to pass.
 #[derive(Clone, Debug, Default)]
@@ -33,9 +33,63 @@ pub struct Memory {
     pub touched: BTreeSet<Component>,
     /// How many seconds components took until all of their instances answered, the last time that some did not.
     pub took: BTreeMap<Component, i64>,
+    /// Rollouts that had stopped and were asked to go on.
+    pub resumed: BTreeMap<ObjectId, Resumed>,
+    /// Since when the platform does not know whether nodes answer, by id.
+    pub unknown: BTreeMap<String, Timestamp>,
 }
 
+/// How often a rollout was asked to go on, and when last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// Times.
+    pub times: u32,
+    /// The last one.
+    pub last: Timestamp,
+}
+
+/// A new leader of a Swarm hears from a node that is up within this time.
+const REGISTERS_WITHIN: SignedDuration = SignedDuration::from_secs(40);
+/// Pause after the first time that a rollout was asked to go on; doubled each time.
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+/// The longest pause.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(300);
+
 impl Memory {
+    /// Whether the platform has not known for longer than nodes take to register again whether this one answers.
+    pub fn unknown_for_long(&self, node: &str, now: Timestamp) -> bool {
+        let since = self.unknown.get(node);
+        since.is_some_and(|since| now.duration_since(*since) >= REGISTERS_WITHIN)
+    }
+
+    /// Whether a rollout that has stopped was asked to go on so shortly before that it is not asked again.
+    pub fn rests(&self, rollout: &ObjectId, now: Timestamp) -> bool {
+        let Some(resumed) = self.resumed.get(rollout) else {
+            return false;
+        };
+        let doubled = 1i32 << resumed.times.saturating_sub(1).min(8);
+        let pause = FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE);
+        now.duration_since(resumed.last) < pause
+    }
+
+    fn follow(&mut self, now: Timestamp, observed: &Observed) {
+        self.resumed.retain(|id, _| {
+            let Some(object) = observed.objects.get(id) else {
+                return false;
+            };
+            let outdated = object
+                .workload
+                .is_some_and(|key| instances(observed, key).any(|i| i.wanted && !i.current));
+            object.updating || object.update_stalled.is_some() || outdated
+        });
+        let nodes = &observed.topology.nodes;
+        let unknown = || nodes.iter().filter(|n| n.state == NodeState::Unknown);
+        self.unknown.retain(|id, _| unknown().any(|n| n.id == *id));
+        for node in unknown() {
+            self.unknown.entry(node.id.clone()).or_insert(now);
+        }
+    }
+
     /// Takes in one finished pass: what it saw, what it planned, and the actions that succeeded.
     pub fn learn(&mut self, now: Timestamp, observed: &Observed, plan: &Plan, done: &[&Action]) {
         self.seen.extend(
@@ -45,8 +99,16 @@ impl Memory {
                 .filter(|(_, o)| o.owner == Owner::Ours)
                 .map(|(id, _)| id.clone()),
         );
+        self.follow(now, observed);
         for action in done {
             match action {
+                Action::Update { id, difference }
+                    if difference.cause == DifferenceCause::Stalled =>
+                {
+                    let times = self.resumed.get(id).map_or(0, |r| r.times) + 1;
+                    self.resumed
+                        .insert(id.clone(), Resumed { times, last: now });
+                }
                 Action::Create { id, .. } => {
                     self.seen.insert(id.clone());
                 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::component::{Component, WorkloadKey};
 use crate::desired::{Desired, Shape, Workload};
 use crate::ledger::Ledger;
-use crate::observed::{Instance, InstanceState, Observed, Owner};
+use crate::observed::{Availability, Instance, InstanceState, NodeState, Observed, Owner};
 use crate::place;
 use crate::probe::{Probe, ProbeFailureKind, ProbeId, ProbeKind, ProbeTarget};
 
@@ -64,10 +64,11 @@ pub fn judge(
 /// How many instances of a workload there should be.
 pub fn wanted(workload: &Workload, observed: &Observed) -> u32 {
     workload.replicas().unwrap_or_else(|| {
-        let eligible =
-            observed.topology.nodes.iter().filter(|n| {
-                n.up && n.schedulable && place::unmet(&workload.placement, n).is_none()
-            });
+        let eligible = observed.topology.nodes.iter().filter(|n| {
+            n.state != NodeState::Down
+                && n.availability == Availability::Active
+                && place::unmet(&workload.placement, n).is_none()
+        });
         u32::try_from(eligible.count()).unwrap_or(u32::MAX)
     })
 }
@@ -82,7 +83,9 @@ pub(crate) fn takes_work(workload: &Workload, instance: &Instance, observed: &Ob
     let Some(node) = node.and_then(|id| observed.topology.node(id)) else {
         return true;
     };
-    node.up && node.schedulable && place::unmet(&workload.placement, node).is_none()
+    node.state != NodeState::Down
+        && node.availability == Availability::Active
+        && place::unmet(&workload.placement, node).is_none()
 }
 
 /// Whether an instance runs what its object asks for, where it may run. Swarm leaves the task of an interchangeable process that

@@ -17,7 +17,9 @@ pub(super) fn create(view: &View<'_>, draft: &mut Draft) {
         if !startable(view, &object, draft) {
             continue;
         }
-        prepare(view, object.key, draft);
+        if prepare(view, object.key, draft) {
+            continue; // the process is made when its directory is there
+        }
         draft.actions.push(Action::Create {
             id: object.id.clone(),
             cause: cause(view, &object),
@@ -84,14 +86,19 @@ fn startable(view: &View<'_>, object: &WorkloadObject<'_>, draft: &mut Draft) ->
         draft.wait(component, on);
         return false;
     }
-    if let Some(node) = view.node_down(object.key)
+    let node = view.node_down(object.key).map(|node| (node, String::new()));
+    let withheld = || {
+        let (node, why) = view.node_withheld(object.key)?;
+        Some((node, format!("it is {why}; ")))
+    };
+    if let Some((node, why)) = node.or_else(withheld)
         && !unprepared(view, object.key).is_empty()
     {
         draft.wait(
             component,
             WaitingOn::Node {
                 node,
-                what: format!("the directory of {} is to be made there", object.key),
+                what: format!("{why}the directory of {} is to be made there", object.key),
             },
         );
         return false;
@@ -118,9 +125,31 @@ fn unprepared(view: &View<'_>, key: WorkloadKey) -> Vec<Action> {
         .collect()
 }
 
-fn prepare(view: &View<'_>, key: WorkloadKey, draft: &mut Draft) {
+/// Has the directories of a member made; whether there are any to be waited for.
+fn prepare(view: &View<'_>, key: WorkloadKey, draft: &mut Draft) -> bool {
     let actions = unprepared(view, key);
+    if actions.is_empty() {
+        return false;
+    }
     draft.actions.extend(actions);
+    let node = view
+        .input
+        .ledger
+        .member(key)
+        .map(|entry| entry.node_name.clone());
+    draft.wait(
+        key.component,
+        WaitingOn::Instances {
+            workload: key,
+            running: 0,
+            wanted: 1,
+            detail: format!(
+                "its directory is being made on node {}",
+                node.unwrap_or_default()
+            ),
+        },
+    );
+    true
 }
 
 /// Whether a workload is made for the first time: not when we saw it, when its component has lived before, or when

@@ -9,7 +9,8 @@ use crate::desired::Shape;
 use crate::facts::Facts;
 use crate::names::ClusterRef;
 use crate::observed::{
-    Difference, DifferenceCause, Instance, InstanceState, ObservedObject, Topology, Touches,
+    Availability, Difference, DifferenceCause, Instance, InstanceState, NodeState, ObservedObject,
+    Topology, Touches,
 };
 use crate::outline::Revision;
 use crate::probe::{ProbeDetail, ProbeFailure, ProbeFailureKind, ProbeId, ProbeResult};

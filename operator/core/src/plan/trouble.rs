@@ -1,11 +1,13 @@
 //! Words for whatever is not well: which node, image, mount or port, and which field of the resource leads there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::action::{Notice, WaitingOn};
 use crate::component::{Component, WorkloadKey};
+use crate::components::resource_name;
 use crate::desired::{Shape, Workload};
-use crate::observed::{Instance, InstanceState};
+use crate::observed::{Instance, InstanceState, Topology};
 use crate::plan::readiness::{self, Health, instances};
 use crate::plan::{Draft, View, WorkloadObject, start};
 use crate::probe::ProbeFailureKind;
@@ -33,6 +35,27 @@ pub(super) fn explain(view: &View<'_>, draft: &mut Draft) {
     if draft.waiting.is_empty() && draft.leaves_workloads(view.input.outline) {
         whole(view, draft);
     }
+}
+
+/// Nodes whose gateway does not reach what the gateways of other nodes reach, by their addresses.
+pub fn cut_off(topology: &Topology, addresses: &[IpAddr]) -> Vec<Notice> {
+    let of = |address: &IpAddr| {
+        let text = address.to_string();
+        let node = topology.nodes.iter().find(|n| n.address == text);
+        node.map_or(text, |n| n.name.clone())
+    };
+    let names: BTreeSet<String> = addresses.iter().map(of).collect();
+    names
+        .into_iter()
+        .map(|name| Notice {
+            reason: Reason::NetworkBroken,
+            message: format!(
+                "the gateway on node {name} does not reach processes that the gateways on other nodes reach: look at the overlay \
+                 network of that node (UDP port 4789, TCP and UDP port 7946, MTU)"
+            ),
+            field: None,
+        })
+        .collect()
 }
 
 /// Keys that a service of somebody else does not know: whoever needs them would only start to fail.
@@ -127,7 +150,7 @@ fn workload(view: &View<'_>, object: &WorkloadObject<'_>, draft: &mut Draft) {
             let detail = detail(view, object);
             // It runs now, but has it ended by itself just before?
             if let Some(cause) = telling(view, key).and_then(|i| cause(object.workload, i)) {
-                note(key, &cause, draft);
+                note(view, object, &cause, draft);
             }
             draft.wait(
                 key.component,
@@ -166,9 +189,22 @@ fn absent(
 ) {
     let key = object.key;
     let component = key.component;
+    if let Some((node, why)) = view.node_withheld(key) {
+        let message = format!("{key}: its node {node} is {why}: set its availability to active");
+        draft.note(Notice {
+            reason: Reason::NodeUnavailable,
+            message,
+            field: None,
+        });
+        let what = format!("it is {why}; {key} lives there");
+        draft.wait(component, WaitingOn::Node { node, what });
+        return;
+    }
     let telling = telling(view, key);
     let cause = telling.and_then(|i| cause(object.workload, i).map(|c| (c, i)));
-    let Some((cause, instance)) = cause else {
+    // A port that an earlier process of its own still has comes free by itself.
+    let own = |c: &Cause| c.reason == Reason::PortTaken && leaves(view, key);
+    let Some((cause, instance)) = cause.filter(|(c, _)| !own(c)) else {
         let detail = instances(view.input.observed, key)
             .find(|i| i.wanted && i.state != InstanceState::Running)
             .map(|i| readiness::state_in_words(i, view.input.observed))
@@ -201,13 +237,38 @@ fn absent(
         },
     };
     draft.wait(component, on);
-    note(key, &cause, draft);
+    note(view, object, &cause, draft);
 }
 
-fn note(key: WorkloadKey, cause: &Cause, draft: &mut Draft) {
+/// Whether an earlier process of a workload has still to end.
+fn leaves(view: &View<'_>, key: WorkloadKey) -> bool {
+    instances(view.input.observed, key).any(|i| !i.wanted && i.state.may_run())
+}
+
+/// The nodes on which processes of a workload could not be started, or have ended for the same reason.
+fn places(view: &View<'_>, key: WorkloadKey, cause: &Cause, workload: &Workload) -> String {
+    let observed = view.input.observed;
+    let alike = instances(observed, key).filter(|i| {
+        let same = self::cause(workload, i);
+        same.is_some_and(|c| c.reason == cause.reason && c.message == cause.message)
+    });
+    let names: BTreeSet<&str> = alike
+        .filter_map(|i| observed.topology.node(i.node.as_deref()?))
+        .map(|node| node.name.as_str())
+        .collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = names.into_iter().collect();
+    format!(" on {}", names.join(", "))
+}
+
+fn note(view: &View<'_>, object: &WorkloadObject<'_>, cause: &Cause, draft: &mut Draft) {
+    let key = object.key;
+    let on = places(view, key, cause, object.workload);
     draft.note(Notice {
         reason: cause.reason,
-        message: format!("{key}: {}", cause.message),
+        message: format!("{key}{on}: {}", cause.message),
         field: (!cause.field.is_empty()).then(|| cause.field.clone()),
     });
 }
@@ -292,7 +353,7 @@ fn cause(workload: &Workload, instance: &Instance) -> Option<Cause> {
         } else if has(&ROOM) {
             origin.resources.clone()
         } else {
-            origin.placement.clone()
+            placement_field(workload)
         };
         (Reason::Unschedulable, field)
     } else if has(&IMAGE) {
@@ -315,6 +376,17 @@ fn cause(workload: &Workload, instance: &Instance) -> Option<Cause> {
         message,
         field,
     })
+}
+
+/// Where the rules about nodes were written.
+fn placement_field(workload: &Workload) -> String {
+    let placement = &workload.placement;
+    let selector = workload.origin.placement.ends_with(".nodeSelector");
+    if selector && placement.node_selector.is_empty() && !placement.constraints.is_empty() {
+        let name = resource_name(workload.component);
+        return format!("spec.swarm.components.{name}.constraints");
+    }
+    workload.origin.placement.clone()
 }
 
 fn port_field(component: Component) -> String {

@@ -97,6 +97,12 @@ fn unreachable(facts: &Facts<'_>) -> Option<Verdict> {
     if facts.input.observed.is_some() || !facts.refusals().is_empty() {
         return None;
     }
+    if facts.input.failure.is_none() && !facts.input.unplaced.is_empty() {
+        let lacking: Vec<String> = facts.input.unplaced.iter().map(say).collect();
+        let status = if facts.was_ready { "Unknown" } else { "False" };
+        let message = format!("waiting for {}", words::shorten(&lacking));
+        return Some(verdict(status, Reason::Unschedulable, message));
+    }
     let (reason, message) = facts.input.failure.map_or(
         (
             Reason::PlatformUnreachable,

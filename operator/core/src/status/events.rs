@@ -109,7 +109,7 @@ fn done(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
                 node,
                 volume,
                 bind_base,
-            } => deleted.push(match bind_base {
+            } if !outcome.underway => deleted.push(match bind_base {
                 Some(base) => format!("{base}/{volume} on {}", node_name(facts, node)),
                 None => format!("{volume} on {}", node_name(facts, node)),
             }),
@@ -119,6 +119,7 @@ fn done(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
             | Action::RecordLedger(_)
             | Action::ForgetLedger
             | Action::PrepareDirectory { .. }
+            | Action::RemoveVolume { .. }
             | Action::DropFinalizer => {}
         }
         if let Some(remark) = &outcome.remark {
@@ -196,6 +197,11 @@ fn updated(id: &ObjectId, cause: DifferenceCause, fields: &[String]) -> EventNot
             Reason::Updated,
             "Repair",
             format!("{id} referred to something that was made again: {fields}; brought up to date"),
+        ),
+        DifferenceCause::Stalled => event(
+            Reason::Updated,
+            "Update",
+            format!("the rollout of {id} had stopped half-way; it goes on"),
         ),
         DifferenceCause::Spec => {
             event(Reason::Updated, "Update", format!("updated {id}: {fields}"))

@@ -108,6 +108,7 @@ fn a_start_that_is_over_before_it_is_told_of_is_one_event() {
             at: now(),
             wrote: true,
             remark: None,
+            underway: false,
         };
         (Action::Create { id, cause }, outcome)
     };
@@ -372,4 +373,43 @@ fn a_paused_rollout_is_not_the_end_of_a_change() {
         "{updated:?}"
     );
     assert_ne!(status.phase, Some(Phase::Ready));
+}
+
+/// What lacks a node says so, and not that the platform was not asked.
+#[test]
+fn a_cluster_that_lacks_a_node_says_what_it_lacks() {
+    let scene = Scene::new();
+    let unplaced = [crate::action::Waiting {
+        component: Some(Component::Etcd),
+        on: WaitingOn::Placement {
+            workload: WorkloadKey::member(Component::Etcd, 0),
+            detail: "node1: is drained and takes no new work".to_owned(),
+        },
+    }];
+    let told = status(StatusInput {
+        resource: &scene.resource,
+        refusals: Some(&[]),
+        desired: None,
+        addresses: &[],
+        observed: None,
+        ledger: None,
+        plan: None,
+        unplaced: &unplaced,
+        done: &[],
+        failure: None,
+        memory: &scene.memory,
+        now: now(),
+    })
+    .0;
+    assert_eq!(told.phase, Some(Phase::Pending));
+    let ready = condition(&told, "Ready");
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "Unschedulable")
+    );
+    assert!(
+        ready.message.contains("node1: is drained"),
+        "{}",
+        ready.message
+    );
 }

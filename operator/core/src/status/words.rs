@@ -71,8 +71,8 @@ pub fn say(waiting: &Waiting) -> String {
             "{} restarts as a whole, for its members work only with peers of the same image, arguments and environment (to change {because})",
             spoken(*component)
         ),
-        WaitingOn::Stopping { instances: 0 } => "objects to be removed".to_owned(),
-        WaitingOn::Stopping { .. } => "processes to stop".to_owned(),
+        WaitingOn::Stopping { instances: 0, .. } => "objects to be removed".to_owned(),
+        WaitingOn::Stopping { which, .. } => format!("processes to stop ({which})"),
         WaitingOn::Node { node, what } => format!("node {node} to come back ({what})"),
         WaitingOn::Volumes { .. } => "volumes to be deleted".to_owned(),
     }

@@ -17,6 +17,8 @@ use super::error::ApiError;
 
 /// For one call, from connecting to the last byte of the answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a list: the engine itself gives the Swarm's leader 20 s, and a large Swarm needs them.
+const LIST_TIMEOUT: Duration = Duration::from_secs(25);
 /// The largest answer that is read: tasks of thousands of services fit in.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
@@ -68,6 +70,22 @@ impl std::fmt::Display for Host {
     }
 }
 
+/// Objects that are listed whole.
+const LISTS: [&str; 6] = [
+    "services", "tasks", "nodes", "networks", "configs", "secrets",
+];
+
+/// How long an answer may take.
+fn limit(call: &Call<'_>) -> Duration {
+    let path = call.path.split('?').next().unwrap_or_default();
+    let kind = path.rsplit('/').next().unwrap_or_default();
+    if call.method == Method::GET && LISTS.contains(&kind) {
+        LIST_TIMEOUT
+    } else {
+        CALL_TIMEOUT
+    }
+}
+
 /// What is sent.
 pub struct Call<'a> {
     /// What is tried, for messages (`create service demo_proxy`). Never holds content.
@@ -85,11 +103,12 @@ pub struct Call<'a> {
 /// Sends a call and reads the whole answer.
 pub async fn send(host: &Host, call: Call<'_>) -> Result<Bytes, ApiError> {
     let operation = call.operation.clone();
+    let limit = limit(&call);
     let exchange = async {
         let answer = open(host, call).await?;
         read_all(&operation, answer).await
     };
-    match timeout(CALL_TIMEOUT, exchange).await {
+    match timeout(limit, exchange).await {
         Ok(result) => result,
         Err(_) => Err(ApiError::Timeout { operation }),
     }

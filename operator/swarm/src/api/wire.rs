@@ -84,6 +84,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// Whether the engine has stopped its rollout half-way.
+    pub fn paused(&self) -> bool {
+        let state = self.update_status.as_ref().map(|s| s.state.as_str());
+        matches!(state, Some("paused" | "rollback_paused"))
+    }
+
     /// Name.
     pub fn name(&self) -> &str {
         self.spec

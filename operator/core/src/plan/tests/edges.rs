@@ -432,3 +432,246 @@ fn what_is_said_about_a_fixed_object_is_put_right_in_place() {
         assert_eq!(plan.notices.iter().any(refused), !in_place);
     }
 }
+
+/// A rollout that the platform has stopped goes on when the same is written again: at once, then with growing pauses.
+#[test]
+fn a_stopped_rollout_is_asked_to_go_on_with_growing_pauses() {
+    let mut scene = Scene::up();
+    let object = scene.observed.objects.get_mut(&service("proxy")).unwrap();
+    object.update_stalled = Some("update paused due to failure of task t9".to_owned());
+    object.difference = Some(Difference {
+        cause: DifferenceCause::Stalled,
+        fields: vec!["UpdateStatus".to_owned()],
+        touches: Touches::Process,
+        in_place: false,
+    });
+    let proxies = scene.observed.instances.iter_mut();
+    for proxy in proxies.filter(|i| i.workload == key("proxy")) {
+        proxy.current = false;
+    }
+    let asked = |scene: &Scene| names(&scene.plan()) == ["update reference_proxy"];
+    for (times, pause) in [(1, 10), (2, 20), (3, 40), (9, 300)] {
+        let ago = |seconds| crate::plan::Resumed {
+            times,
+            last: now() - jiff::SignedDuration::from_secs(seconds),
+        };
+        scene.memory.resumed.clear();
+        assert!(asked(&scene));
+        scene
+            .memory
+            .resumed
+            .insert(service("proxy"), ago(pause - 1));
+        let plan = scene.plan();
+        assert_eq!(names(&plan), Vec::<String>::new(), "{pause}");
+        assert!(plan.changing.contains(&key("proxy")));
+        let told = |n: &Notice| n.message.contains("does not get on");
+        assert!(plan.notices.iter().any(told), "{:?}", plan.notices);
+        scene.memory.resumed.insert(service("proxy"), ago(pause));
+        assert!(asked(&scene), "{pause}");
+    }
+    // Each time is counted, until every process is current.
+    scene.memory.resumed.clear();
+    let plan = scene.plan();
+    let done: Vec<&Action> = plan.actions.iter().collect();
+    let mut memory = scene.memory.clone();
+    memory.learn(now(), &scene.observed, &plan, &done);
+    memory.learn(now(), &scene.observed, &plan, &done);
+    assert_eq!(memory.resumed[&service("proxy")].times, 2);
+    let object = scene.observed.objects.get_mut(&service("proxy")).unwrap();
+    object.update_stalled = None;
+    object.difference = None;
+    memory.learn(now(), &scene.observed, &plan, &[]);
+    assert!(!memory.resumed.is_empty(), "it rolls on");
+    for instance in &mut scene.observed.instances {
+        instance.current = true;
+    }
+    memory.learn(now(), &scene.observed, &plan, &[]);
+    assert!(memory.resumed.is_empty());
+}
+
+/// A new leader does not know of any node whether it answers, until they register again.
+#[test]
+fn a_change_of_the_leader_is_no_loss_of_nodes() {
+    let mut scene = Scene::up();
+    for node in &mut scene.observed.topology.nodes {
+        node.state = NodeState::Unknown;
+    }
+    let mut memory = Memory::default();
+    let plan = scene.plan();
+    assert_eq!(plan.notices, []);
+    assert_eq!(plan.waiting, []);
+    assert!(plan.readiness.values().all(|r| r.ready));
+    let ago = |seconds| now() - jiff::SignedDuration::from_secs(seconds);
+    memory.learn(ago(39), &scene.observed, &plan, &[]);
+    scene.memory = memory.clone();
+    assert_eq!(scene.plan().notices, []);
+    // One that stays silent is away.
+    for node in &mut scene.observed.topology.nodes[1..] {
+        node.state = NodeState::Up;
+    }
+    memory.learn(now(), &scene.observed, &plan, &[]);
+    assert_eq!(memory.unknown.len(), 1);
+    for since in memory.unknown.values_mut() {
+        *since = ago(40);
+    }
+    scene.memory = memory;
+    let plan = scene.plan();
+    let away = |n: &&Notice| n.reason == Reason::NodeDown;
+    assert_eq!(plan.notices.iter().filter(away).count(), 1);
+}
+
+/// A volume on a node that takes no work is named with its node, given up by the node's name, and holds no other volume.
+#[test]
+fn a_drained_node_holds_only_its_own_volumes() {
+    let mut scene = Scene::up();
+    let cluster: ClusterRef = scene.desired.cluster.clone();
+    scene.observed.objects.clear();
+    scene.observed.instances.clear();
+    let policies = DeletionPolicies {
+        default: milvus_crds::DeletionPolicy::Delete,
+        ..DeletionPolicies::default()
+    };
+    let home = scene.ledger.members["etcd-0"].clone();
+    let nodes = scene.observed.topology.nodes.iter_mut();
+    for node in nodes.filter(|n| n.id == home.node) {
+        node.availability = Availability::Drained;
+    }
+    let planned = |memory: &Memory, abandoned: &[&String]| {
+        let abandoned = abandoned.iter().map(ToString::to_string).collect();
+        let input = DeletionInput {
+            cluster: &cluster,
+            observed: &scene.observed,
+            ledger: Some(&scene.ledger),
+            orphan: false,
+            policies: &policies,
+            abandoned: &abandoned,
+            rhythm: swarm_capabilities().rhythm,
+            now: now(),
+            memory,
+        };
+        let plan = plan_deletion(&input);
+        assert_eq!(check_deletion(&plan, &input), Vec::<String>::new());
+        plan
+    };
+    let mut memory = Memory::default();
+    let plan = planned(&memory, &[]);
+    let removes = |node: &String| {
+        let of = move |a: &&Action| matches!(a, Action::RemoveVolume { node: n, .. } if n == node);
+        plan.actions.iter().filter(of).count()
+    };
+    assert_eq!(removes(&home.node), 0);
+    assert!(!plan.actions.is_empty(), "other volumes go");
+    let said = |n: &Notice| {
+        n.reason == Reason::NodeUnavailable
+            && n.message
+                .contains(&format!("node {} is drained", home.node_name))
+            && n.message.contains("abandon-node")
+    };
+    assert!(plan.notices.iter().any(said), "{:?}", plan.notices);
+    // With the others gone it alone is waited for, until it is given up.
+    let done: Vec<&Action> = plan.actions.iter().collect();
+    memory.learn(now(), &scene.observed, &plan, &done);
+    let rest = planned(&memory, &[]);
+    assert_eq!(rest.actions, []);
+    assert!(rest.waiting.iter().any(
+        |w| matches!(&w.on, WaitingOn::Node { node, what } if *node == home.node_name && what.contains("drained"))
+    ));
+    for word in [&home.node, &home.node_name] {
+        let last = planned(&memory, &[word]);
+        assert!(
+            matches!(last.actions.as_slice(), [Action::RecordLedger(_)]),
+            "{last:?}"
+        );
+    }
+}
+
+#[test]
+fn a_node_that_is_cut_off_is_named() {
+    let scene = Scene::up();
+    let topology = &scene.observed.topology;
+    let address = topology.nodes[0].address.parse().unwrap();
+    let notices = cut_off(topology, &[address]);
+    assert_eq!(notices.len(), 1);
+    assert_eq!(notices[0].reason, Reason::NetworkBroken);
+    assert!(notices[0].message.contains(&topology.nodes[0].name));
+    assert_eq!(cut_off(topology, &[]), []);
+}
+
+#[test]
+fn trouble_of_placement_names_the_field_that_was_written_and_the_node() {
+    let pending = || InstanceState::Pending {
+        reason: "no suitable node (scheduling constraints not satisfied on 4 nodes)".to_owned(),
+    };
+    let mut scene = Scene::up();
+    let mut roles = scene.desired.workloads.iter_mut();
+    let role = roles.find(|w| w.component == Component::QueryNode).unwrap();
+    role.placement.node_selector.clear();
+    role.placement.constraints = vec!["node.labels.role==query".to_owned()];
+    scene.state("querynode", pending());
+    let plan = scene.plan();
+    let of = |plan: &Plan, reason| {
+        let notice = plan.notices.iter().find(|n| n.reason == reason).cloned();
+        notice.unwrap_or_else(|| panic!("{:?}", plan.notices))
+    };
+    assert_eq!(
+        of(&plan, Reason::Unschedulable).field.as_deref(),
+        Some("spec.swarm.components.queryNode.constraints")
+    );
+
+    // A member whose node was drained: the node is the cause, and no field.
+    let mut scene = Scene::up();
+    scene.state("etcd-0", pending());
+    let home = scene.ledger.members["etcd-0"].clone();
+    let nodes = scene.observed.topology.nodes.iter_mut();
+    for node in nodes.filter(|n| n.id == home.node) {
+        node.availability = Availability::Drained;
+    }
+    let notice = of(&scene.plan(), Reason::NodeUnavailable);
+    assert!(
+        notice
+            .message
+            .contains(&format!("{} is drained", home.node_name)),
+        "{notice:?}"
+    );
+    assert_eq!(notice.field, None);
+
+    // The port of an earlier process of its own comes free by itself.
+    let mut scene = Scene::up();
+    let taken = InstanceState::Pending {
+        reason: "no suitable node (host-mode port already in use on 4 nodes)".to_owned(),
+    };
+    let mut old = scene.observed.instances.clone();
+    old.retain(|i| i.workload == key("gateway"));
+    scene.state("gateway", taken);
+    for instance in &mut old {
+        instance.wanted = false;
+        instance.id.push_str("-old");
+    }
+    scene.observed.instances.extend(old);
+    let plan = scene.plan();
+    assert!(
+        plan.notices.iter().all(|n| n.reason != Reason::PortTaken),
+        "{:?}",
+        plan.notices
+    );
+    assert!(!plan.waiting.is_empty());
+}
+
+/// An image that is missing is named with the nodes where it was tried.
+#[test]
+fn a_missing_image_is_named_with_its_nodes() {
+    let mut scene = Scene::up();
+    let message = "No such image: milvusdb/milvus:v2.3.5".to_owned();
+    scene.state("etcd-0", InstanceState::Rejected { message });
+    let plan = scene.plan();
+    let notice = plan
+        .notices
+        .iter()
+        .find(|n| n.reason == Reason::ImagePullFailed);
+    let node = &scene.ledger.members["etcd-0"].node_name;
+    let message = &notice.unwrap().message;
+    assert!(
+        message.starts_with(&format!("etcd-0 on {node}: image ")),
+        "{message}"
+    );
+}

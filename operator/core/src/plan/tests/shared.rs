@@ -168,7 +168,10 @@ fn what_goes_beside_workloads_holds_nothing_up() {
     scene.wanted = scene.ledger.clone();
     let plan = scene.plan();
     assert!(matches!(plan.actions.as_slice(), [Action::RecordLedger(_)]));
-    scene.ledger.bootstrapped.insert(Component::Bookkeeper, true);
+    scene
+        .ledger
+        .bootstrapped
+        .insert(Component::Bookkeeper, true);
     scene.wanted = scene.ledger.clone();
     let failure = ProbeFailure {
         kind: ProbeFailureKind::Refused,

@@ -163,7 +163,11 @@ fn a_member_on_a_lost_node_is_left_alone() {
     let mut scene = Scene::up();
     let node = scene.ledger.members["etcd-1"].node.clone();
     for n in &mut scene.observed.topology.nodes {
-        n.up = n.id != node;
+        n.state = if n.id == node {
+            NodeState::Down
+        } else {
+            NodeState::Up
+        };
     }
     for instance in &mut scene.observed.instances {
         if instance.node.as_ref() == Some(&node) {

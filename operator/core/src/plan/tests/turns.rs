@@ -203,7 +203,7 @@ fn a_node_without_the_gateway_s_image_holds_nothing_up() {
 fn a_paused_node_holds_nothing_up() {
     let mut scene = Scene::up();
     scene.differs("querynode", true);
-    scene.observed.topology.nodes[3].schedulable = false;
+    scene.observed.topology.nodes[3].availability = Availability::Paused;
     instance(&mut scene, "gateway", 3).node = Some("n4".to_owned());
     instance(&mut scene, "gateway", 3).current = false;
     let plan = scene.plan();
