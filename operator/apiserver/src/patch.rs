@@ -16,6 +16,15 @@ pub const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 /// Server-side apply.
 pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
+/// Operations of a JSON patch, as kube-apiserver takes them.
+const MAX_OPERATIONS: usize = 10_000;
+/// Bytes that the copies of a JSON patch may add together.
+const MAX_COPIED: usize = 3 << 20;
+/// Bytes that may be looked through for moves to deeper places.
+const MAX_MOVED: usize = 32 << 20;
+/// Nesting that the operations of a JSON patch may make: work on values is recursive.
+const MAX_DEPTH: usize = 128;
+
 /// A decoded patch.
 #[derive(Debug, Clone)]
 pub enum Edit {
@@ -36,6 +45,12 @@ impl Edit {
                     return Err(ApiError::bad_request(
                         "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
                     ));
+                }
+                let operations = body.as_array().map_or(0, Vec::len);
+                if operations > MAX_OPERATIONS {
+                    return Err(ApiError::too_large(format!(
+                        "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {operations}"
+                    )));
                 }
                 serde_json::from_value(body)
                     .map(Self::Json)
@@ -78,13 +93,69 @@ impl Edit {
             }
             Self::Strategic(tree) => merge_strategic(&mut patched, tree, ""),
             Self::Json(Patch(operations)) => {
+                let mut spent = Spent::default();
                 for operation in operations {
+                    bound(&patched, operation, &mut spent)?;
                     apply_operation(&mut patched, operation)?;
                 }
             }
         }
         Ok(patched)
     }
+}
+
+/// Refuses an operation after which the document would be far larger or deeper than the patch: each copy of a parent into
+/// itself doubles both.
+fn bound(value: &Value, operation: &PatchOperation, spent: &mut Spent) -> Result<(), ApiError> {
+    let levels = |path: &str| path.matches('/').count();
+    let at = levels(operation.path().as_str());
+    let found = |from: &str| value.pointer(from).map_or((0, 0), measure);
+    let depth = match operation {
+        PatchOperation::Add(add) => measure(&add.value).0,
+        PatchOperation::Replace(replace) => measure(&replace.value).0,
+        PatchOperation::Copy(copy) => {
+            let (depth, size) = found(copy.from.as_str());
+            spent.copied = spent.copied.saturating_add(size);
+            depth
+        }
+        PatchOperation::Move(moved) if at > levels(moved.from.as_str()) => {
+            let (depth, size) = found(moved.from.as_str());
+            spent.moved = spent.moved.saturating_add(size);
+            depth
+        }
+        PatchOperation::Move(_) | PatchOperation::Remove(_) | PatchOperation::Test(_) => 0,
+    };
+    let too_deep = at.saturating_add(depth) > MAX_DEPTH;
+    if too_deep || spent.copied > MAX_COPIED || spent.moved > MAX_MOVED {
+        return Err(rejected());
+    }
+    Ok(())
+}
+
+/// What the operations so far have cost.
+#[derive(Default)]
+struct Spent {
+    copied: usize,
+    moved: usize,
+}
+
+/// Levels and about the bytes of a value.
+fn measure(value: &Value) -> (usize, usize) {
+    let below = |inside: &mut dyn Iterator<Item = (usize, usize)>| {
+        inside.fold((0, 2), |(depth, size), (d, s): (usize, usize)| {
+            (depth.max(d), size + s)
+        })
+    };
+    let (depth, size) = match value {
+        Value::String(text) => (0, text.len() + 2),
+        Value::Array(items) => below(&mut items.iter().map(measure)),
+        Value::Object(map) => below(&mut map.iter().map(|(key, field)| {
+            let (depth, size) = measure(field);
+            (depth, size + key.len() + 4)
+        })),
+        Value::Null | Value::Bool(_) | Value::Number(_) => (0, 8),
+    };
+    (depth + 1, size)
 }
 
 /// One operation, in two points as kube-apiserver does it: `test` of null holds where nothing is, and
@@ -254,6 +325,36 @@ mod tests {
             json!({"metadata": {"finalizers": ["y"]}}),
         );
         assert_eq!(refused.unwrap_err().code, 422);
+    }
+
+    #[test]
+    fn copies_of_copies_are_bounded() {
+        let grow = json!({"op": "copy", "from": "/a", "path": "/a/b"});
+        let nested = json(Value::Array(vec![grow; 10_000]), json!({"a": {"x": "y"}}));
+        assert_eq!(nested.unwrap_err().code, 422);
+        let mut doubling = Vec::new();
+        for i in 0..60 {
+            doubling.push(json!({"op": "copy", "from": "/a", "path": "/b"}));
+            doubling.push(json!({"op": "add", "path": format!("/c{i}"), "value": {}}));
+            doubling.push(json!({"op": "copy", "from": "/a", "path": format!("/c{i}/l")}));
+            doubling.push(json!({"op": "copy", "from": "/b", "path": format!("/c{i}/r")}));
+            doubling.push(json!({"op": "move", "from": format!("/c{i}"), "path": "/a"}));
+        }
+        let large = json(Value::Array(doubling), json!({"a": "x".repeat(1000)}));
+        assert_eq!(large.unwrap_err().code, 422);
+        let deep = |levels: usize| {
+            let operations = (0..levels).map(|level| {
+                json!({"op": "add", "path": format!("/a{}", "/n".repeat(level)), "value": {}})
+            });
+            json(Value::Array(operations.collect()), json!({}))
+        };
+        assert!(deep(100).is_ok());
+        assert_eq!(deep(1000).unwrap_err().code, 422);
+        let once = json(
+            json!([{"op": "copy", "from": "/a", "path": "/b"}]),
+            json!({"a": {"x": 1}}),
+        );
+        assert_eq!(once.unwrap(), json!({"a": {"x": 1}, "b": {"x": 1}}));
     }
 
     #[test]
