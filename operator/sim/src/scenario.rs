@@ -194,7 +194,7 @@ impl Sim {
             Ok(())
         } else {
             Err(format!(
-                "not at rest: writes (world, ledger, status) {before:?} -> {:?}, last {:?}, events {:?}",
+                "not at rest: writes (world, ledger and Secrets, status) {before:?} -> {:?}, last {:?}, events {:?}",
                 self.writes(),
                 self.world.writes.get(written..),
                 self.store.events.iter().rev().take(4).collect::<Vec<_>>()
@@ -202,11 +202,11 @@ impl Sim {
         }
     }
 
-    /// Writes to the platform, the ledger and the status so far.
+    /// Writes to the platform, the ledger and Secrets, and the status so far.
     pub fn writes(&self) -> (usize, u32, u32) {
         (
             self.world.writes.len(),
-            self.store.ledger_writes,
+            self.store.ledger_writes + self.store.secret_writes,
             self.store.status_writes,
         )
     }
