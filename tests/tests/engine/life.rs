@@ -5,7 +5,7 @@ use crate::fixtures::cluster;
 use milvus_core::action::{Action, CreateCause, RemoveCause};
 use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::desired::Template;
-use milvus_core::observed::{DifferenceCause, InstanceState, Owner};
+use milvus_core::observed::{DifferenceCause, InstanceState, Owner, Touches};
 use milvus_core::outline::ObjectId;
 use milvus_platform::{Backend, Class};
 use std::time::Instant;
@@ -85,7 +85,7 @@ async fn a_cluster_comes_up_is_put_right_and_goes() {
     let difference = observed.objects[&proxy].difference.clone().unwrap();
     assert_eq!(difference.cause, DifferenceCause::EditedByHand);
     assert_eq!(difference.fields, ["Mode.Replicated.Replicas"]);
-    assert!(!difference.restarts);
+    assert_eq!(difference.touches, Touches::Nothing);
     assert_eq!(observed.objects[&proxy].replicas, Some(3));
     assert!(bed.update(&rendered, &proxy, &observed).await.unwrap());
     assert!(
@@ -111,7 +111,7 @@ async fn a_cluster_comes_up_is_put_right_and_goes() {
     let difference = observed.objects[&proxy].difference.clone().unwrap();
     assert_eq!(difference.cause, DifferenceCause::EditedByHand);
     assert_eq!(difference.fields, ["TaskTemplate.ContainerSpec.Env"]);
-    assert!(difference.restarts);
+    assert_eq!(difference.touches, Touches::Process);
     assert!(bed.update(&rendered, &proxy, &observed).await.unwrap());
     bed.wait(&rendered, "edit undone", |o| quiet(o) && up(o))
         .await;
