@@ -97,6 +97,17 @@ impl Committer {
         &self.superseded
     }
 
+    /// Looks whether this server still leads over its store.
+    ///
+    /// # Errors
+    /// Where another server leads, or where that cannot be known.
+    pub async fn confirm(&self) -> Result<(), ApiError> {
+        match self.lock.lock().await.as_mut() {
+            Some(durable) => durable.leadership.confirm().await,
+            None => Ok(()),
+        }
+    }
+
     /// The cache that this writer publishes to.
     pub fn cache(&self) -> &Arc<Cache> {
         &self.cache

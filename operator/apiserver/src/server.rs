@@ -381,6 +381,14 @@ impl ApiServer {
         self.shared.durable.superseded().child_token()
     }
 
+    /// Looks whether this server still leads over its store.
+    ///
+    /// # Errors
+    /// Where another server leads, or where that cannot be known.
+    pub async fn confirm(&self) -> Result<(), ApiError> {
+        self.shared.durable.confirm().await
+    }
+
     /// Ends watches and background work; requests go on being answered.
     pub fn stop(&self) {
         self.shared.shutdown.cancel();

@@ -106,6 +106,10 @@ pub(crate) struct RunArgs {
     /// Where resources are kept: in the Swarm's raft, or in memory (tests; gone when the operator stops).
     #[arg(long, env = "MILVUS_OPERATOR_STORE", value_enum, default_value_t = StoreKind::Swarm)]
     pub store: StoreKind,
+    /// Use `--store memory` although the Swarm's own store has records. Clusters whose namespace and name are in both stores
+    /// are taken for earlier ones and removed.
+    #[arg(long)]
+    pub beside_stored_clusters: bool,
     /// Directory with the API's keys (CA, sealing key). Made when missing. As a Swarm service: the mounted secrets.
     #[arg(long, env = "MILVUS_OPERATOR_KEYS")]
     pub keys: Option<PathBuf>,

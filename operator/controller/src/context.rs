@@ -1,6 +1,7 @@
 //! What every pass shares.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use kube::Client;
@@ -8,7 +9,7 @@ use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use milvus_core::names::ClusterKey;
 use milvus_core::prefixes::Prefixes;
-use milvus_crds::MilvusCluster;
+use milvus_crds::{MilvusCluster, MilvusClusterStatus};
 use milvus_platform::Backend;
 use milvus_probes::ExternalAnswers;
 use tokio::sync::watch;
@@ -69,8 +70,31 @@ impl Namespaces {
 #[derive(Default)]
 pub struct Resources {
     known: RwLock<BTreeMap<ClusterKey, Known>>,
+    /// What this operator has written, to tell it from what others write.
+    written: RwLock<BTreeMap<ClusterKey, Written>>,
     /// Whether every list has come to its end once.
     listed: watch::Sender<bool>,
+}
+
+/// What this operator wrote of one cluster, and what the watch shows.
+#[derive(Default)]
+struct Written {
+    /// The last statuses, as hashes: the watch may lag behind.
+    statuses: VecDeque<u64>,
+    /// The version of the ledger that was written last.
+    ledger: Option<String>,
+    /// The version of the ledger that the watch showed last.
+    ledger_shown: Option<String>,
+}
+
+/// Statuses of this operator that are remembered: the last written, and those that a lagging watch may still show.
+const STATUSES: usize = 4;
+
+fn hash_of(status: Option<&MilvusClusterStatus>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let text = status.and_then(|status| serde_json::to_string(status).ok());
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A resource, and what the passes of all others want to know of it.
@@ -114,8 +138,71 @@ impl Resources {
         all.insert(key, known).map(|old| old.resource)
     }
 
+    fn of_written<T>(&self, key: &ClusterKey, change: impl FnOnce(&mut Written) -> T) -> T {
+        let mut all = self.written.write().unwrap_or_else(PoisonError::into_inner);
+        change(all.entry(key.clone()).or_default())
+    }
+
+    /// A status is about to be written over the one that stands.
+    pub(crate) fn writes_status(
+        &self,
+        key: &ClusterKey,
+        old: Option<&MilvusClusterStatus>,
+        new: &MilvusClusterStatus,
+    ) {
+        self.of_written(key, |written| {
+            for hash in [hash_of(old), hash_of(Some(new))] {
+                written.statuses.retain(|known| *known != hash);
+                written.statuses.push_back(hash);
+            }
+            while written.statuses.len() > STATUSES {
+                written.statuses.pop_front();
+            }
+        });
+    }
+
+    /// Whether a status is one that this operator wrote lately, or found when it did.
+    pub(crate) fn is_own_status(
+        &self,
+        key: &ClusterKey,
+        status: Option<&MilvusClusterStatus>,
+    ) -> bool {
+        let hash = hash_of(status);
+        self.of_written(key, |written| written.statuses.contains(&hash))
+    }
+
+    /// A ledger was written.
+    pub(crate) fn wrote_ledger(&self, key: &ClusterKey, version: Option<String>) {
+        self.of_written(key, |written| written.ledger = version);
+    }
+
+    /// The version of the ledger that was written last.
+    pub(crate) fn written_ledger(&self, key: &ClusterKey) -> Option<String> {
+        self.of_written(key, |written| written.ledger.clone())
+    }
+
+    /// The watch shows a ledger in this version. Gives whether another has written it.
+    pub(crate) fn show_ledger(&self, key: &ClusterKey, version: Option<String>) -> bool {
+        self.of_written(key, |written| {
+            let foreign = version != written.ledger;
+            written.ledger_shown = version;
+            foreign
+        })
+    }
+
+    /// The version of the ledger that the watch showed last.
+    pub(crate) fn shown_ledger(&self, key: &ClusterKey) -> Option<String> {
+        self.of_written(key, |written| written.ledger_shown.clone())
+    }
+
     /// A resource that went.
     pub fn remove(&self, key: &ClusterKey) -> Option<Arc<MilvusCluster>> {
+        let mut written = self.written.write().unwrap_or_else(PoisonError::into_inner);
+        // What the watch shows of a ledger stays true: the ledger outlives the resource.
+        if let Some(written) = written.get_mut(key) {
+            written.statuses.clear();
+        }
+        drop(written);
         self.write().remove(key).map(|old| old.resource)
     }
 
@@ -219,4 +306,36 @@ impl SecretVersions {
 /// Namespace and name.
 pub(crate) fn secret_key<K: ResourceExt>(secret: &K) -> (String, String) {
     (secret.namespace().unwrap_or_default(), secret.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use milvus_crds::Phase;
+
+    use super::*;
+
+    #[test]
+    fn what_others_write_is_told_from_our_own() {
+        let resources = Resources::default();
+        let key = ClusterKey::new("default", "demo");
+        let status = |phase| MilvusClusterStatus {
+            phase: Some(phase),
+            ..MilvusClusterStatus::default()
+        };
+        let (creating, ready) = (status(Phase::Creating), status(Phase::Ready));
+        assert!(!resources.is_own_status(&key, Some(&creating)));
+        resources.writes_status(&key, None, &creating);
+        resources.writes_status(&key, Some(&creating), &ready);
+        // The watch may lag behind.
+        for own in [None, Some(&creating), Some(&ready)] {
+            assert!(resources.is_own_status(&key, own), "{own:?}");
+        }
+        assert!(!resources.is_own_status(&key, Some(&status(Phase::Pending))));
+
+        let version = |n: u8| Some(n.to_string());
+        resources.wrote_ledger(&key, version(7));
+        assert!(!resources.show_ledger(&key, version(7)));
+        assert!(resources.show_ledger(&key, version(8)));
+        assert_eq!(resources.shown_ledger(&key), version(8));
+    }
 }

@@ -1,18 +1,20 @@
 //! Who looks at what, and when: one worker per resource, woken by the watch, by the platform's hints and by its own timer.
 //! A slow cluster delays nobody else.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::select_all;
-use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::Secret;
+use futures::{FutureExt, Stream, StreamExt};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Resource, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use milvus_core::names::ClusterKey;
 use milvus_crds::MilvusCluster;
 use milvus_kubernetes::reopening;
@@ -25,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::context::{Context, secret_key};
 use crate::reconcile::{self, Memory};
 use crate::server::Readiness;
-use crate::{definition, gather};
+use crate::{definition, gather, ledger_store};
 
 /// Hints that come in a burst (our own writes echo as events) lead to one pass.
 const SETTLE: Duration = Duration::from_millis(30);
@@ -72,6 +74,19 @@ pub(crate) async fn run<B: Backend>(
         let events = watcher(api, watcher::Config::default()).backoff(reopening());
         events.map(move |event| (scope.clone(), event)).boxed()
     }));
+    let own = watcher::Config::default().labels(ledger_store::MANAGED);
+    let ledgers: Vec<Api<PartialObjectMeta<ConfigMap>>> = match context.ledgers.namespace() {
+        Some(namespace) => vec![Api::namespaced(context.client.clone(), namespace)],
+        None => {
+            let all = context.namespaces.apis(&context.client);
+            all.into_iter().map(|(_, api)| api).collect()
+        }
+    };
+    let mut ledgers = select_all(
+        ledgers
+            .into_iter()
+            .map(|api| watcher(api, own.clone()).backoff(reopening()).boxed()),
+    );
     let mut changes = pin!(hints(&context));
     let mut workers: BTreeMap<ClusterKey, Worker> = BTreeMap::new();
     let mut listed: BTreeMap<Option<String>, Vec<ClusterKey>> = BTreeMap::new();
@@ -142,6 +157,12 @@ pub(crate) async fn run<B: Backend>(
                     concerned(&context, &workers, &secret);
                 }
                 Err(error) => tracing::warn!(error = %crate::telemetry::chain(&error), "the watch of secrets broke; it is opened again"),
+            },
+            Some(event) = ledgers.next() => match event {
+                Ok(Event::InitApply(object) | Event::Apply(object)) => ledger_shown(&context, &workers, &object),
+                // A ledger that is gone is known to the worker of its cluster.
+                Ok(Event::Init | Event::InitDone | Event::Delete(_)) => {}
+                Err(error) => tracing::warn!(error = %crate::telemetry::chain(&error), "the watch of ledgers broke; it is opened again"),
             },
             Some(change) = changes.next() => match change {
                 Change::Cluster(cluster) => wake(&workers, |key| *key == cluster),
@@ -215,6 +236,22 @@ fn concerned<B: Backend, K: ResourceExt>(
     });
 }
 
+/// Wakes the cluster whose ledger another has written.
+fn ledger_shown<B: Backend, K: ResourceExt>(
+    context: &Context<B>,
+    workers: &BTreeMap<ClusterKey, Worker>,
+    object: &K,
+) {
+    let namespace = object.namespace().unwrap_or_default();
+    let Some(cluster) = context.ledgers.cluster_of(&namespace, &object.name_any()) else {
+        return;
+    };
+    let version = object.resource_version();
+    if context.resources.show_ledger(&cluster, version) {
+        wake(workers, |key| *key == cluster);
+    }
+}
+
 fn applied<B: Backend>(
     context: &Arc<Context<B>>,
     workers: &mut BTreeMap<ClusterKey, Worker>,
@@ -228,7 +265,10 @@ fn applied<B: Backend>(
     let old = context.resources.put(key.clone(), resource.clone());
     let ours_alone = old.is_some_and(|old| {
         // Our own status writes and nothing else.
-        old.meta().uid == resource.meta().uid
+        context
+            .resources
+            .is_own_status(&key, resource.status.as_ref())
+            && old.meta().uid == resource.meta().uid
             && old.meta().generation == resource.meta().generation
             && old.meta().deletion_timestamp == resource.meta().deletion_timestamp
             && old.meta().annotations == resource.meta().annotations
@@ -287,11 +327,29 @@ async fn work<B: Backend>(
         let Some(resource) = context.resources.get(&key) else {
             break;
         };
-        let pass = tokio::time::timeout(
-            PASS_TIMEOUT,
-            reconcile::pass(&context, &key, resource, &mut memory, &mut turn),
-        )
-        .await;
+        let pass = reconcile::pass(&context, &key, resource.clone(), &mut memory, &mut turn);
+        let pass = tokio::time::timeout(PASS_TIMEOUT, pass);
+        // A fault in the pass of one cluster costs that pass, not the operator.
+        let pass = match AssertUnwindSafe(pass).catch_unwind().await {
+            Ok(pass) => pass,
+            Err(fault) => {
+                let fault = words_of(fault.as_ref());
+                failures += 1;
+                tracing::error!(cluster = %key, fault, "pass broke off");
+                context.metrics.passes.with_label_values(&["panic"]).inc();
+                // What it was about to remember may be half of it.
+                memory = Memory::of(String::new());
+                let said = reconcile::broke(&context, &resource, &mut memory, fault);
+                if AssertUnwindSafe(said).catch_unwind().await.is_err() {
+                    tracing::error!(cluster = %key, "the fault could not be written to the status");
+                }
+                drop(turn);
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(again_after(failures)) => continue,
+                }
+            }
+        };
         drop(turn);
         let (outcome, pause) = match pass {
             Ok(Ok(next)) => {
@@ -331,6 +389,18 @@ async fn work<B: Backend>(
             }
         }
     }
+}
+
+/// What a fault says of itself.
+fn words_of(fault: &(dyn Any + Send)) -> &str {
+    let text = fault.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| fault.downcast_ref::<&str>().copied())
+        .unwrap_or("without words")
+}
+
+/// Doubling from a second to a minute: a cluster whose passes break off holds up no other.
+fn again_after(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(60))
 }
 
 /// Comes to its end when something that somebody else runs answers otherwise than the last pass found; never where nothing is.

@@ -1,13 +1,19 @@
-//! Carries out a plan, one action after the other, and stops at the first failure of what anything else may rest on: what
-//! goes beside workloads may be refused, and the rest is done all the same. Makes no choices.
+//! Carries out a plan, one action after the other. What fails ends the actions of its component and of whatever uses it; all
+//! others are done all the same, unless the platform does not answer. Nothing is taken down after an old look, nor by an
+//! operator that leads no more. Makes no choices.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use milvus_core::action::{Action, Outcome, Plan};
+use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::ledger::Ledger;
 use milvus_core::names::ClusterRef;
+use milvus_core::observed::Touches;
+use milvus_core::outline::ObjectId;
 use milvus_crds::MilvusCluster;
 use milvus_platform::{Backend, Class, PlatformError, Rendered};
+use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::ledger_store::LedgerError;
@@ -17,11 +23,16 @@ use crate::resource_store::ResourceStore;
 /// For one action.
 const ACTION_TIMEOUT: Duration = Duration::from_secs(40);
 
+/// After a look of this age nothing is taken down any more.
+const LOOK_AGE: Duration = Duration::from_secs(5);
+/// An answer that this operator leads holds for so long.
+const CONFIRMED_FOR: Duration = Duration::from_secs(1);
+
 /// What came of a plan.
 pub(crate) struct Executed {
     /// The actions that succeeded, in order.
     pub done: Vec<(Action, Outcome)>,
-    /// What it stopped at and why, if it did; else the first of what was refused beside the workloads.
+    /// The first of what failed for a workload, and why; else the first of what was refused beside the workloads.
     pub failed: Option<(Action, PlatformError)>,
     /// Everything but what goes beside workloads was done.
     pub complete: bool,
@@ -31,15 +42,50 @@ pub(crate) struct Executed {
     pub making: Option<Duration>,
 }
 
-/// Carries out `plan`. `recorded` is the ledger as it was read.
+/// What a plan rests on.
+pub(crate) struct Basis<'a, N> {
+    /// The ledger as it was read.
+    pub recorded: Option<&'a Ledger>,
+    /// The version of it in the API.
+    pub version: Option<&'a str>,
+    /// The objects that were compared with what there is; `None` in a deletion.
+    pub rendered: Option<&'a Rendered<N>>,
+    /// When the last answer was in.
+    pub looked: Instant,
+}
+
+/// Takes nothing up of a plan that must not be carried out.
+pub(crate) fn unsound(plan: &Plan, wrong: &[String]) -> Option<Executed> {
+    let first = plan.actions.first()?;
+    if wrong.is_empty() {
+        return None;
+    }
+    let error = PlatformError::new(
+        Class::Bug,
+        "check the plan",
+        format!(
+            "nothing was done, because the plan {}; this is a fault of the operator, please report it",
+            wrong.join("; it ")
+        ),
+    );
+    Some(Executed {
+        done: Vec::new(),
+        failed: Some((first.clone(), error)),
+        complete: false,
+        ledger: None,
+        making: None,
+    })
+}
+
+/// Carries out `plan`.
 pub(crate) async fn execute<B: Backend, S: ResourceStore>(
     context: &Context<B, S>,
     cluster: &ClusterRef,
     resource: &MilvusCluster,
-    recorded: Option<&Ledger>,
     plan: &Plan,
-    rendered: Option<&Rendered<B::Native>>,
+    basis: Basis<'_, B::Native>,
 ) -> Executed {
+    let rendered = basis.rendered;
     let mut executed = Executed {
         done: Vec::new(),
         failed: None,
@@ -48,9 +94,36 @@ pub(crate) async fn execute<B: Backend, S: ResourceStore>(
         making: None,
     };
     let (mut made, mut making) = (0, Duration::ZERO);
+    let mut ended = Ended::default();
+    let mut confirmed: Option<Instant> = None;
     for action in &plan.actions {
+        if ended.concerns(action, rendered) {
+            executed.complete = false;
+            continue;
+        }
         let started = context.seams.clock.instant();
-        let result = one(context, cluster, resource, action, rendered, recorded).await;
+        let old = started.saturating_duration_since(basis.looked) >= LOOK_AGE;
+        if old && takes_down(action) {
+            // What the others are doing may have changed meanwhile: the next pass looks again.
+            tracing::debug!(cluster = %cluster.key, "{}: not done after an old look", describe(action));
+            executed.complete = false;
+            break;
+        }
+        let fresh =
+            confirmed.is_some_and(|at| started.saturating_duration_since(at) < CONFIRMED_FOR);
+        if guarded(action)
+            && !fresh
+            && let Some(fence) = &context.seams.fence
+        {
+            if let Err(why) = fence.confirm().await {
+                let error = PlatformError::new(Class::Transient, describe(action), why);
+                executed.failed = Some((action.clone(), error));
+                executed.complete = false;
+                break;
+            }
+            confirmed = Some(context.seams.clock.instant());
+        }
+        let result = one(context, cluster, resource, action, &basis).await;
         let took = context
             .seams
             .clock
@@ -91,13 +164,130 @@ pub(crate) async fn execute<B: Backend, S: ResourceStore>(
                     .get_or_insert_with(|| (action.clone(), error));
             }
             Err(error) => {
-                executed.failed = Some((action.clone(), error));
+                let alone = error.class != Class::Bug
+                    && (error.class != Class::Transient || on_a_node(action));
+                ended.add(action, rendered);
+                // The first that failed is told of; what was refused beside the workloads waits.
+                if executed.complete || executed.failed.is_none() {
+                    executed.failed = Some((action.clone(), error));
+                }
                 executed.complete = false;
-                break;
+                if !alone || is_record(action) {
+                    break;
+                }
             }
         }
     }
     executed
+}
+
+/// Whether all else rests on it.
+fn is_record(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::RecordLedger(_) | Action::ForgetLedger | Action::DropFinalizer
+    )
+}
+
+/// Whether it concerns one node alone: another may answer.
+fn on_a_node(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::PrepareDirectory { .. } | Action::RemoveVolume { .. }
+    )
+}
+
+/// Whether something that runs, or data, is gone after it.
+fn takes_down(action: &Action) -> bool {
+    match action {
+        Action::Update { difference, .. } => difference.touches != Touches::Nothing,
+        Action::Stop { .. } | Action::Remove { .. } | Action::RemoveVolume { .. } => true,
+        Action::RecordLedger(_)
+        | Action::ForgetLedger
+        | Action::Create { .. }
+        | Action::PrepareDirectory { .. }
+        | Action::DropFinalizer => false,
+    }
+}
+
+/// Whether only the operator that leads may do it.
+fn guarded(action: &Action) -> bool {
+    takes_down(action) || matches!(action, Action::RecordLedger(_) | Action::ForgetLedger)
+}
+
+/// What is refused for so many objects of a kind in a pass is not asked for the rest of them: a policy is against the kind.
+const KIND_TRIES: u32 = 2;
+
+/// What is not done any more in this pass.
+#[derive(Default)]
+struct Ended {
+    components: BTreeSet<Component>,
+    objects: BTreeSet<ObjectId>,
+    /// Failures by kind of object.
+    kinds: BTreeMap<&'static str, u32>,
+    any: bool,
+}
+
+impl Ended {
+    /// The component and the object of an action, where it has them.
+    fn subject<'a, N>(
+        action: &'a Action,
+        rendered: Option<&Rendered<N>>,
+    ) -> (Option<Component>, Option<&'a ObjectId>) {
+        match action {
+            Action::Create { id, .. }
+            | Action::Update { id, .. }
+            | Action::Stop { id, .. }
+            | Action::Remove { id, .. } => {
+                let outline = rendered.and_then(|r| r.outline.get(id));
+                let key = outline.and_then(|o| o.workload);
+                (key.map(|key| key.component), Some(id))
+            }
+            Action::PrepareDirectory { directory, .. } => {
+                // `<stack>/<member>-e<epoch>`
+                let name = directory.rsplit_once('/').map(|(_, name)| name);
+                let member = name.and_then(|name| name.rsplit_once("-e"));
+                let key = member.and_then(|(member, _)| WorkloadKey::parse(member));
+                (key.map(|key| key.component), None)
+            }
+            Action::RecordLedger(_)
+            | Action::ForgetLedger
+            | Action::RemoveVolume { .. }
+            | Action::DropFinalizer => (None, None),
+        }
+    }
+
+    fn add<N>(&mut self, action: &Action, rendered: Option<&Rendered<N>>) {
+        let (component, object) = Self::subject(action, rendered);
+        self.components.extend(component);
+        if let Some(id) = object {
+            *self.kinds.entry(id.kind).or_default() += 1;
+        }
+        self.objects.extend(object.cloned());
+        self.any = true;
+    }
+
+    fn concerns<N>(&mut self, action: &Action, rendered: Option<&Rendered<N>>) -> bool {
+        if !self.any {
+            return false;
+        }
+        // What is noted as done must be done.
+        if is_record(action) {
+            return true;
+        }
+        let (component, object) = Self::subject(action, rendered);
+        let uses = object.and_then(|id| rendered.and_then(|r| r.outline.get(id)));
+        let kind = object.and_then(|id| self.kinds.get(id.kind));
+        if kind.is_some_and(|failures| *failures >= KIND_TRIES) {
+            return true;
+        }
+        let uses_it = uses.is_some_and(|o| o.uses.iter().any(|id| self.objects.contains(id)));
+        if uses_it {
+            self.components.extend(component);
+            self.objects.extend(object.cloned());
+        }
+        uses_it || component.is_some_and(|component| self.components.contains(&component))
+    }
 }
 
 async fn one<B: Backend, S: ResourceStore>(
@@ -105,8 +295,7 @@ async fn one<B: Backend, S: ResourceStore>(
     cluster: &ClusterRef,
     resource: &MilvusCluster,
     action: &Action,
-    rendered: Option<&Rendered<B::Native>>,
-    recorded: Option<&Ledger>,
+    basis: &Basis<'_, B::Native>,
 ) -> Result<Outcome, PlatformError> {
     let wrote = || Outcome {
         at: context.seams.clock.now(),
@@ -119,12 +308,20 @@ async fn one<B: Backend, S: ResourceStore>(
         match action {
             Action::RecordLedger(ledger) => {
                 let ledgers = &context.ledgers;
-                let written = match recorded {
+                let written = match basis.recorded {
                     None => ledgers.create(&cluster.key, ledger).await,
-                    Some(_) => ledgers.write(&cluster.key, ledger).await,
+                    Some(_) => ledgers.write(&cluster.key, ledger, basis.version).await,
                 };
                 match written {
-                    Ok(()) => Ok(wrote()),
+                    Ok(version) => {
+                        context.resources.wrote_ledger(&cluster.key, version);
+                        Ok(wrote())
+                    }
+                    Err(error @ LedgerError::Changed { .. }) => Err(PlatformError::new(
+                        Class::Conflict,
+                        "record the ledger",
+                        error.to_string(),
+                    )),
                     // What it would tell of goes with the namespace: nothing is left to be remembered.
                     Err(LedgerError::NamespaceGoes { .. }) if deleting => Ok(Outcome {
                         wrote: false,
@@ -143,7 +340,7 @@ async fn one<B: Backend, S: ResourceStore>(
                 .await
                 .map(|()| wrote())
                 .map_err(|e| failure("drop the finalizer", &e)),
-            other => context.backend.apply(cluster, other, rendered).await,
+            other => context.backend.apply(cluster, other, basis.rendered).await,
         }
     };
     match tokio::time::timeout(ACTION_TIMEOUT, work).await {
@@ -205,5 +402,113 @@ pub(crate) fn describe(action: &Action) -> String {
             format!("remove volume {volume} on node {node}")
         }
         Action::DropFinalizer => "drop the finalizer".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use milvus_core::names::ClusterKey;
+    use milvus_core::observed::{Difference, DifferenceCause};
+    use milvus_core::outline::{ObjectClass, ObjectOutline, Outline, Revision};
+
+    use super::*;
+
+    fn id(name: &str) -> ObjectId {
+        ObjectId::new("service", name)
+    }
+
+    fn rendered() -> Rendered<()> {
+        let entry = |class, name: Option<&str>, uses: &[&str]| ObjectOutline {
+            class,
+            workload: name.and_then(WorkloadKey::parse),
+            revision: Revision(String::new()),
+            uses: uses.iter().map(|name| id(name)).collect(),
+            replicas: Some(1),
+            mutable: true,
+        };
+        let mut outline = Outline::new();
+        outline.insert(id("config"), entry(ObjectClass::Prerequisite, None, &[]));
+        for (name, uses) in [("etcd-0", &[][..]), ("etcd-1", &[]), ("proxy", &["config"])] {
+            outline.insert(id(name), entry(ObjectClass::Workload, Some(name), uses));
+        }
+        Rendered {
+            cluster: ClusterRef {
+                key: ClusterKey::new("default", "demo"),
+                uid: "uid".to_owned(),
+                generation: 1,
+            },
+            outline,
+            native: std::collections::BTreeMap::new(),
+        }
+    }
+
+    fn update(name: &str, restarts: bool) -> Action {
+        Action::Update {
+            id: id(name),
+            difference: Difference {
+                cause: DifferenceCause::Spec,
+                fields: Vec::new(),
+                touches: match restarts {
+                    true => Touches::Process,
+                    false => Touches::Nothing,
+                },
+                in_place: false,
+            },
+        }
+    }
+
+    #[test]
+    fn what_fails_ends_its_component_and_its_users_alone() {
+        let rendered = rendered();
+        let prepare = Action::PrepareDirectory {
+            node: "n1".to_owned(),
+            base: "/data".to_owned(),
+            directory: "demo/etcd-0-e1".to_owned(),
+        };
+        for failed in [prepare, update("etcd-0", true)] {
+            let mut ended = Ended::default();
+            assert!(!ended.concerns(&update("etcd-1", true), Some(&rendered)));
+            ended.add(&failed, Some(&rendered));
+            assert!(ended.concerns(&update("etcd-1", true), Some(&rendered)));
+            assert!(!ended.concerns(&update("proxy", true), Some(&rendered)));
+            assert!(ended.concerns(&Action::DropFinalizer, Some(&rendered)));
+        }
+        let mut ended = Ended::default();
+        ended.add(&update("etcd-0", true), Some(&rendered));
+        ended.add(&update("unknown", true), Some(&rendered));
+        assert!(ended.concerns(&update("proxy", true), Some(&rendered)));
+        let mut ended = Ended::default();
+        ended.add(&update("config", false), Some(&rendered));
+        assert!(ended.concerns(&update("proxy", true), Some(&rendered)));
+        assert!(!ended.concerns(&update("etcd-0", true), Some(&rendered)));
+    }
+
+    #[test]
+    fn only_what_takes_something_down_needs_a_fresh_look() {
+        assert!(takes_down(&update("proxy", true)));
+        assert!(!takes_down(&update("proxy", false)));
+        assert!(guarded(&Action::ForgetLedger) && !takes_down(&Action::ForgetLedger));
+        assert!(!guarded(&Action::DropFinalizer));
+    }
+
+    #[test]
+    fn an_unsound_plan_is_a_fault_of_ours() {
+        let mut plan = Plan {
+            actions: vec![update("proxy", true)],
+            waiting: Vec::new(),
+            notices: Vec::new(),
+            next_check: Duration::ZERO,
+            readiness: std::collections::BTreeMap::new(),
+            changing: Vec::new(),
+        };
+        assert!(unsound(&plan, &[]).is_none());
+        let refused =
+            unsound(&plan, &["changes x, which is not ours".to_owned()]).expect("refused");
+        let (_, error) = refused.failed.expect("an error");
+        assert_eq!(error.class, Class::Bug);
+        assert!(error.message.contains("which is not ours"), "{error}");
+        assert!(refused.done.is_empty() && !refused.complete);
+        plan.actions.clear();
+        assert!(unsound(&plan, &["x".to_owned()]).is_none());
     }
 }

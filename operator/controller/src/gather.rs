@@ -73,6 +73,8 @@ pub(crate) struct SecretRead {
     data: Option<SecretData>,
     /// uid of its owner, where it has one.
     owner: Option<String>,
+    /// It is not there any more, and this is its last content.
+    kept: bool,
 }
 
 impl SecretRead {
@@ -81,6 +83,7 @@ impl SecretRead {
             version,
             owner: found.as_ref().and_then(owner_uid),
             data: found.map(data_of),
+            kept: false,
         }
     }
 }
@@ -112,6 +115,7 @@ pub(crate) async fn facts<B: Backend, S: ResourceStore>(
     memory.secrets.retain(|name, _| names.contains(name));
     let uid = resource.meta().uid.as_deref().unwrap_or_default();
     let mut secrets = BTreeMap::new();
+    let mut kept = BTreeSet::new();
     for name in names {
         let mut read = secret(context, &key.namespace, &name, memory.secrets.get(&name)).await?;
         if generated.contains(&name)
@@ -121,14 +125,32 @@ pub(crate) async fn facts<B: Backend, S: ResourceStore>(
             remove_secret(&context.client, &key.namespace, &name, owner).await?;
             read.data = None;
         }
+        if read.data.is_none()
+            && let Some(last) = memory.secrets.get(&name).and_then(|s| s.data.clone())
+        {
+            // What runs was made with it, so it goes on with it for as long as this is remembered.
+            read.data = Some(last);
+            read.kept = true;
+        }
+        if read.kept {
+            kept.insert(name.clone());
+        }
         if let Some(data) = &read.data {
             secrets.insert(name.clone(), data.clone());
         }
         memory.secrets.insert(name, read);
     }
     for generated in needed {
+        let last = match kept.remove(&generated.name) {
+            true => secrets.remove(&generated.name),
+            false => None,
+        };
         if let Entry::Vacant(missing) = secrets.entry(generated.name.clone()) {
-            let data = context.seams.credentials.generate(key, &generated.kind)?;
+            let data = match last {
+                // It was made by the operator, so it is made again as it was.
+                Some(last) => last.0,
+                None => context.seams.credentials.generate(key, &generated.kind)?,
+            };
             let owner = owner(&generated.kind, resource);
             let made = NewSecret {
                 namespace: &key.namespace,
@@ -145,9 +167,7 @@ pub(crate) async fn facts<B: Backend, S: ResourceStore>(
             memory.secrets.insert(generated.name, read);
         }
     }
-    if memory.ledger.is_none() {
-        memory.ledger = Some(context.ledgers.read(key).await?);
-    }
+    ledger(context, key, memory).await?;
     let topology = context
         .backend
         .topology()
@@ -169,6 +189,7 @@ pub(crate) async fn facts<B: Backend, S: ResourceStore>(
     let (others, holds_prefixes) = others::others(context, key, resource, begun, &topology).await;
     Ok(Facts {
         secrets,
+        kept_secrets: kept,
         ledger,
         others,
         holds_prefixes,
@@ -177,6 +198,36 @@ pub(crate) async fn facts<B: Backend, S: ResourceStore>(
         fingerprint_key,
         gateway_image: context.gateway_image.clone(),
     })
+}
+
+/// Reads the ledger where it is not known, or where another (an import, an admin) has written it since.
+pub(crate) async fn ledger<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
+    key: &ClusterKey,
+    memory: &mut Memory<B::Native>,
+) -> Result<(), GatherError> {
+    let shown = context.resources.shown_ledger(key);
+    let changed = shown.is_some() && shown != memory.ledger_shown;
+    let again = changed && shown != memory.ledger_version;
+    if memory.ledger.is_some() && !again {
+        memory.ledger_shown = shown;
+        return Ok(());
+    }
+    let read = context.ledgers.read(key).await?;
+    memory.ledger_shown = shown;
+    match (read, &memory.ledger) {
+        (Some(read), _) => {
+            memory.ledger = Some(Some(read.ledger));
+            memory.ledger_version = read.version;
+        }
+        // A ledger that is removed under a running cluster is not forgotten: its members would be placed anew.
+        (None, Some(Some(_))) => memory.ledger_version = None,
+        (None, _) => {
+            memory.ledger = Some(None);
+            memory.ledger_version = None;
+        }
+    }
+    Ok(())
 }
 
 /// A Secret, read only when the watch has shown another version than at the last time.

@@ -1,8 +1,11 @@
 //! Leader election by a Lease, as Kubernetes' own components do it: whoever holds it renews it, and whoever finds it not
 //! renewed for its whole duration takes it. The times are those of client-go's defaults.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -10,6 +13,8 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::seams::Fence;
 
 /// How long a Lease that nobody renews keeps others waiting.
 const DURATION: Duration = Duration::from_secs(15);
@@ -26,12 +31,42 @@ pub(crate) enum LeaderError {
     Lost { lease: String, why: String },
 }
 
+/// Since when the Lease has been renewed. Nobody else takes it over before it has gone unrenewed for its duration, so this
+/// needs no question to the API server.
+pub(crate) struct Hold(Mutex<Instant>);
+
+impl Hold {
+    fn renewed(&self, at: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// Whether the Lease is surely held at `now`.
+    fn holds(&self, now: Instant) -> bool {
+        let renewed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        now.saturating_duration_since(renewed) < RENEW
+    }
+}
+
+impl Fence for Hold {
+    fn confirm(&self) -> BoxFuture<'_, Result<(), String>> {
+        let held = match self.holds(Instant::now()) {
+            true => Ok(()),
+            false => Err(format!(
+                "the Lease was not renewed within {} s, another operator may lead",
+                RENEW.as_secs()
+            )),
+        };
+        std::future::ready(held).boxed()
+    }
+}
+
 /// One candidate.
 pub(crate) struct Leader {
     api: Api<Lease>,
     namespace: String,
     name: String,
     identity: String,
+    hold: Arc<Hold>,
 }
 
 /// The Lease as a candidate saw it last, and when: another's clock is not to be trusted, so what counts is how long it has
@@ -50,6 +85,7 @@ impl Leader {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             identity: format!("{host}_{}", uuid::Uuid::new_v4()),
+            hold: Arc::new(Hold(Mutex::new(Instant::now()))),
         }
     }
 
@@ -58,8 +94,10 @@ impl Leader {
         let mut seen: Option<Seen> = None;
         let mut told = false;
         loop {
+            let began = Instant::now();
             match tokio::time::timeout(RENEW, self.try_acquire(&mut seen)).await {
                 Ok(Ok(None)) => {
+                    self.hold.renewed(began);
                     tracing::info!(identity = %self.identity, "this operator leads");
                     return true;
                 }
@@ -80,6 +118,11 @@ impl Leader {
         }
     }
 
+    /// What tells whether the Lease is still held.
+    pub(crate) fn hold(&self) -> Arc<Hold> {
+        self.hold.clone()
+    }
+
     /// Renews the Lease until `done`, which says that nothing of ours acts any more, then lets it go. When it is lost, `lost` is
     /// set: somebody else may lead, and whatever acts has to end at once.
     pub(crate) async fn keep(
@@ -98,8 +141,10 @@ impl Leader {
                 () = tokio::time::sleep(pause) => {}
             }
             let left = RENEW.saturating_sub(renewed.elapsed()).max(RETRY);
+            let began = Instant::now();
             let why = match tokio::time::timeout(left, self.renew()).await {
                 Ok(Ok(true)) => {
+                    self.hold.renewed(began);
                     (renewed, pause) = (Instant::now(), INTERVAL);
                     continue;
                 }
@@ -221,4 +266,19 @@ impl Leader {
 
 fn conflicts(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_is_not_renewed_is_not_held() {
+        let began = Instant::now();
+        let hold = Hold(Mutex::new(began));
+        assert!(hold.holds(began + Duration::from_secs(9)));
+        assert!(!hold.holds(began + Duration::from_secs(10)));
+        hold.renewed(began + Duration::from_secs(8));
+        assert!(hold.holds(began + Duration::from_secs(17)));
+    }
 }

@@ -12,6 +12,8 @@ use crate::resource_store::ResourceStore;
 
 /// The namespace of all ledgers under [`Home::System`].
 pub(crate) const NAMESPACE: &str = "milvus-system";
+/// The label of ledgers, as a selector.
+pub(crate) const MANAGED: &str = "app.kubernetes.io/managed-by=milvus-operator";
 /// Where a ledger is in its ConfigMap.
 pub(crate) const KEY: &str = "ledger.json";
 
@@ -40,10 +42,21 @@ pub enum LedgerError {
         #[source]
         source: kube::Error,
     },
+    #[error(
+        "write the ledger of {cluster}: ConfigMap {name} was changed meanwhile; it is read again"
+    )]
+    Changed { cluster: ClusterKey, name: String },
     #[error("write the ledger of {cluster}: its namespace is being deleted")]
     NamespaceGoes { cluster: ClusterKey },
     #[error("make namespace {NAMESPACE} for ledgers")]
     Namespace(#[source] kube::Error),
+}
+
+/// A ledger as it was read.
+pub(crate) struct Read {
+    pub ledger: Ledger,
+    /// The version of its ConfigMap.
+    pub version: Option<String>,
 }
 
 /// Where ledgers are kept.
@@ -114,31 +127,52 @@ impl<S: ResourceStore> Ledgers<S> {
         }
     }
 
-    /// Reads a ledger; `None` when there is none.
-    pub(crate) async fn read(&self, cluster: &ClusterKey) -> Result<Option<Ledger>, LedgerError> {
+    /// Whose ledger a ConfigMap is, by where it is.
+    pub(crate) fn cluster_of(&self, namespace: &str, name: &str) -> Option<ClusterKey> {
+        let (namespace, name) = match self.home {
+            Home::System if namespace == NAMESPACE => {
+                name.strip_prefix("ledger.")?.split_once('.')?
+            }
+            Home::System => return None,
+            Home::Beside => (namespace, name.strip_suffix("-ledger")?),
+        };
+        Some(ClusterKey::new(namespace, name))
+    }
+
+    /// The namespace of all ledgers; `None` where each is beside its resource.
+    pub(crate) fn namespace(&self) -> Option<&'static str> {
+        (self.home == Home::System).then_some(NAMESPACE)
+    }
+
+    /// Reads a ledger and its version; `None` when there is none.
+    pub(crate) async fn read(&self, cluster: &ClusterKey) -> Result<Option<Read>, LedgerError> {
         let (namespace, name) = self.place(cluster);
         let object = self.client.config_map(&namespace, &name).await;
         let object = object.map_err(|source| LedgerError::Read {
             cluster: cluster.clone(),
             source,
         })?;
+        let version = object
+            .as_ref()
+            .and_then(|o| o.metadata.resource_version.clone());
         let Some(text) = object.and_then(|o| o.data.and_then(|mut d| d.remove(KEY))) else {
             return Ok(None);
         };
         let parsed = serde_json::from_str(&text);
-        parsed.map(Some).map_err(|source| LedgerError::Parse {
+        let ledger = parsed.map_err(|source| LedgerError::Parse {
             cluster: cluster.clone(),
             name: format!("{namespace}/{name}"),
             source,
-        })
+        })?;
+        Ok(Some(Read { ledger, version }))
     }
 
-    /// Writes a ledger where none was found: one that has appeared since is a conflict.
+    /// Writes a ledger where none was found: one that has appeared since is a conflict. Gives its version.
     pub(crate) async fn create(
         &self,
         cluster: &ClusterKey,
         ledger: &Ledger,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Option<String>, LedgerError> {
         let (namespace, name) = self.place(cluster);
         let managed = ("app.kubernetes.io/managed-by", "milvus-operator");
         let object = ConfigMap {
@@ -151,15 +185,18 @@ impl<S: ResourceStore> Ledgers<S> {
             ..ConfigMap::default()
         };
         let made = self.client.create_config_map(&namespace, &object).await;
-        made.map(|_| ()).map_err(|e| unwritten(cluster, e))
+        made.map(|object| object.metadata.resource_version)
+            .map_err(|e| unwritten(cluster, e))
     }
 
-    /// Writes a ledger, whatever stands there. A write that raced with somebody else's is retried on the next pass.
+    /// Writes a ledger over the one that was read in this version. One that was written since is a conflict: it is read again
+    /// before anything is decided. Gives its new version.
     pub(crate) async fn write(
         &self,
         cluster: &ClusterKey,
         ledger: &Ledger,
-    ) -> Result<(), LedgerError> {
+        version: Option<&str>,
+    ) -> Result<Option<String>, LedgerError> {
         let failed = |e| unwritten(cluster, e);
         let (namespace, name) = self.place(cluster);
         let found = self.client.config_map(&namespace, &name).await;
@@ -168,11 +205,19 @@ impl<S: ResourceStore> Ledgers<S> {
         };
         let data = data(ledger).map_err(failed)?;
         if object.data == data {
-            return Ok(());
+            return Ok(object.metadata.resource_version);
+        }
+        if version.is_some() && object.metadata.resource_version.as_deref() != version {
+            return Err(LedgerError::Changed {
+                cluster: cluster.clone(),
+                name: format!("{namespace}/{name}"),
+            });
         }
         let object = ConfigMap { data, ..object };
         let written = self.client.replace_config_map(&namespace, &object).await;
-        written.map(|_| ()).map_err(failed)
+        written
+            .map(|object| object.metadata.resource_version)
+            .map_err(failed)
     }
 
     /// Forgets a ledger.
@@ -218,6 +263,19 @@ fn namespace_goes(error: &kube::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ledger_is_found_again_by_its_place() {
+        let config = kube::Config::new("http://127.0.0.1:1".parse().expect("a URL"));
+        let client = Client::try_from(config).expect("a client");
+        let key = ClusterKey::new("team-a", "demo");
+        for home in [Home::System, Home::Beside] {
+            let ledgers = Ledgers::new(client.clone(), home);
+            let (namespace, name) = ledgers.place(&key);
+            assert_eq!(ledgers.cluster_of(&namespace, &name), Some(key.clone()));
+            assert_eq!(ledgers.cluster_of("elsewhere", "other"), None);
+        }
+    }
 
     #[test]
     fn a_namespace_that_goes_is_told_from_other_refusals() {

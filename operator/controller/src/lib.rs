@@ -30,7 +30,7 @@ pub use metrics::Metrics;
 pub use reconcile::{Memory, PassError, pass};
 pub use report::{FINALIZER, ORPHAN, ReportError};
 pub use resource_store::ResourceStore;
-pub use seams::{Clock, Credentials, Judge, Seams, Wire};
+pub use seams::{Clock, Credentials, Fence, Judge, Seams, Wire};
 pub use turns::{Turn, Turns};
 
 use clap::Parser;

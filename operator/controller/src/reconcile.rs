@@ -16,22 +16,25 @@ use milvus_core::facts::Facts;
 use milvus_core::ledger::Ledger;
 use milvus_core::names::{ClusterKey, ClusterRef};
 use milvus_core::observed::Observed;
+use milvus_core::place::{self, Placed};
 use milvus_core::plan::{self, DeletionInput, DeletionPolicies, PlanInput};
 use milvus_core::probe::{ProbeId, ProbeResult};
 use milvus_core::reasons::Reason;
 use milvus_core::status::Failure;
 use milvus_core::validate::Violation;
-use milvus_core::{desire, place, validate};
+use milvus_core::{check, desire, validate};
 use milvus_crds::{MilvusCluster, MilvusClusterSpec};
 use milvus_platform::{Backend, Class, PlatformError, Rendered};
 use milvus_probes::{ProbeMemory, Ways};
+use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::execute::{self, Executed};
+use crate::execute::{self, Basis, Executed};
 use crate::gather::{self, GatherError, SecretRead};
 use crate::outside::Outside;
 use crate::report::{self, ReportError};
 use crate::resource_store::ResourceStore;
+use crate::seams::Clock;
 use crate::turns::Turn;
 use tell::{Telling, Told, reason, tell, unseen};
 
@@ -43,6 +46,10 @@ const ABANDON_NODE: &str = "operator.milvus.io/abandon-node";
 pub struct Memory<N> {
     /// The ledger as last read or written; `None` before the first read.
     pub(crate) ledger: Option<Option<Ledger>>,
+    /// The version in which it was read or written.
+    pub(crate) ledger_version: Option<String>,
+    /// The version that the watch showed when it was last looked at.
+    pub(crate) ledger_shown: Option<String>,
     /// Secrets as last read.
     pub(crate) secrets: BTreeMap<String, SecretRead>,
     /// What the planner saw before.
@@ -61,6 +68,8 @@ pub struct Memory<N> {
     telling: Telling,
     /// What was made of the last spec and facts: the same again, while neither changes.
     prepared: Option<Prepared<N>>,
+    /// A moment by both clocks.
+    began: Option<(Timestamp, Instant)>,
     /// uid that all of this belongs to.
     uid: String,
 }
@@ -70,6 +79,8 @@ impl<N> Memory<N> {
     pub fn of(uid: String) -> Self {
         Self {
             ledger: None,
+            ledger_version: None,
+            ledger_shown: None,
             secrets: BTreeMap::new(),
             plan: plan::Memory::default(),
             probes: ProbeMemory::default(),
@@ -79,8 +90,17 @@ impl<N> Memory<N> {
             told: report::Told::default(),
             telling: Telling::default(),
             prepared: None,
+            began: None,
             uid,
         }
+    }
+
+    /// The time for how long things last: it goes on evenly whatever is done to the clock of the machine.
+    fn steady(&mut self, clock: &dyn Clock) -> Timestamp {
+        let now = clock.instant();
+        let (wall, began) = *self.began.get_or_insert_with(|| (clock.now(), now));
+        let passed = now.saturating_duration_since(began);
+        wall.checked_add(passed).unwrap_or(wall)
     }
 }
 
@@ -88,6 +108,8 @@ impl<N> Memory<N> {
 #[derive(Clone)]
 struct Prepared<N> {
     generation: i64,
+    /// What the resource says of nodes that have come back.
+    node_is: Option<String>,
     facts: Facts,
     offers: u64,
     cluster: Arc<Wanted<N>>,
@@ -97,6 +119,10 @@ struct Prepared<N> {
 struct Wanted<N> {
     ledger: Ledger,
     notices: Vec<Notice>,
+    /// Members that have no place yet.
+    unplaced: Vec<Waiting>,
+    /// It is looked at, and nothing of it is changed.
+    frozen: bool,
     desired: Desired,
     rendered: Rendered<N>,
 }
@@ -169,8 +195,13 @@ pub async fn pass<B: Backend, S: ResourceStore>(
     }
     let mut resource = (*resource).clone();
     if let Some(written) = memory.telling.status() {
+        let written = written.clone();
         // The watch may lag behind our own writes.
-        resource.status = Some(written.clone());
+        let shown = resource.status.replace(written);
+        if !context.resources.is_own_status(key, shown.as_ref()) {
+            let now = context.seams.clock.instant();
+            memory.telling.doubt(shown.as_ref(), now);
+        }
     }
     let result = match resource.meta().deletion_timestamp {
         Some(_) => delete(context, &cluster, &resource, memory).await,
@@ -180,6 +211,21 @@ pub async fn pass<B: Backend, S: ResourceStore>(
         unseen(context, &resource, memory, error).await;
     }
     result
+}
+
+/// Says in the status that a pass came to no end because of a fault in it.
+pub(crate) async fn broke<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
+    resource: &MilvusCluster,
+    memory: &mut Memory<B::Native>,
+    fault: &str,
+) {
+    let error = PlatformError::new(
+        Class::Bug,
+        "look after the cluster",
+        format!("the operator has a fault ({fault}); it tries again, please report it"),
+    );
+    unseen(context, resource, memory, &PassError::Platform(error)).await;
 }
 
 /// A resource that is to exist.
@@ -225,7 +271,8 @@ async fn keep<B: Backend, S: ResourceStore>(
     let rendered = &wanted.rendered;
     let mut observed = context.backend.observe(cluster, Some(rendered)).await?;
     let addresses = context.backend.endpoints(&wanted.desired, &observed);
-    observed.probes = ask(
+    let looked;
+    (observed.probes, looked) = ask(
         context,
         cluster,
         &wanted.desired,
@@ -235,7 +282,7 @@ async fn keep<B: Backend, S: ResourceStore>(
         Asking { memory, turn },
     )
     .await;
-    let now = context.seams.clock.now();
+    let now = memory.steady(context.seams.clock.as_ref());
     let recorded = facts.ledger.clone().unwrap_or_default();
     let input = PlanInput {
         desired: &wanted.desired,
@@ -251,26 +298,34 @@ async fn keep<B: Backend, S: ResourceStore>(
     if let Some(judge) = &context.seams.judge {
         judge.plan(&plan, &input);
     }
+    plan.add_unplaced(&wanted.unplaced, capabilities.rhythm.patient);
     plan.notices.extend(wanted.notices.iter().cloned());
     let credentials = gather::tunnel_credentials(&facts, &cluster.key);
     let way = context.backend.dial(cluster, &observed, &credentials);
     let cut_off = plan::cut_off(&observed.topology, &way.cut_off());
     plan.notices.extend(cut_off);
-    let executed = execute::execute(
-        context,
-        cluster,
-        resource,
-        facts.ledger.as_ref(),
-        &plan,
-        Some(rendered),
-    )
-    .await;
+    if wanted.frozen {
+        plan.freeze(&rendered.outline, &observed);
+    }
+    let wrong = check::check(&plan, &input);
+    let version = memory.ledger_version.clone();
+    let basis = Basis {
+        recorded: facts.ledger.as_ref(),
+        version: version.as_deref(),
+        rendered: Some(rendered),
+        looked,
+    };
+    let executed = match execute::unsound(&plan, &wrong) {
+        Some(refused) => refused,
+        None => execute::execute(context, cluster, resource, &plan, basis).await,
+    };
     finish(
         context,
         resource,
         memory,
         Seen {
             refusals: Some(&refusals),
+            unplaced: &wanted.unplaced,
             desired: Some(&wanted.desired),
             addresses: &addresses,
             observed,
@@ -293,8 +348,11 @@ fn wanted<B: Backend, S: ResourceStore>(
     memory: &mut Memory<B::Native>,
     refusals: &mut Vec<Notice>,
 ) -> Result<Prospect<B::Native>, PlatformError> {
+    let annotations = resource.meta().annotations.as_ref();
+    let node_is = annotations.and_then(|a| a.get(place::NODE_IS)).cloned();
     if let Some(prepared) = &memory.prepared
         && prepared.generation == cluster.generation
+        && prepared.node_is == node_is
         && prepared.offers == context.backend.offers()
         && prepared.facts == *facts
     {
@@ -311,33 +369,56 @@ fn wanted<B: Backend, S: ResourceStore>(
     let Some(validated) = &judged.cluster else {
         return Ok(Err(Vec::new()));
     };
-    let ledger = place::place(
-        &validated.members(),
-        validated.fixed(),
-        facts.ledger.as_ref(),
-        &facts.topology,
-        capabilities,
-        cluster,
-        resource.spec.adopt,
-    );
-    let mut ledger = match ledger {
-        Ok(ledger) => ledger,
+    let own = facts.ledger.as_ref();
+    let own = own.filter(|ledger| capabilities.places_members && ledger.owner_uid == cluster.uid);
+    let rejoined = own.map(|own| place::rejoined(own, &facts.topology, node_is.as_deref()));
+    let rejoined = rejoined.unwrap_or_default();
+    let stands = facts
+        .ledger
+        .as_ref()
+        .map(|ledger| place::take_over(ledger, &rejoined));
+    let placed = match &stands {
+        // What is not all known gets no new place either.
+        Some(own) if judged.frozen => Ok(Placed {
+            ledger: own.clone(),
+            waiting: Vec::new(),
+        }),
+        ledger => place::place(
+            &validated.members(),
+            validated.fixed(),
+            ledger.as_ref(),
+            &facts.topology,
+            capabilities,
+            cluster,
+            resource.spec.adopt,
+        ),
+    };
+    let Placed {
+        mut ledger,
+        waiting: unplaced,
+    } = match placed {
+        Ok(placed) => placed,
         Err(unplaced) => return Ok(Err(unplaced)),
     };
-    judged.note(&mut ledger);
+    if !judged.frozen {
+        judged.note(&mut ledger);
+    }
     let desired = desire::desire(validated, &ledger, facts, capabilities);
     // Asked before: what changes in between is rendered anew in the next pass.
     let offers = context.backend.offers();
     let rendered = context.backend.render(&desired)?;
     let wanted = Arc::new(Wanted {
         ledger,
-        notices: validated.notices.clone(),
+        notices: [validated.notices.as_slice(), &rejoined.notices].concat(),
+        unplaced,
+        frozen: judged.frozen,
         desired,
         rendered,
     });
     // A refused spec is validated anew in every pass: it is told what is wrong with it each time.
     memory.prepared = refusals.is_empty().then(|| Prepared {
         generation: cluster.generation,
+        node_is,
         facts: facts.clone(),
         offers,
         cluster: wanted.clone(),
@@ -364,11 +445,9 @@ async fn delete<B: Backend, S: ResourceStore>(
     if !held(report::FINALIZER) {
         return Ok(context.backend.capabilities().rhythm.rest); // somebody else's finalizer holds it; ours is done
     }
-    if memory.ledger.is_none() {
-        let ledger = context.ledgers.read(&cluster.key).await;
-        memory.ledger = Some(ledger.map_err(GatherError::from)?);
-    }
+    gather::ledger(context, &cluster.key, memory).await?;
     let observed = context.backend.observe(cluster, None).await?;
+    let looked = context.seams.clock.instant();
     let abandoned: BTreeSet<String> = resource
         .meta()
         .annotations
@@ -376,7 +455,18 @@ async fn delete<B: Backend, S: ResourceStore>(
         .and_then(|a| a.get(ABANDON_NODE))
         .map(|nodes| nodes.split(',').map(|n| n.trim().to_owned()).collect())
         .unwrap_or_default();
-    let ledger = memory.ledger.clone().flatten();
+    let annotations = resource.meta().annotations.as_ref();
+    let node_is = annotations.and_then(|a| a.get(place::NODE_IS));
+    let ledger = memory.ledger.clone().flatten().map(|ledger| {
+        if ledger.owner_uid != cluster.uid {
+            return ledger;
+        }
+        // A node that has come back under another id has its volumes.
+        let topology = &observed.topology;
+        let rejoined = place::rejoined(&ledger, topology, node_is.map(String::as_str));
+        place::take_over(&ledger, &rejoined)
+    });
+    let now = memory.steady(context.seams.clock.as_ref());
     let input = DeletionInput {
         cluster,
         observed: &observed,
@@ -385,14 +475,25 @@ async fn delete<B: Backend, S: ResourceStore>(
         policies: &DeletionPolicies::from_spec(&resource.spec),
         abandoned: &abandoned,
         rhythm: context.backend.capabilities().rhythm,
-        now: context.seams.clock.now(),
+        now,
         memory: &memory.plan,
     };
     let mut plan = plan::plan_deletion(&input);
     if let Some(judge) = &context.seams.judge {
         judge.deletion(&plan, &input);
     }
-    let executed = execute::execute(context, cluster, resource, ledger.as_ref(), &plan, None).await;
+    let wrong = check::check_deletion(&plan, &input);
+    let version = memory.ledger_version.clone();
+    let basis = Basis {
+        recorded: ledger.as_ref(),
+        version: version.as_deref(),
+        rendered: None,
+        looked,
+    };
+    let executed = match execute::unsound(&plan, &wrong) {
+        Some(refused) => refused,
+        None => execute::execute(context, cluster, resource, &plan, basis).await,
+    };
     if matches!(executed.ledger, Some(None)) {
         // Not even the ledger is kept: the namespace goes with all there is.
         plan.notices
@@ -404,6 +505,7 @@ async fn delete<B: Backend, S: ResourceStore>(
         memory,
         Seen {
             refusals: None,
+            unplaced: &[],
             desired: None,
             addresses: &[],
             observed,
@@ -423,7 +525,7 @@ struct Asking<'a, N> {
     turn: &'a mut Turn,
 }
 
-/// The answers of the wire checks.
+/// The answers of the wire checks, and when they were in.
 async fn ask<B: Backend, S: ResourceStore>(
     context: &Context<B, S>,
     cluster: &ClusterRef,
@@ -432,7 +534,7 @@ async fn ask<B: Backend, S: ResourceStore>(
     endpoints: &[String],
     facts: &Facts,
     asking: Asking<'_, B::Native>,
-) -> BTreeMap<ProbeId, ProbeResult> {
+) -> (BTreeMap<ProbeId, ProbeResult>, Instant) {
     let credentials = gather::tunnel_credentials(facts, &cluster.key);
     let inside = context.backend.dial(cluster, observed, &credentials);
     let capabilities = context.backend.capabilities();
@@ -455,12 +557,14 @@ async fn ask<B: Backend, S: ResourceStore>(
         .seams
         .wire
         .ask(&ways, desired, observed, endpoints, &mut memory.probes);
+    let questions = async { (questions.await, context.seams.clock.instant()) };
     turn.ask(&mut memory.slow, questions).await
 }
 
 /// What one pass saw and decided.
 struct Seen<'a> {
     refusals: Option<&'a [Notice]>,
+    unplaced: &'a [Waiting],
     desired: Option<&'a Desired>,
     addresses: &'a [String],
     observed: Observed,
@@ -488,14 +592,12 @@ async fn finish<B: Backend, S: ResourceStore>(
     let ended = done.iter().filter(|(_, outcome)| !outcome.underway);
     let actions: Vec<&Action> = ended.map(|(action, _)| action).collect();
     let gone = actions.iter().any(|a| matches!(a, Action::DropFinalizer));
-    memory.plan.learn(
-        context.seams.clock.now(),
-        &seen.observed,
-        &seen.plan,
-        &actions,
-    );
+    let now = memory.steady(context.seams.clock.as_ref());
+    memory.plan.learn(now, &seen.observed, &seen.plan, &actions);
     if let Some(ledger) = ledger {
         memory.ledger = Some(ledger);
+        let key = validate::identity(resource).key;
+        memory.ledger_version = context.resources.written_ledger(&key);
     }
     if let Some((Action::RecordLedger(_) | Action::ForgetLedger, _)) = &failed {
         // Whether it was written all the same is not known: read it again.
@@ -534,6 +636,7 @@ async fn finish<B: Backend, S: ResourceStore>(
     }
     let told = Told {
         refusals: seen.refusals,
+        unplaced: seen.unplaced,
         desired: seen.desired,
         addresses: seen.addresses,
         observed: Some(&seen.observed),
@@ -548,16 +651,20 @@ async fn finish<B: Backend, S: ResourceStore>(
     let least = match failed {
         // What is refused beside the workloads does not slow down what they wait for, nor is it asked for all the time.
         Some(_) if complete && goes_on => BESIDE,
+        // What is refused for one component does not slow down the others.
+        Some(error) if acted && matches!(error.class, Class::Invalid | Class::Denied) => BESIDE,
         Some(error) => return Err(PassError::Action(error)),
         None => Duration::ZERO,
     };
-    Ok(if acted {
+    Ok(if acted && complete {
         Duration::ZERO
+    } else if acted {
+        least
     } else {
         seen.plan
             .next_check
             .max(least)
-            .max(patience(&memory.plan, context.seams.clock.now()))
+            .max(patience(&memory.plan, now))
             .min(pause)
     })
 }

@@ -53,6 +53,13 @@ pub trait Credentials: Send + Sync + 'static {
     ) -> Result<BTreeMap<String, Vec<u8>>, GatherError>;
 }
 
+/// Whether this operator still leads. Asked before anything is taken down and before a ledger is written: of two operators the
+/// one that was superseded does neither.
+pub trait Fence: Send + Sync + 'static {
+    /// Fails where another operator leads, or where that cannot be known.
+    fn confirm(&self) -> BoxFuture<'_, Result<(), String>>;
+}
+
 /// Sees every plan before it is carried out. For tests.
 pub trait Judge: Send + Sync + 'static {
     /// A plan for a cluster that is to exist.
@@ -72,6 +79,8 @@ pub struct Seams {
     pub credentials: Arc<dyn Credentials>,
     /// Who looks at plans, if anybody does.
     pub judge: Option<Arc<dyn Judge>>,
+    /// Where to ask whether this operator leads, if others may.
+    pub fence: Option<Arc<dyn Fence>>,
 }
 
 impl Default for Seams {
@@ -82,6 +91,7 @@ impl Default for Seams {
             wire: Arc::new(Real),
             credentials: Arc::new(Real),
             judge: None,
+            fence: None,
         }
     }
 }

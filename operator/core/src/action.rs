@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::component::{Component, WorkloadKey};
 use crate::ledger::Ledger;
-use crate::observed::Difference;
+use crate::observed::{Difference, Observed};
 use crate::outline::{ObjectClass, ObjectId, Outline};
 use crate::plan::Readiness;
 use crate::reasons::Reason;
@@ -29,6 +29,46 @@ pub struct Plan {
     pub readiness: BTreeMap<Component, Readiness>,
     /// Workloads that do not run what the resource asks for yet.
     pub changing: Vec<WorkloadKey>,
+}
+
+impl Plan {
+    /// Adds the members that have no place yet: they are waited for and looked at again after `pause`, and nothing else waits
+    /// for them.
+    pub fn add_unplaced(&mut self, unplaced: &[Waiting], pause: Duration) {
+        for waiting in unplaced {
+            if let WaitingOn::Placement { workload, .. } = &waiting.on
+                && !self.changing.contains(workload)
+            {
+                self.changing.push(*workload);
+            }
+            if !self.waiting.contains(waiting) {
+                self.waiting.push(waiting.clone());
+            }
+            self.next_check = self.next_check.min(pause);
+        }
+        self.changing.sort();
+    }
+
+    /// Keeps what needs no more than what is there already: a removed workload whose prerequisites stand is made again.
+    /// Nothing is changed and nothing is removed. For a pass that does not know all that the resource refers to.
+    pub fn freeze(&mut self, outline: &Outline, observed: &Observed) {
+        self.actions.retain(|action| match action {
+            Action::RecordLedger(_) | Action::PrepareDirectory { .. } => true,
+            Action::Create { id, .. } => outline.get(id).is_some_and(|object| {
+                object.class == ObjectClass::Workload
+                    && object
+                        .uses
+                        .iter()
+                        .all(|used| observed.objects.contains_key(used))
+            }),
+            Action::ForgetLedger
+            | Action::Update { .. }
+            | Action::Stop { .. }
+            | Action::Remove { .. }
+            | Action::RemoveVolume { .. }
+            | Action::DropFinalizer => false,
+        });
+    }
 }
 
 /// One idempotent step.

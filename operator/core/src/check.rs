@@ -71,9 +71,11 @@ pub fn check(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
             }
             Action::RecordLedger(ledger) => {
                 for (name, entry) in &input.ledger.members {
-                    if input.ledger.owner_uid == ledger.owner_uid
-                        && ledger.members.get(name) != Some(entry)
-                    {
+                    let new = ledger.members.get(name);
+                    let stays = new.is_some_and(|new| {
+                        new == entry || place::is_same_place(entry, new, &input.observed.topology)
+                    });
+                    if input.ledger.owner_uid == ledger.owner_uid && !stays {
                         wrong.push(format!("moves {name} in the ledger"));
                     }
                 }

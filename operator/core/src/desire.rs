@@ -66,7 +66,8 @@ impl Context<'_> {
         }
     }
 
-    /// The shape of a part, with the places of its members from the ledger.
+    /// The shape of a part, with the places of its members from the ledger. A member that has no place yet is left out: it
+    /// could only be started where its data is not.
     pub(crate) fn shape(&self, part: &Part) -> Shape {
         if !part.has_members() {
             return Shape::Replicated {
@@ -77,6 +78,7 @@ impl Context<'_> {
         let members = part
             .keys()
             .into_iter()
+            .filter(|key| !self.capabilities.places_members || self.ledger.member(*key).is_some())
             .map(|key| {
                 let entry = self.ledger.member(key);
                 Member {

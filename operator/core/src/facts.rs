@@ -1,6 +1,6 @@
 //! What validation needs to know beyond the resource itself. Gathered by the controller; pure data here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -15,6 +15,8 @@ use crate::prefixes::Prefixes;
 pub struct Facts {
     /// Content of the Secrets that the resource refers to or that were generated for it, by name; missing ones are absent.
     pub secrets: BTreeMap<String, SecretData>,
+    /// Names of the Secrets that are not there any more and whose last content is in `secrets`.
+    pub kept_secrets: BTreeSet<String>,
     /// The ledger of this namespace and name, if there is one.
     pub ledger: Option<Ledger>,
     /// The machines.

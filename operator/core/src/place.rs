@@ -1,7 +1,12 @@
 //! Which node each member lives on. Written into the ledger before anything is made of it, and never changed here once it
 //! stands: a member that moved would start on an empty volume. Pure.
 
+mod rejoined;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) use rejoined::is_same_place;
+pub use rejoined::{NODE_IS, Rejoined, rejoined, take_over};
 
 use crate::action::{Notice, Waiting, WaitingOn};
 use crate::capabilities::Capabilities;
@@ -32,11 +37,22 @@ pub struct MemberNeed {
     pub request_millicpu: Option<u64>,
 }
 
+/// Where the members live, and which of them have no place yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed {
+    /// The ledger with an entry for every member that has a place.
+    pub ledger: Ledger,
+    /// The members without one, and why no node can take them. They are left out of what is started; all others are looked
+    /// after.
+    pub waiting: Vec<Waiting>,
+}
+
 /// Makes the ledger that the cluster needs: entries that stand stay as they are, new members get a node and an epoch.
 /// Equal input gives an equal ledger, so a pass that changes nothing records nothing.
 ///
 /// # Errors
-/// Which members no node can take, and why.
+/// Which members no node can take, and why, where the cluster has no ledger of its own yet. Such a cluster begins as a whole
+/// or not at all: what is fixed at creation is not fixed before its members have their places.
 pub fn place(
     needs: &[MemberNeed],
     fixed: FixedChoices,
@@ -45,7 +61,8 @@ pub fn place(
     capabilities: &Capabilities,
     cluster: &ClusterRef,
     adopt: bool,
-) -> Result<Ledger, Vec<Waiting>> {
+) -> Result<Placed, Vec<Waiting>> {
+    let begun = ledger.is_some_and(|own| own.owner_uid == cluster.uid);
     let mut wanted = match ledger {
         Some(own) if own.owner_uid == cluster.uid => own.clone(),
         Some(left) if left.members.is_empty() => fresh(left.last_epoch, cluster),
@@ -101,11 +118,13 @@ pub fn place(
         let entry = entry(need, node, wanted.last_epoch, capabilities, cluster);
         wanted.members.insert(name, entry);
     }
-    if waiting.is_empty() {
-        Ok(wanted)
-    } else {
-        Err(waiting)
+    if !begun && !waiting.is_empty() {
+        return Err(waiting);
     }
+    Ok(Placed {
+        ledger: wanted,
+        waiting,
+    })
 }
 
 /// What the loss of one node would stop, said once for the whole cluster; nothing where any single node may go.

@@ -106,6 +106,18 @@ impl Reason {
         format!("{self:?}")
     }
 
+    /// Whether it is about the world around a resource (machines, other clusters, Secrets), which may change while the resource
+    /// does not.
+    pub const fn is_of_facts(self) -> bool {
+        matches!(
+            self,
+            Reason::Unschedulable
+                | Reason::PortConflict
+                | Reason::PrefixConflict
+                | Reason::SecretMissing
+        )
+    }
+
     /// Whether an event of this reason is a warning.
     pub fn is_warning(self) -> bool {
         matches!(

@@ -22,6 +22,7 @@ use crate::component::{Component, WorkloadKey};
 use crate::desired::{Desired, Shape, Workload};
 use crate::ledger::Ledger;
 use crate::observed::Observed;
+use crate::outline::{ObjectClass, ObjectId};
 use crate::plan::{DeletionPolicies, Memory, readiness, wait_key};
 use crate::reasons::Reason;
 
@@ -63,12 +64,24 @@ pub struct Failure {
     pub message: String,
 }
 
+/// Whether the status of a resource says that its present spec was accepted.
+pub fn accepts(resource: &MilvusCluster) -> bool {
+    let conditions = resource.status.iter().flat_map(|s| &s.conditions);
+    let mut accepted = conditions.filter(|c| c.type_ == conditions::ACCEPTED);
+    let generation = resource.metadata.generation;
+    accepted.any(|c| c.status == "True" && c.observed_generation == generation)
+}
+
 /// Everything that is derived once and used by conditions and events alike.
 struct Facts<'a> {
     input: StatusInput<'a>,
     old: Option<&'a MilvusClusterStatus>,
     /// The generation that the status speaks of.
     spoken_of: Option<i64>,
+    /// Everything that was planned for workloads was done.
+    carried_out: bool,
+    /// All that the present generation asks for was planned, done, and is so.
+    settled: bool,
     deleting: bool,
     waiting: Vec<&'a Waiting>,
     notices: Vec<&'a Notice>,
@@ -122,29 +135,81 @@ pub fn status(input: StatusInput<'_>) -> (MilvusClusterStatus, Vec<EventNote>) {
 
 fn facts<'a>(input: StatusInput<'a>, kept: Option<&'a Notice>) -> Facts<'a> {
     let old = input.resource.status.as_ref();
-    let planned = input.plan.into_iter().flat_map(|p| &p.waiting);
-    let mut waiting: Vec<&Waiting> = planned.chain(input.unplaced).collect();
+    let planned = || input.plan.into_iter().flat_map(|p| &p.waiting);
+    let unplaced = input.unplaced.iter();
+    let unplaced = unplaced.filter(|waiting| planned().all(|w| w != *waiting));
+    let mut waiting: Vec<&Waiting> = planned().chain(unplaced).collect();
     waiting.sort_by_key(|w| words::rank(&w.on));
     let planned = input.plan.into_iter().flat_map(|p| &p.notices);
     let notices: Vec<&Notice> = planned.chain(kept).collect();
     let (lacking, judged) = lacking(&input);
     let deleting = input.resource.metadata.deletion_timestamp.is_some();
-    let spoken_of = if deleting || input.refusals.is_some() {
-        Some(input.resource.metadata.generation.unwrap_or(0))
+    let generation = Some(input.resource.metadata.generation.unwrap_or(0));
+    let spoken_of = if deleting || acted_on(&input) {
+        generation
     } else {
-        // A spec that nobody has judged is not observed.
+        // A spec that was not judged, or whose plan was not carried out, is not observed.
         old.and_then(|o| o.observed_generation)
     };
+    let records = |a: &Action| matches!(a, Action::RecordLedger(_));
+    let carried_out = carried_out(&input);
+    let settled = input.refusals.is_some_and(<[Notice]>::is_empty)
+        && carried_out
+        && input
+            .plan
+            .is_some_and(|p| p.changing.is_empty() && !p.actions.iter().any(records));
     Facts {
         input,
         old,
         spoken_of,
+        carried_out,
+        settled,
         deleting,
         waiting,
         notices,
         lacking,
         judged,
         was_ready: old.is_some_and(|o| o.endpoint.is_some()),
+    }
+}
+
+/// Whether every action of the plan was done, less what goes beside workloads: that may be refused for as long as the cluster
+/// lives. A workload that is still to be made is among those that change.
+fn carried_out(input: &StatusInput<'_>) -> bool {
+    let beside = |id: &ObjectId| {
+        let object = input.observed.and_then(|o| o.objects.get(id));
+        object.is_some_and(|o| o.class == ObjectClass::Ancillary)
+    };
+    let done = |action: &Action| {
+        input.done.iter().any(|(done, _)| done == action)
+            || match action {
+                Action::Create { .. } => true,
+                Action::Update { id, .. } | Action::Stop { id, .. } | Action::Remove { id, .. } => {
+                    beside(id)
+                }
+                Action::RecordLedger(_)
+                | Action::ForgetLedger
+                | Action::PrepareDirectory { .. }
+                | Action::RemoveVolume { .. }
+                | Action::DropFinalizer => false,
+            }
+    };
+    input.plan.is_some_and(|plan| plan.actions.iter().all(done))
+}
+
+/// Whether the present generation was acted on: refused, waiting for a place to begin in, or planned, with the plan carried out or
+/// refused by the platform. What could not be done for now is not yet.
+fn acted_on(input: &StatusInput<'_>) -> bool {
+    let Some(refusals) = input.refusals else {
+        return false;
+    };
+    let answered = input
+        .failure
+        .is_some_and(|failure| failure.reason == Reason::ActionFailed);
+    match input.plan {
+        _ if !refusals.is_empty() => true,
+        Some(_) => carried_out(input) || answered,
+        None => !input.unplaced.is_empty(),
     }
 }
 
@@ -188,10 +253,8 @@ fn phase(facts: &Facts<'_>) -> Phase {
     if !facts.refusals().is_empty() {
         return Phase::Invalid;
     }
-    if facts.input.observed.is_none() {
-        if facts.input.failure.is_none() && !facts.input.unplaced.is_empty() && !facts.was_ready {
-            return Phase::Pending;
-        }
+    let unseen = facts.input.observed.is_none();
+    if unseen && (facts.input.unplaced.is_empty() || facts.input.failure.is_some()) {
         return Phase::Unknown;
     }
     let changing = facts.input.plan.is_some_and(|p| !p.changing.is_empty());
@@ -203,13 +266,13 @@ fn phase(facts: &Facts<'_>) -> Phase {
             Phase::Creating
         };
     }
-    if ready && conditions::troubles(facts).is_empty() {
+    if ready && conditions::troubles(facts).is_empty() && conditions::refused(facts).is_none() {
         if changing {
             Phase::Updating
         } else {
             Phase::Ready
         }
-    } else if changing && ready {
+    } else if changing && ready && conditions::refused(facts).is_none() {
         Phase::Updating
     } else {
         Phase::Degraded

@@ -63,6 +63,21 @@ pub fn validate(
     facts: &Facts,
     capabilities: &Capabilities,
 ) -> Result<ValidatedCluster, Vec<Violation>> {
+    let (cluster, violations) = understand(resource, facts, capabilities);
+    if violations.is_empty() {
+        Ok(cluster)
+    } else {
+        Err(violations)
+    }
+}
+
+/// What can be understood of a resource, and everything that is wrong with it. Where nothing but facts is wrong the cluster is as
+/// the resource asks for, less the content of Secrets that are not there.
+fn understand(
+    resource: &MilvusCluster,
+    facts: &Facts,
+    capabilities: &Capabilities,
+) -> (ValidatedCluster, Vec<Violation>) {
     let mut findings = Findings::default();
     let spec = &resource.spec;
     let (version, features) = version(spec, &mut findings);
@@ -122,12 +137,9 @@ pub fn validate(
     cluster.passthrough = passthrough::passthrough(&input, &cluster, &mut findings);
     fields::placement_of_nobody(&input, &cluster, &mut findings);
     facts::check(&input, &cluster, &mut findings);
-    if findings.violations.is_empty() {
-        cluster.notices = findings.notices;
-        Ok(cluster)
-    } else {
-        Err(findings.violations)
-    }
+    secrets::kept(&input, &mut findings);
+    cluster.notices = findings.notices;
+    (cluster, findings.violations)
 }
 
 /// Where Milvus keeps its metadata and objects.

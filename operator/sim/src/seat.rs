@@ -106,6 +106,7 @@ impl Seat {
             wire: Arc::new(self.clone()),
             credentials: Arc::new(Given),
             judge: Some(Arc::new(self.clone())),
+            fence: None,
         }
     }
 }

@@ -58,7 +58,8 @@ fn of_resource(resource: &MilvusCluster) -> Desired {
         &valid.cluster,
         false,
     )
-    .unwrap();
+    .unwrap()
+    .ledger;
     desire(&valid, &ledger, &facts, &capabilities)
 }
 

@@ -164,7 +164,8 @@ pub(crate) fn offline(
             message: milvus_core::status::say(w),
         };
         waiting.iter().map(say).collect::<Vec<_>>()
-    })?;
+    })?
+    .ledger;
     let desired = desire::desire(&cluster, &ledger, &facts, capabilities);
     Ok(Planned {
         platform,
@@ -238,6 +239,7 @@ fn facts(resource: &MilvusCluster, topology: &Topology, capabilities: &Capabilit
         )
     };
     Facts {
+        kept_secrets: BTreeSet::new(),
         secrets: secrets
             .into_iter()
             .map(|(name, keys)| (name, content(keys)))

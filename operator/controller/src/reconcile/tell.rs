@@ -18,6 +18,8 @@ use crate::gather::GatherError;
 use crate::resource_store::ResourceStore;
 use crate::{execute, report};
 
+/// The same foreign status is corrected again after this time.
+const DOUBT_AGAIN: Duration = Duration::from_secs(10);
 /// Status is written at most this often while it keeps changing; every write is an entry in the Swarm's raft.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 /// A start that is over within this time is told of once, when it is over.
@@ -39,6 +41,8 @@ pub(super) struct Telling {
     written: Option<(MilvusClusterStatus, Instant)>,
     /// A write was sent whose outcome is not known: what stands may be its status or the one before.
     unsure: bool,
+    /// What others had written when it was last corrected, and when.
+    doubted: Option<(Option<MilvusClusterStatus>, Instant)>,
     /// How long a write took lately.
     took: Duration,
 }
@@ -47,6 +51,18 @@ impl Telling {
     /// The status as last written.
     pub(super) fn status(&self) -> Option<&MilvusClusterStatus> {
         self.written.as_ref().map(|(status, _)| status)
+    }
+
+    /// What stands is not what was written: it is written anew, whatever is to be said. The same once only for some time, since a
+    /// lagging watch goes on showing it.
+    pub(super) fn doubt(&mut self, shown: Option<&MilvusClusterStatus>, now: Instant) {
+        let known = self.doubted.as_ref().is_some_and(|(status, at)| {
+            status.as_ref() == shown && now.saturating_duration_since(*at) < DOUBT_AGAIN
+        });
+        if !known {
+            self.doubted = Some((shown.cloned(), now));
+            self.unsure = true;
+        }
     }
 
     /// A write has taken so long.
@@ -155,6 +171,8 @@ pub(super) async fn tell<B: Backend, S: ResourceStore>(
         let began = clock.instant();
         // True as well where the pass is dropped in the middle of it.
         memory.telling.unsure = true;
+        let key = milvus_core::validate::identity(resource).key;
+        context.resources.writes_status(&key, old, &status);
         if let Err(error) = report::status(&context.client, resource, &status).await {
             report::troubles(&context.client, resource, notes, &mut memory.told, clock).await;
             return Err(error.into());
@@ -257,6 +275,21 @@ mod tests {
         // The API server is busy.
         assert_eq!(start(100, true, Phase::Creating).await, 4.0);
         assert_eq!(start(10_000, true, Phase::Creating).await, 8.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_have_written_is_written_over_once() {
+        let mut telling = Telling::default();
+        let foreign = phase(Phase::Pending);
+        for (seconds, corrected) in [(0, true), (1, false), (10, true)] {
+            after(seconds * 1000).await;
+            telling.unsure = false;
+            telling.doubt(Some(&foreign), Instant::now());
+            assert_eq!(telling.unsure, corrected, "{seconds} s later");
+        }
+        telling.unsure = false;
+        telling.doubt(Some(&phase(Phase::Unknown)), Instant::now());
+        assert!(telling.unsure, "another one");
     }
 
     #[tokio::test(start_paused = true)]

@@ -40,7 +40,8 @@ fn desired(resource: &milvus_crds::MilvusCluster) -> Desired {
         &cluster.cluster,
         false,
     )
-    .unwrap();
+    .unwrap()
+    .ledger;
     let first = desire(&cluster, &ledger, &facts, &capabilities);
     assert_eq!(first, desire(&cluster, &ledger, &facts, &capabilities));
     first

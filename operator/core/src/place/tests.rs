@@ -86,6 +86,10 @@ fn run(
         &cluster(),
         false,
     )
+    .map(|placed| {
+        assert_eq!(placed.waiting, []);
+        placed.ledger
+    })
 }
 
 fn reference() -> Vec<MemberNeed> {
@@ -203,7 +207,8 @@ fn a_fresh_cluster_takes_a_higher_epoch_and_adoption_takes_the_old_place() {
         &cluster(),
         true,
     )
-    .unwrap();
+    .unwrap()
+    .ledger;
     assert_eq!(taken.members, left.members);
     assert_eq!(taken.owner_uid, "u1");
 
@@ -214,6 +219,44 @@ fn a_fresh_cluster_takes_a_higher_epoch_and_adoption_takes_the_old_place() {
     let ledger = run(&[need(Component::Etcd, 0)], Some(&gone), &topology).unwrap();
     assert_eq!(ledger.members["etcd-0"].volumes, ["demo_etcd-0-data-e5"]);
     assert_eq!(ledger.first_epoch, 5);
+}
+
+/// A cluster that runs keeps the places that it has, whatever becomes of a member that is to join.
+#[test]
+fn a_running_cluster_keeps_its_places_while_a_new_member_waits() {
+    let topology = topology(3);
+    let mut needs: Vec<_> = (0..2).map(|i| need(Component::Bookkeeper, i)).collect();
+    let own = run(&needs, None, &topology).unwrap();
+    for (ordinal, memory) in [(2, 9_u64 << 30), (3, 1 << 30)] {
+        let mut joins = need(Component::Bookkeeper, ordinal);
+        joins.request_memory = Some(memory);
+        needs.push(joins);
+    }
+    let placed = place(
+        &needs,
+        fixed(),
+        Some(&own),
+        &topology,
+        &capabilities(),
+        &cluster(),
+        false,
+    )
+    .unwrap();
+    let names: Vec<&String> = placed.ledger.members.keys().collect();
+    assert_eq!(names, ["bookkeeper-0", "bookkeeper-1", "bookkeeper-3"]);
+    for (name, entry) in &own.members {
+        assert_eq!(placed.ledger.members[name], *entry);
+    }
+    let [waits] = placed.waiting.as_slice() else {
+        panic!("{:?}", placed.waiting)
+    };
+    assert!(
+        matches!(&waits.on, WaitingOn::Placement { workload, detail }
+            if workload.to_string() == "bookkeeper-2" && detail.contains("9216 MiB")),
+        "{waits:?}"
+    );
+    // One that has not begun waits as a whole.
+    assert_eq!(run(&needs, None, &topology).unwrap_err().len(), 1);
 }
 
 #[test]

@@ -67,7 +67,8 @@ impl Scene {
             &cluster.cluster,
             false,
         )
-        .unwrap();
+        .unwrap()
+        .ledger;
         let desired = desire(&cluster, &ledger, &facts, &capabilities);
         let outline = outline(&desired, &capabilities);
         Self {

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::action::Notice;
 use crate::reasons::Reason;
-use crate::status::{Facts, roots, say, seconds, words};
+use crate::status::{Facts, Failure, roots, say, seconds, words};
 
 pub(super) const ACCEPTED: &str = "Accepted";
 pub(super) const DEPENDENCIES_READY: &str = "DependenciesReady";
@@ -56,10 +56,16 @@ fn condition(kind: &str, verdict: Verdict, facts: &Facts<'_>) -> Condition {
     let since = before
         .filter(|c| c.status == verdict.status)
         .map(|c| c.last_transition_time.clone());
-    // While a resource is refused, everything but the refusal speaks of the last one that was not.
-    let generation = before
-        .filter(|_| kind != ACCEPTED && !facts.refusals().is_empty())
-        .map_or(facts.spoken_of, |c| c.observed_generation);
+    let refused = !facts.refusals().is_empty();
+    let generation = match kind {
+        // While a resource is refused, everything but the refusal speaks of the last one that was not. And what is ready while a
+        // change goes on is ready as the generation before asked for: of the new one it is said once that is what runs.
+        ACCEPTED => facts.spoken_of,
+        _ if refused || (kind == READY && !facts.settled && !facts.deleting) => {
+            before.map_or(facts.spoken_of, |c| c.observed_generation)
+        }
+        _ => facts.spoken_of,
+    };
     Condition {
         type_: kind.to_owned(),
         status: verdict.status.to_owned(),
@@ -72,6 +78,10 @@ fn condition(kind: &str, verdict: Verdict, facts: &Facts<'_>) -> Condition {
 
 fn accepted(facts: &Facts<'_>) -> Option<Verdict> {
     let refusals = facts.input.refusals?;
+    let acted_on = facts.spoken_of == facts.input.resource.metadata.generation;
+    if !acted_on && old(facts, ACCEPTED).is_some() {
+        return None; // the status does not speak of this generation yet
+    }
     let Some(first) = refusals.first() else {
         return Some(verdict(
             "True",
@@ -94,7 +104,8 @@ pub(super) fn with_field(notice: &Notice) -> String {
 }
 
 fn unreachable(facts: &Facts<'_>) -> Option<Verdict> {
-    if facts.input.observed.is_some() || !facts.refusals().is_empty() {
+    let waits = facts.input.failure.is_none() && !facts.input.unplaced.is_empty();
+    if facts.input.observed.is_some() || waits || !facts.refusals().is_empty() {
         return None;
     }
     if facts.input.failure.is_none() && !facts.input.unplaced.is_empty() {
@@ -157,7 +168,10 @@ fn ready(facts: &Facts<'_>) -> Verdict {
                 "not judged while the resource is refused; the running cluster is left as it is",
             ),
             Some(first) => verdict("False", first.reason, "nothing was started"),
-            None => verdict("False", Reason::Starting, waiting_words(facts)),
+            None if facts.input.unplaced.is_empty() => {
+                verdict("False", Reason::Starting, waiting_words(facts))
+            }
+            None => verdict("False", Reason::Unschedulable, waiting_words(facts)),
         };
     }
     if facts.lacking.is_empty() {
@@ -237,9 +251,25 @@ fn remark(reason: Reason) -> bool {
     )
 }
 
+/// What the platform has refused of the plan: it stays so until the resource or the platform changes.
+pub(super) fn refused<'a>(facts: &Facts<'a>) -> Option<&'a Failure> {
+    facts
+        .input
+        .failure
+        .filter(|f| f.reason == Reason::ActionFailed && facts.input.plan.is_some())
+        .filter(|_| !facts.carried_out)
+}
+
 fn degraded(facts: &Facts<'_>) -> Option<Verdict> {
-    facts.input.observed?;
+    if facts.input.unplaced.is_empty() {
+        facts.input.observed?;
+    }
     let troubles = troubles(facts);
+    if let Some(failure) = refused(facts) {
+        let mut all = vec![failure.message.clone()];
+        all.extend(troubles.iter().map(|n| with_field(n)));
+        return Some(verdict("True", failure.reason, words::shorten(&all)));
+    }
     let unplaced: Vec<String> = facts.input.unplaced.iter().map(say).collect();
     if let Some(first) = troubles.first() {
         let all: Vec<String> = troubles.iter().map(|n| with_field(n)).collect();
@@ -274,6 +304,13 @@ fn updated(facts: &Facts<'_>) -> Option<Verdict> {
     if facts.deleting || !facts.refusals().is_empty() {
         return None;
     }
+    if plan.changing.is_empty() && !facts.settled {
+        let Some(failure) = refused(facts) else {
+            // Only noted so far, or lost to another writer: the next pass says it.
+            return None;
+        };
+        return Some(verdict("False", failure.reason, failure.message.clone()));
+    }
     Some(if plan.changing.is_empty() && facts.judged {
         verdict(
             "True",
@@ -290,6 +327,7 @@ fn updated(facts: &Facts<'_>) -> Option<Verdict> {
         let said = facts.notices.iter().filter(of_them);
         let mut words = vec![format!("not yet as asked for: {}", names.join(", "))];
         words.extend(said.map(|n| n.message.clone()));
+        words.extend(refused(facts).map(|failure| failure.message.clone()));
         verdict("False", Reason::Updating, words::shorten(&words))
     })
 }

@@ -413,3 +413,153 @@ fn a_cluster_that_lacks_a_node_says_what_it_lacks() {
         ready.message
     );
 }
+
+/// The proxies of a cluster that was settled at generation 1 differ from what generation 2 asks for.
+fn edited(scene: &mut Scene, restarts: bool) -> ObjectId {
+    scene.resource.status = Some(tell(scene, &SEEN, 0).0);
+    scene.resource.metadata.generation = Some(2);
+    let id = ObjectId::new("service", "reference_proxy");
+    let object = scene.observed.objects.get_mut(&id).unwrap();
+    object.difference = Some(crate::observed::Difference {
+        cause: crate::observed::DifferenceCause::Spec,
+        fields: vec!["TaskTemplate".to_owned()],
+        touches: match restarts {
+            true => crate::observed::Touches::Process,
+            false => crate::observed::Touches::Nothing,
+        },
+        in_place: false,
+    });
+    id
+}
+
+/// What `kubectl wait` compares: status and generation of one condition.
+fn of(status: &MilvusClusterStatus, kind: &str) -> (String, Option<i64>) {
+    let condition = condition(status, kind);
+    (condition.status.clone(), condition.observed_generation)
+}
+
+#[test]
+fn ready_and_updated_speak_of_a_generation_once_it_is_what_runs() {
+    let mut scene = Scene::up();
+    let id = edited(&mut scene, true);
+    let done = |scene: &Scene| -> Vec<(Action, Outcome)> {
+        let outcome = Outcome {
+            at: now(),
+            wrote: true,
+            underway: false,
+            remark: None,
+        };
+        let actions = scene.plan().actions;
+        assert!(!actions.is_empty());
+        actions
+            .into_iter()
+            .map(|action| (action, outcome.clone()))
+            .collect()
+    };
+    // The edit is handed over.
+    let all = done(&scene);
+    let told = Told { done: &all, ..SEEN };
+    let (status, _) = tell(&scene, &told, 1);
+    assert_eq!(status.observed_generation, Some(2));
+    assert_eq!(of(&status, "Updated"), ("False".to_owned(), Some(2)));
+    assert_eq!(of(&status, "Progressing"), ("True".to_owned(), Some(2)));
+    assert_eq!(of(&status, "Ready"), ("True".to_owned(), Some(1)));
+    assert_eq!(status.phase, Some(Phase::Updating));
+    // It is being rolled over the instances, and one of them does not answer for a moment.
+    scene.resource.status = Some(status);
+    scene.observed.objects.get_mut(&id).unwrap().difference = None;
+    for instance in &mut scene.observed.instances {
+        if instance.workload.component == Component::Proxy {
+            instance.current = false;
+        }
+    }
+    let (status, _) = tell(&scene, &SEEN, 2);
+    assert_eq!(of(&status, "Ready").1, Some(1));
+    assert_eq!(of(&status, "Updated").0, "False");
+    // Everything runs it.
+    scene.resource.status = Some(status);
+    for instance in &mut scene.observed.instances {
+        instance.current = true;
+    }
+    let (status, _) = tell(&scene, &SEEN, 3);
+    assert_eq!(of(&status, "Ready"), ("True".to_owned(), Some(2)));
+    assert_eq!(of(&status, "Updated"), ("True".to_owned(), Some(2)));
+}
+
+#[test]
+fn what_the_platform_refuses_is_not_updated() {
+    let mut scene = Scene::up();
+    edited(&mut scene, false);
+    let failure = Failure {
+        reason: Reason::ActionFailed,
+        message: "update service reference_proxy: invalid expression".to_owned(),
+    };
+    let told = Told {
+        failure: Some(&failure),
+        ..SEEN
+    };
+    let (status, _) = tell(&scene, &told, 1);
+    assert_eq!(status.observed_generation, Some(2));
+    assert_eq!(of(&status, "Updated"), ("False".to_owned(), Some(2)));
+    assert_eq!(of(&status, "Ready"), ("True".to_owned(), Some(1)));
+    assert_eq!(of(&status, "Degraded"), ("True".to_owned(), Some(2)));
+    assert_eq!(status.phase, Some(Phase::Degraded));
+    for kind in ["Updated", "Degraded"] {
+        let message = &condition(&status, kind).message;
+        assert!(message.contains("invalid expression"), "{kind}: {message}");
+    }
+    // What did not come through for now is tried again, and nothing is said of the new generation before.
+    let failure = Failure {
+        reason: Reason::PlatformUnreachable,
+        message: "update service reference_proxy: no answer".to_owned(),
+    };
+    let told = Told {
+        failure: Some(&failure),
+        ..SEEN
+    };
+    let (status, _) = tell(&scene, &told, 1);
+    assert_eq!(status.observed_generation, Some(1));
+    assert_eq!(of(&status, "Updated"), ("True".to_owned(), Some(1)));
+    assert_eq!(of(&status, "Ready").1, Some(1));
+}
+
+/// The platform is there; what is not there is a node.
+#[test]
+fn a_cluster_without_a_place_is_pending() {
+    let scene = Scene::new();
+    let unplaced = [Waiting {
+        component: Some(Component::Etcd),
+        on: WaitingOn::Placement {
+            workload: WorkloadKey::member(Component::Etcd, 0),
+            detail: "node1: 1 MiB of memory unreserved".to_owned(),
+        },
+    }];
+    let (status, _) = status(StatusInput {
+        resource: &scene.resource,
+        refusals: Some(&[]),
+        desired: None,
+        addresses: &[],
+        observed: None,
+        ledger: None,
+        plan: None,
+        unplaced: &unplaced,
+        done: &[],
+        failure: None,
+        memory: &scene.memory,
+        now: now(),
+    });
+    assert_eq!(status.phase, Some(Phase::Pending));
+    assert_eq!(status.observed_generation, Some(1));
+    for (kind, expected) in [("Ready", "False"), ("Degraded", "True")] {
+        let found = condition(&status, kind);
+        assert_eq!(
+            (found.status.as_str(), found.reason.as_str()),
+            (expected, "Unschedulable")
+        );
+        assert!(
+            found.message.contains("1 MiB of memory"),
+            "{}",
+            found.message
+        );
+    }
+}

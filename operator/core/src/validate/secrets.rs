@@ -97,6 +97,19 @@ pub fn secrets_referenced(resource: &MilvusCluster) -> Vec<(String, String)> {
     named
 }
 
+/// Secrets that are gone while what was in them is still known.
+pub(super) fn kept(input: &Input<'_>, findings: &mut Findings) {
+    for (name, field) in secrets_referenced(input.resource) {
+        if input.facts.kept_secrets.contains(&name) {
+            findings.notice(
+                Reason::SecretMissing,
+                field,
+                format!("Secret {name:?} is not there any more; the cluster runs on with its last content until the operator restarts: create it again"),
+            );
+        }
+    }
+}
+
 /// One key of a Secret; refused with the field that names it when it is not there.
 fn key(
     input: &Input<'_>,

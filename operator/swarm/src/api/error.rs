@@ -103,6 +103,12 @@ impl ApiError {
         matches!(self, ApiError::Refused { status: 400, .. }) && self.says("client version")
     }
 
+    /// The engine cannot read a placement constraint. It passes this on as an internal error (500).
+    pub fn is_constraint_refused(&self) -> bool {
+        self.says("code = Unknown")
+            && (self.says("' is invalid") || self.says("constraint expected one operator"))
+    }
+
     fn says(&self, words: &str) -> bool {
         matches!(self, ApiError::Refused { message, .. } if message.contains(words))
     }
@@ -126,6 +132,8 @@ impl ApiError {
                     Class::Conflict
                 } else if self.is_in_use() || self.is_version_refused() {
                     Class::Transient
+                } else if self.is_constraint_refused() {
+                    Class::Invalid
                 } else {
                     match status {
                         400 | 501 => Class::Invalid,
@@ -234,6 +242,11 @@ mod tests {
                 Class::Invalid,
             ),
             (403, "authorization denied by plugin", Class::Denied),
+            (
+                500,
+                "rpc error: code = Unknown desc = key 'node.labels.example.org/role' is invalid",
+                Class::Invalid,
+            ),
         ];
         for (status, message, class) in table {
             assert_eq!(refused(status, message).class(), class, "{message}");

@@ -116,7 +116,7 @@ async fn lived_in() -> Client {
         .expect("uid")
         .to_owned();
     Ledgers::new(client.clone(), Home::System)
-        .write(&ClusterKey::new("team-a", "demo"), &ledger(&owner))
+        .write(&ClusterKey::new("team-a", "demo"), &ledger(&owner), None)
         .await
         .expect("ledger");
     client
@@ -250,7 +250,8 @@ async fn a_new_store_gets_everything_and_the_cluster_adopts_its_data() {
         .read(&ClusterKey::new("team-a", "demo"))
         .await
         .expect("ledger")
-        .expect("ledger");
+        .expect("ledger")
+        .ledger;
     assert_eq!(read, ledger(""));
     assert!(read.is_retained());
 
@@ -435,6 +436,7 @@ async fn an_export_of_the_same_store_changes_nothing() {
         .write(
             &ClusterKey::new("team-a", "demo"),
             &ledger(uid.as_str().expect("uid")),
+            None,
         )
         .await
         .expect("ledger");
@@ -454,7 +456,7 @@ fn a_file_that_is_empty_or_cut_off_is_refused_with_its_place() {
     let text = serde_saphyr::to_string(&list).expect("yaml");
     let refused = |text: &str| {
         std::fs::write(&path, text).expect("write");
-        let documents = super::super::manifest::documents(std::slice::from_ref(&path));
+        let documents = super::super::manifest::documents(std::slice::from_ref(&path), false);
         let values: Vec<Value> = match documents {
             Ok(documents) => documents.into_iter().map(|d| d.value).collect(),
             Err(error) => return Some(error.to_string()),

@@ -27,7 +27,7 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let process = Process::start(args).await?;
     // Two tokens, because an end that was asked for takes its time, and the Lease is ours until it is over.
     let (done, lost) = (CancellationToken::new(), CancellationToken::new());
-    let mut leader = None;
+    let (mut leader, mut seams) = (None, Seams::default());
     if options.leader_elect {
         let namespace = options.leader_namespace.clone().unwrap_or(own_namespace);
         let candidate = Leader::new(client.clone(), &namespace, &options.leader_lease);
@@ -37,13 +37,14 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
             process.end(async {}).await;
             return Ok(());
         }
+        seams.fence = Some(candidate.hold());
         leader = Some(tokio::spawn(candidate.keep(done.clone(), lost.clone())));
     }
     let worked = tokio::select! {
         biased;
         // What is in flight ends where it is: it is another's turn.
         () = lost.cancelled() => Ok(()),
-        worked = work(args, client, &server, &process) => worked,
+        worked = work(args, client, &server, &process, seams) => worked,
     };
     done.cancel();
     let mut loss = None;
@@ -65,6 +66,7 @@ async fn work(
     client: Client,
     server: &str,
     process: &Process,
+    seams: Seams,
 ) -> Result<(), RunError> {
     let shutdown = process.shutdown.clone();
     let options = &args.kubernetes;
@@ -86,7 +88,7 @@ async fn work(
         gateway_image: String::new(),
         turns: Turns::default(),
         external: ExternalAnswers::default(),
-        seams: Seams::default(),
+        seams,
     });
     tracing::info!(%server, metrics = %args.metrics_listen, "milvus-operator runs");
     controller::run(context, process.readiness.clone(), shutdown).await;

@@ -59,6 +59,11 @@ pub(crate) enum RunError {
         "another operator has taken over this Swarm's store: let one of them run, and look for the other with docker service ls and docker service ps"
     )]
     Superseded,
+    #[error(
+        "--store memory is refused: this Swarm's own store has {records} records, and their clusters would be taken for those of \
+         earlier resources; use --store swarm, or --beside-stored-clusters if no namespace and name is in both"
+    )]
+    StoredClusters { records: usize },
     #[error("set up metrics")]
     Metrics(#[source] prometheus::Error),
     #[error("wait for signals")]

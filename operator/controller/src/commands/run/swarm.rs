@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Extension;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use kube::Client;
 use milvus_apiserver::seal::Sealer;
 use milvus_apiserver::store::memory::MemoryStore;
@@ -26,7 +28,7 @@ use crate::cli::{RunArgs, StoreKind};
 use crate::context::{Context, Namespaces, Resources, SecretVersions};
 use crate::keys::{self, Keys};
 use crate::ledger_store::{Home, Ledgers};
-use crate::seams::Seams;
+use crate::seams::{Fence, Seams};
 use crate::turns::Turns;
 use crate::{controller, telemetry};
 
@@ -87,7 +89,10 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
         gateway_image: args.gateway_image.clone(),
         turns: Turns::default(),
         external: ExternalAnswers::default(),
-        seams: Seams::default(),
+        seams: Seams {
+            fence: Some(Arc::new(Lead(server))),
+            ..Seams::default()
+        },
     });
     tracing::info!(api = %args.api_listen, metrics = %args.metrics_listen, docker = %args.docker_host, "milvus-operator runs");
     tokio::select! {
@@ -105,6 +110,15 @@ pub(super) async fn operate(args: &RunArgs) -> Result<(), RunError> {
     match end.await {
         Ok(true) => Err(RunError::Superseded),
         _ => Ok(()),
+    }
+}
+
+/// The lead over the store, which is the lead over the Swarm's clusters.
+struct Lead(ApiServer);
+
+impl Fence for Lead {
+    fn confirm(&self) -> BoxFuture<'_, Result<(), String>> {
+        async { self.0.confirm().await.map_err(|error| error.to_string()) }.boxed()
     }
 }
 
@@ -152,12 +166,22 @@ async fn open_api(
 ) -> Result<Option<ApiServer>, RunError> {
     loop {
         let store: Arc<dyn Store> = match args.store {
-            StoreKind::Swarm => Arc::new(SwarmStore::new(
-                SwarmConfigs::new(engine.clone()),
-                milvus_swarm::installation::store(),
-            )),
+            StoreKind::Swarm => Arc::new(swarm_store(engine)),
             StoreKind::Memory => Arc::new(MemoryStore::default()),
         };
+        if args.store == StoreKind::Memory && !args.beside_stored_clusters {
+            match swarm_store(engine).load_all().await {
+                Ok(records) => refuse_beside(records.len())?,
+                Err(error @ StoreError::Unavailable { .. }) => {
+                    tracing::warn!(error = %telemetry::chain(&error), "the Swarm's store does not answer yet");
+                    if pause(&process.shutdown).await {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+                Err(error) => return Err(BuildError::Load(error).into()),
+            }
+        }
         let built = ApiServer::builder()
             .crd(milvus_crds::CRD_JSON)
             .store(store)
@@ -177,6 +201,23 @@ async fn open_api(
         if pause(&process.shutdown).await {
             return Ok(None);
         }
+    }
+}
+
+/// The store in the Swarm's raft.
+fn swarm_store(engine: &Engine) -> SwarmStore<SwarmConfigs> {
+    SwarmStore::new(
+        SwarmConfigs::new(engine.clone()),
+        milvus_swarm::installation::store(),
+    )
+}
+
+/// A store in memory knows no other operator, and takes the clusters of another store for those of an earlier resource of their
+/// name: it would remove them.
+fn refuse_beside(records: usize) -> Result<(), RunError> {
+    match records {
+        0 => Ok(()),
+        records => Err(RunError::StoredClusters { records }),
     }
 }
 
@@ -208,6 +249,18 @@ mod tests {
         superseded.cancel();
         shutdown.cancel();
         assert!(until_superseded(superseded, shutdown).await);
+    }
+
+    #[test]
+    fn a_store_in_memory_is_refused_beside_a_stored_one() {
+        assert!(refuse_beside(0).is_ok());
+        let refused = refuse_beside(2)
+            .expect_err("two records are there")
+            .to_string();
+        assert!(
+            refused.contains("--store memory") && refused.contains("2 records"),
+            "{refused}"
+        );
     }
 
     #[tokio::test]

@@ -176,7 +176,7 @@ fn placed_on(yaml: &str, capabilities: &Capabilities) -> (MilvusCluster, Facts) 
         &cluster.cluster,
         false,
     );
-    facts.ledger = Some(ledger.unwrap());
+    facts.ledger = Some(ledger.unwrap().ledger);
     (resource, facts)
 }
 
@@ -311,7 +311,7 @@ fn claims_keep_size_and_class() {
         &cluster.cluster,
         false,
     );
-    assert_eq!(again.unwrap(), *facts.ledger.as_ref().unwrap());
+    assert_eq!(again.unwrap().ledger, *facts.ledger.as_ref().unwrap());
 
     let queue = |size: &str| {
         format!(
@@ -426,7 +426,7 @@ fn rules_that_the_node_of_a_member_does_not_meet() {
         &cluster.cluster,
         false,
     );
-    let ledger = ledger.unwrap();
+    let ledger = ledger.unwrap().ledger;
     let node = ledger.members["etcd-0"].node_name.clone();
     facts.ledger = Some(ledger);
     let edited = spec("  swarm: {components: {etcd: {constraints: ['node.labels.nope==1']}}}");
@@ -458,4 +458,118 @@ fn rules_that_the_node_of_a_member_does_not_meet() {
             .cluster
             .is_some()
     );
+}
+
+/// A running cluster against which the facts have turned, with the field and reason of what is said of each.
+fn turned() -> Vec<(MilvusCluster, Facts, &'static str, Reason)> {
+    let older = "2025-01-01T00:00:00Z".to_owned();
+    let asks = "  mode: cluster\n  components: {queryNode: {resources: {requests: {memory: 1Gi}}}}";
+    let (asks, mut small) = placed(asks);
+    for node in &mut small.topology.nodes {
+        node.memory = 64 << 20;
+    }
+    let (resource, mut port) = placed("  mode: cluster");
+    port.others.push(OtherCluster {
+        key: ClusterKey::new("default", "other"),
+        port: 19530,
+        gateway_nodes: Vec::new(),
+        prefixes: Prefixes::default(),
+        created: older,
+        begun: true,
+    });
+    let with_secret = spec("  mode: cluster\n  dependencies: {storage: {secretRef: keys}}");
+    let mut gone = facts_of(&with_secret, 4);
+    let keys = secret(&[("accesskey", "abcdef"), ("secretkey", "abcdefgh")]);
+    gone.secrets.insert("keys".to_owned(), keys);
+    let cluster = validate(&with_secret, &gone, &swarm_capabilities()).unwrap();
+    let ledger = place(
+        &cluster.members(),
+        cluster.fixed(),
+        None,
+        &gone.topology,
+        &swarm_capabilities(),
+        &cluster.cluster,
+        false,
+    );
+    gone.ledger = Some(ledger.unwrap().ledger);
+    gone.secrets.remove("keys");
+    vec![
+        (asks, small, "requests.memory", Reason::Unschedulable),
+        (
+            resource,
+            port,
+            "spec.swarm.gateway.port",
+            Reason::PortConflict,
+        ),
+        (
+            with_secret,
+            gone,
+            "spec.dependencies.storage.secretRef",
+            Reason::SecretMissing,
+        ),
+    ]
+}
+
+#[test]
+fn facts_that_turn_against_a_running_cluster_are_told_and_refuse_nothing() {
+    let capabilities = swarm_capabilities();
+    for (resource, facts, field, reason) in turned() {
+        let check = |resource: &MilvusCluster, facts: &Facts, remembered| {
+            let judged = judge(resource, facts, &capabilities, remembered);
+            assert_eq!(judged.violations, [], "{reason}");
+            let cluster = judged.cluster.expect("it is looked after");
+            let said = |n: &crate::action::Notice| {
+                n.reason == reason && n.field.as_ref().is_some_and(|f| f.contains(field))
+            };
+            assert!(cluster.notices.iter().any(said), "{:?}", cluster.notices);
+            // Only what cannot be made without the content of a Secret is left as it is.
+            assert_eq!(judged.frozen, reason == Reason::SecretMissing);
+        };
+        check(&resource, &facts, Some(&resource.spec));
+        // An operator that starts now knows it from the status, or from the ledger.
+        let mut accepted = resource.clone();
+        let condition = serde_json::json!({
+            "type": "Accepted", "status": "True", "reason": "Valid", "message": "",
+            "observedGeneration": 1, "lastTransitionTime": "2026-01-02T03:04:05Z"});
+        accepted.status =
+            serde_json::from_value(serde_json::json!({"conditions": [condition]})).unwrap();
+        check(&accepted, &facts, None);
+        let mut noted = facts.clone();
+        let spec = serde_json::to_value(&resource.spec).unwrap();
+        noted.ledger.as_mut().unwrap().last_good = Some(spec);
+        check(&resource, &noted, None);
+        // Of an edit that was not seen nothing is done, and the cluster is looked at all the same.
+        let judged = judge(&resource, &facts, &capabilities, None);
+        assert!(judged.violations.iter().any(|v| v.reason == reason));
+        assert!(judged.cluster.is_some() && judged.frozen);
+        // A cluster that does not run yet is refused.
+        let mut fresh = facts;
+        fresh.ledger = None;
+        let judged = judge(&resource, &fresh, &capabilities, Some(&resource.spec));
+        assert!(judged.cluster.is_none() && !judged.violations.is_empty());
+    }
+}
+
+#[test]
+fn an_edit_that_the_facts_do_not_admit_is_refused_and_the_cluster_goes_on() {
+    let (resource, facts) = placed("  mode: cluster");
+    let mut edit =
+        spec("  mode: cluster\n  components: {queryNode: {resources: {requests: {memory: 17Gi}}}}");
+    edit.metadata.generation = Some(2);
+    let judged = judge(&edit, &facts, &swarm_capabilities(), Some(&resource.spec));
+    assert_eq!(judged.violations[0].reason, Reason::Unschedulable);
+    let cluster = judged.cluster.expect("as before");
+    assert!(!judged.frozen && cluster.notices.is_empty());
+    let mut ledger = facts.ledger.unwrap();
+    judge(
+        &edit,
+        &Facts {
+            ledger: Some(ledger.clone()),
+            ..facts_of(&edit, 4)
+        },
+        &swarm_capabilities(),
+        Some(&resource.spec),
+    )
+    .note(&mut ledger);
+    assert!(ledger.last_good.is_some());
 }

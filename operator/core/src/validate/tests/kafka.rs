@@ -89,7 +89,8 @@ fn the_brokers_are_asked_as_milvus_asks_them() {
             &cluster.cluster,
             false,
         )
-        .unwrap();
+        .unwrap()
+        .ledger;
         let desired = crate::desire::desire(&cluster, &ledger, &facts, &capabilities);
         let probe = desired.external[&crate::component::Component::Broker].clone();
         let ProbeKind::Kafka { access } = probe.kind else {

@@ -17,7 +17,8 @@ pub(super) fn user_yaml(cluster: &ValidatedCluster, facts: &Facts) -> serde_json
         &cluster.cluster,
         false,
     )
-    .unwrap();
+    .unwrap()
+    .ledger;
     let desired = desire::desire(cluster, &ledger, facts, &capabilities);
     serde_saphyr::from_slice(&desired.secrets["user-yaml"].content).unwrap()
 }
@@ -211,7 +212,7 @@ fn a_cluster_that_was_made_with_a_null_section_finds_its_metadata() {
     let unique = new.unique_name();
     assert_eq!(new.etcd_root(), unique);
     // A new one stays where it is.
-    facts.ledger = Some(placed(&new, &facts));
+    facts.ledger = Some(placed(&new, &facts).ledger);
     let again = validate(&resource, &facts, &capabilities).unwrap();
     assert_eq!(again.etcd_root(), unique);
     // One of an earlier operator, in its first pass and later.
@@ -219,7 +220,7 @@ fn a_cluster_that_was_made_with_a_null_section_finds_its_metadata() {
     ledger.fixed.as_mut().unwrap().root_as_read = false;
     let old = validate(&resource, &facts, &capabilities).unwrap();
     assert_eq!(old.etcd_root(), "by-dev");
-    facts.ledger = Some(placed(&old, &facts));
+    facts.ledger = Some(placed(&old, &facts).ledger);
     let fixed = facts.ledger.as_ref().unwrap().fixed.clone().unwrap();
     assert!(fixed.root_as_read && fixed.etcd_root == "by-dev");
     let later = validate(&resource, &facts, &capabilities).unwrap();
