@@ -10,11 +10,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use milvus_core::action::{Action, Notice, Plan, Waiting};
-use milvus_core::component::WorkloadKey;
 use milvus_core::desired::Desired;
 use milvus_core::facts::Facts;
 use milvus_core::ledger::Ledger;
-use milvus_core::names::{ClusterKey, ClusterRef};
+use milvus_core::names::{ClusterKey, ClusterRef, member_of_directory};
 use milvus_core::observed::Observed;
 use milvus_core::plan::{self, DeletionInput, DeletionPolicies, PlanInput};
 use milvus_core::probe::{ProbeId, ProbeResult};
@@ -557,9 +556,8 @@ fn mount_trouble(action: &Action, error: &PlatformError, seen: &Seen<'_>) -> Opt
     if error.class != Class::Invalid {
         return None;
     }
-    // `<stack>/<member>-e<epoch>`
-    let (member, _) = directory.rsplit_once('/')?.1.rsplit_once("-e")?;
-    let component = WorkloadKey::parse(member)?.component;
+    let member = member_of_directory(directory)?;
+    let component = member.component;
     let workload = seen
         .desired?
         .workloads

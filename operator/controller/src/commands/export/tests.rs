@@ -75,6 +75,7 @@ fn ledger(owner: &str) -> Ledger {
         node: "old-id".to_owned(),
         node_name: "node1".to_owned(),
         epoch: 1,
+        mark: None,
         volumes: vec!["team-a_demo_etcd-0-data-e1".to_owned()],
         directories: Vec::new(),
         claim: None,

@@ -371,6 +371,7 @@ fn retained_data_is_not_taken_over_by_accident() {
         node: "n1".into(),
         node_name: "node1".into(),
         epoch: 1,
+        mark: None,
         volumes: Vec::new(),
         directories: vec![crate::ledger::MemberDirectory {
             base: "/data/".into(),
