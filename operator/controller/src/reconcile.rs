@@ -235,7 +235,7 @@ async fn keep<B: Backend, S: ResourceStore>(
     )
     .await;
     let now = context.seams.clock.now();
-    let recorded = facts.ledger.clone().unwrap_or_default();
+    let recorded = facts.recorded().cloned().unwrap_or_default();
     let input = PlanInput {
         desired: &wanted.desired,
         outline: &rendered.outline,
@@ -255,7 +255,7 @@ async fn keep<B: Backend, S: ResourceStore>(
         context,
         cluster,
         resource,
-        facts.ledger.as_ref(),
+        facts.recorded(),
         &plan,
         Some(rendered),
     )

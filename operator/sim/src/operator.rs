@@ -15,6 +15,7 @@ use milvus_core::observed::Observed;
 use milvus_core::place::place;
 use milvus_core::plan::{DeletionInput, DeletionPolicies, Memory, PlanInput, plan, plan_deletion};
 use milvus_core::reasons::Reason;
+use milvus_core::rebuild;
 use milvus_core::status::{EventNote, Failure, StatusInput, status};
 use milvus_core::validate::{Judgement, identity, judge};
 use milvus_crds::{MilvusCluster, MilvusClusterSpec};
@@ -85,7 +86,7 @@ impl Operator {
         if resource.metadata.deletion_timestamp.is_some() {
             return self.delete(&resource, world, store);
         }
-        let facts = Facts {
+        let mut facts = Facts {
             secrets: store.secrets.clone(),
             ledger: store.ledger.clone(),
             topology: world.topology(),
@@ -93,6 +94,11 @@ impl Operator {
             gateway_image: "milvus-operator:test".to_owned(),
             ..Facts::default()
         };
+        let cluster = identity(&resource);
+        if rebuild::is_due(facts.ledger.as_ref(), &cluster) {
+            let standing = world.standing(&cluster.key);
+            rebuild::settle(&mut facts, &cluster, &standing, world.capabilities());
+        }
         let judged = judge(&resource, &facts, world.capabilities(), self.good.as_ref());
         let refusals: Vec<Notice> = judged
             .violations
@@ -195,7 +201,7 @@ impl Operator {
         };
         observed.probes = world.probe(&desired, &observed);
         let none = Ledger::default();
-        let ledger = store.ledger.clone();
+        let ledger = facts.recorded().cloned();
         let input = PlanInput {
             desired: &desired,
             outline: &rendered.outline,

@@ -11,6 +11,7 @@ use milvus_core::desired::{Desired, Shape};
 use milvus_core::facts::{Facts, SecretData};
 use milvus_core::ledger::Ledger;
 use milvus_core::observed::{Node, Topology};
+use milvus_core::rebuild::Origin;
 use milvus_core::validate::{self, GeneratedSecretKind, ValidatedCluster, Violation};
 use milvus_core::{desire, place};
 use milvus_crds::MilvusCluster;
@@ -180,6 +181,7 @@ fn facts(resource: &MilvusCluster, topology: &Topology, capabilities: &Capabilit
             .map(|(name, keys)| (name, content(keys)))
             .collect(),
         ledger: None,
+        origin: Origin::Stored,
         replicas: BTreeMap::new(),
         topology: topology.clone(),
         others: Vec::new(),

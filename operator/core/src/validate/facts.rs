@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use milvus_crds::Quantity;
 
+use super::places;
 use super::violations::Findings;
 use super::{Input, Part, Queue, ValidatedCluster};
 use crate::component::{Component, WorkloadKey};
@@ -16,13 +17,17 @@ use crate::observed::Node;
 use crate::place::{terms, unmet};
 use crate::prefixes::Prefixes;
 use crate::reasons::Reason;
+use crate::rebuild::Origin;
 
 pub(super) fn check(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings) {
     names(input, cluster, findings);
     file_names(input, cluster, findings);
     if let Some(ledger) = &input.facts.ledger {
-        against_ledger(cluster, ledger, findings);
+        // What a rebuilt one does not tell of is told apart from a change of their number.
+        let counted = !matches!(input.facts.origin, Origin::Rebuilt { .. });
+        against_ledger(cluster, ledger, counted, findings);
     }
+    places::unknown(input, cluster, findings);
     ports(input, cluster, findings);
     prefixes(input, cluster, findings);
     machines(input, cluster, findings);
@@ -93,7 +98,12 @@ fn file_names(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Find
     }
 }
 
-fn against_ledger(cluster: &ValidatedCluster, ledger: &Ledger, findings: &mut Findings) {
+fn against_ledger(
+    cluster: &ValidatedCluster,
+    ledger: &Ledger,
+    counted: bool,
+    findings: &mut Findings,
+) {
     let ours = ledger.owner_uid == cluster.cluster.uid;
     if !ours && ledger.members.is_empty() {
         return; // nothing of an earlier cluster is left
@@ -125,7 +135,9 @@ fn against_ledger(cluster: &ValidatedCluster, ledger: &Ledger, findings: &mut Fi
         return;
     }
     fixed(cluster, ledger, findings);
-    members(cluster, ledger, findings);
+    if counted {
+        members(cluster, ledger, findings);
+    }
     claims(cluster, ledger, findings);
 }
 
