@@ -101,6 +101,25 @@ pub(crate) fn secret_names(
         .collect()
 }
 
+/// Names of the Secrets that are made for a resource and outlive it as its data does, by purpose.
+pub(crate) fn lasting_secrets(
+    resource: &MilvusCluster,
+    capabilities: &Capabilities,
+) -> BTreeMap<String, String> {
+    validate::generated_secrets_needed(resource, capabilities)
+        .into_iter()
+        .filter_map(|made| {
+            let purpose = match made.kind {
+                GeneratedSecretKind::MinioCredentials => "minio",
+                GeneratedSecretKind::GatewayPki => "gateway",
+                // It goes with the resource.
+                GeneratedSecretKind::FingerprintKey => return None,
+            };
+            Some((purpose.to_owned(), made.name))
+        })
+        .collect()
+}
+
 /// Everything that validation and rendering need.
 pub(crate) async fn facts<B: Backend, S: ResourceStore>(
     context: &Context<B, S>,

@@ -320,6 +320,9 @@ fn wanted<B: Backend, S: ResourceStore>(
         Err(unplaced) => return Ok(Err(unplaced)),
     };
     judged.note(&mut ledger);
+    // One that is not asked for any more is still there, and opens what was made with it.
+    let made = gather::lasting_secrets(resource, capabilities);
+    ledger.generated_secrets.extend(made);
     let desired = desire::desire(validated, &ledger, facts, capabilities);
     // Asked before: what changes in between is rendered anew in the next pass.
     let offers = context.backend.offers();
