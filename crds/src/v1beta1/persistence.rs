@@ -19,7 +19,7 @@ pub struct Persistence {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(rename = "type")]
     pub kind: Option<PersistenceType>,
-    /// Base directory on the host for type bind; `<stack>/<member>-e<n>` is appended. Example: /data/milvus/etcd
+    /// Base directory on the host for type bind; `<stack>/<member>-<uid>-e<n>` is appended. Example: /data/milvus/etcd
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = "^/"))]
     pub path: Option<String>,
@@ -31,7 +31,7 @@ pub struct Persistence {
     pub driver: Option<String>,
     /// Options of the volume driver (Swarm). Example for NFS: {type: nfs, o: "addr=10.0.0.5,rw", device: ":/milvus/{volume}"},
     /// where `{volume}` stands for the volume's own name and that directory must exist on the server; for a disk:
-    /// {type: none, o: bind, device: /mnt/ssd}, where `<stack>/<member>-e<n>` is appended and made.
+    /// {type: none, o: bind, device: /mnt/ssd}, where `<stack>/<member>-<uid>-e<n>` is appended and made.
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",

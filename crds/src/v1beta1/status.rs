@@ -198,7 +198,7 @@ pub struct MemberStatus {
     /// Its state in words, when it does not. Example: node worker-1 is down
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// Its volume or directory, or its volumes separated by commas. Example: demo_etcd-0-data-e1
+    /// Its volume or directory, or its volumes separated by commas. Example: demo_etcd-0-data-4f9d1c-e1
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume: Option<String>,
 }

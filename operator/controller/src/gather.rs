@@ -14,6 +14,7 @@ use kube::api::ObjectMeta;
 use milvus_core::capabilities::Capabilities;
 use milvus_core::facts::{Facts, SecretData};
 use milvus_core::names::ClusterKey;
+use milvus_core::rebuild;
 use milvus_core::validate::{self, GeneratedSecretKind};
 use milvus_crds::MilvusCluster;
 use milvus_platform::{Backend, PlatformError, TunnelCredentials};
@@ -62,6 +63,8 @@ pub enum GatherError {
     Ledger(#[from] LedgerError),
     #[error("look at the nodes")]
     Topology(#[source] PlatformError),
+    #[error("look at what runs of a cluster without a ledger")]
+    Standing(#[source] PlatformError),
     #[error("look at the number of processes")]
     Replicas(#[source] PlatformError),
 }
@@ -98,6 +101,25 @@ pub(crate) fn secret_names(
     let referenced = referenced.into_iter().map(|(name, _)| name);
     referenced
         .chain(generated.into_iter().map(|g| g.name))
+        .collect()
+}
+
+/// Names of the Secrets that are made for a resource and outlive it as its data does, by purpose.
+pub(crate) fn lasting_secrets(
+    resource: &MilvusCluster,
+    capabilities: &Capabilities,
+) -> BTreeMap<String, String> {
+    validate::generated_secrets_needed(resource, capabilities)
+        .into_iter()
+        .filter_map(|made| {
+            let purpose = match made.kind {
+                GeneratedSecretKind::MinioCredentials => "minio",
+                GeneratedSecretKind::GatewayPki => "gateway",
+                // It goes with the resource.
+                GeneratedSecretKind::FingerprintKey => return None,
+            };
+            Some((purpose.to_owned(), made.name))
+        })
         .collect()
 }
 
@@ -184,20 +206,26 @@ pub(crate) async fn facts<B: Backend, S: ResourceStore>(
         .find_map(|s| s.0.get(FINGERPRINT_KEY))
         .cloned()
         .unwrap_or_default();
-    let ledger = memory.ledger.clone().flatten();
-    let begun = ledger.as_ref().is_some_and(|l| l.owner_uid == uid);
-    let (others, holds_prefixes) = others::others(context, key, resource, begun, &topology).await;
-    Ok(Facts {
+    let mut facts = Facts {
         secrets,
         kept_secrets: kept,
-        ledger,
-        others,
-        holds_prefixes,
+        ledger: memory.ledger.clone().flatten(),
         replicas,
         topology,
         fingerprint_key,
         gateway_image: context.gateway_image.clone(),
-    })
+        ..Facts::default()
+    };
+    let cluster = validate::identity(resource);
+    if capabilities.places_members && rebuild::is_due(facts.ledger.as_ref(), &cluster) {
+        let standing = context.backend.standing(key).await;
+        let standing = standing.map_err(GatherError::Standing)?;
+        rebuild::settle(&mut facts, &cluster, &standing, capabilities);
+    }
+    let begun = facts.ledger.as_ref().is_some_and(|l| l.owner_uid == uid);
+    let beside = others::others(context, key, resource, begun, &facts.topology).await;
+    (facts.others, facts.holds_prefixes) = beside;
+    Ok(facts)
 }
 
 /// Reads the ledger where it is not known, or where another (an import, an admin) has written it since.

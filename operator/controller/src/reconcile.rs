@@ -10,11 +10,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use milvus_core::action::{Action, Notice, Plan, Waiting};
-use milvus_core::component::WorkloadKey;
 use milvus_core::desired::Desired;
 use milvus_core::facts::Facts;
 use milvus_core::ledger::Ledger;
-use milvus_core::names::{ClusterKey, ClusterRef};
+use milvus_core::names::{ClusterKey, ClusterRef, member_of_directory};
 use milvus_core::observed::Observed;
 use milvus_core::place::{self, Placed};
 use milvus_core::plan::{self, DeletionInput, DeletionPolicies, PlanInput};
@@ -283,7 +282,7 @@ async fn keep<B: Backend, S: ResourceStore>(
     )
     .await;
     let now = memory.steady(context.seams.clock.as_ref());
-    let recorded = facts.ledger.clone().unwrap_or_default();
+    let recorded = facts.recorded().cloned().unwrap_or_default();
     let input = PlanInput {
         desired: &wanted.desired,
         outline: &rendered.outline,
@@ -310,7 +309,7 @@ async fn keep<B: Backend, S: ResourceStore>(
     let wrong = check::check(&plan, &input);
     let version = memory.ledger_version.clone();
     let basis = Basis {
-        recorded: facts.ledger.as_ref(),
+        recorded: facts.recorded(),
         version: version.as_deref(),
         rendered: Some(rendered),
         looked,
@@ -402,6 +401,9 @@ fn wanted<B: Backend, S: ResourceStore>(
     };
     if !judged.frozen {
         judged.note(&mut ledger);
+        // One that is not asked for any more is still there, and opens what was made with it.
+        let made = gather::lasting_secrets(resource, capabilities);
+        ledger.generated_secrets.extend(made);
     }
     let desired = desire::desire(validated, &ledger, facts, capabilities);
     // Asked before: what changes in between is rendered anew in the next pass.
@@ -677,9 +679,8 @@ fn mount_trouble(action: &Action, error: &PlatformError, seen: &Seen<'_>) -> Opt
     if error.class != Class::Invalid {
         return None;
     }
-    // `<stack>/<member>-e<epoch>`
-    let (member, _) = directory.rsplit_once('/')?.1.rsplit_once("-e")?;
-    let component = WorkloadKey::parse(member)?.component;
+    let member = member_of_directory(directory)?;
+    let component = member.component;
     let workload = seen
         .desired?
         .workloads

@@ -14,7 +14,8 @@ use crate::desired::{
     Desired, Endpoint, File, FileMount, FileSource, Member, Network, SecretFile, Sessions, Shape,
 };
 use crate::facts::Facts;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, MemberEntry};
+use crate::names::Incarnation;
 use crate::probe::{Probe, ProbeKind, ProbeTarget, S3Access};
 use crate::validate::{Etcd, Part, Queue, Secret, StorageKind, ValidatedCluster};
 
@@ -84,7 +85,13 @@ impl Context<'_> {
                 Member {
                     ordinal: key.ordinal.unwrap_or_default(),
                     node: entry.map(|e| e.node.clone()).filter(|n| !n.is_empty()),
-                    epoch: entry.map_or(1, |e| e.epoch),
+                    incarnation: entry.map_or(
+                        Incarnation {
+                            mark: None,
+                            epoch: 1,
+                        },
+                        MemberEntry::incarnation,
+                    ),
                 }
             })
             .collect();

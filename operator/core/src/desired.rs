@@ -7,7 +7,7 @@ use std::time::Duration;
 use milvus_crds::{EnvVarSource, Ingress, KubernetesComponent};
 
 use crate::component::{Component, WorkloadKey};
-use crate::names::ClusterRef;
+use crate::names::{ClusterRef, Incarnation};
 use crate::probe::Probe;
 
 /// Everything that one cluster consists of.
@@ -229,7 +229,7 @@ pub struct Member {
     /// Node id from the ledger; `None` where the platform places members.
     pub node: Option<String>,
     /// Incarnation of its data.
-    pub epoch: u32,
+    pub incarnation: Incarnation,
 }
 
 /// Text with placeholders that differ by instance: `{member}` (`etcd-0`), `{ordinal}` (`0`), `{ordinal+1}` (`1`, for

@@ -9,6 +9,7 @@ use crate::ledger::Ledger;
 use crate::names::ClusterKey;
 use crate::observed::Topology;
 use crate::prefixes::Prefixes;
+use crate::rebuild::Origin;
 
 /// Facts of one pass.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,6 +20,8 @@ pub struct Facts {
     pub kept_secrets: BTreeSet<String>,
     /// The ledger of this namespace and name, if there is one.
     pub ledger: Option<Ledger>,
+    /// Where that ledger comes from.
+    pub origin: Origin,
     /// The machines.
     pub topology: Topology,
     /// The other clusters that this operator looks after, as far as they may stand in the way.
@@ -31,6 +34,16 @@ pub struct Facts {
     pub fingerprint_key: Vec<u8>,
     /// Image of the gateway.
     pub gateway_image: String,
+}
+
+impl Facts {
+    /// The ledger as it is stored.
+    pub fn recorded(&self) -> Option<&Ledger> {
+        match &self.origin {
+            Origin::Stored | Origin::Nothing | Origin::Unclear(_) => self.ledger.as_ref(),
+            Origin::Rebuilt { stored } => stored.as_deref(),
+        }
+    }
 }
 
 /// One Secret's content. Never shown.

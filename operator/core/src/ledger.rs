@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::component::{Component, WorkloadKey};
+use crate::names::Incarnation;
 
 /// One object per cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,10 @@ pub struct MemberEntry {
     pub node_name: String,
     /// Which incarnation of the member's data this is.
     pub epoch: u32,
+    /// The mark in the names of its volumes ([`Incarnation::mark`]); members of older operators have none, nor have those
+    /// whose claims the platform names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
     /// Full names of its named volumes.
     #[serde(default)]
     pub volumes: Vec<String>,
@@ -71,6 +76,14 @@ pub struct ClaimTerms {
 }
 
 impl MemberEntry {
+    /// Which incarnation of the member's data this is, as names of volumes tell it.
+    pub fn incarnation(&self) -> Incarnation {
+        Incarnation {
+            mark: self.mark.clone(),
+            epoch: self.epoch,
+        }
+    }
+
     /// Everything that holds its data, for people: volume names and full paths of directories.
     pub fn places(&self) -> Vec<String> {
         let mut places = self.volumes.clone();

@@ -27,6 +27,7 @@ pub mod plan;
 pub mod prefixes;
 pub mod probe;
 pub mod reasons;
+pub mod rebuild;
 pub mod status;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

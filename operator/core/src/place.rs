@@ -14,7 +14,7 @@ use crate::component::{Component, WorkloadKey};
 use crate::constraint::{Constraint, Network};
 use crate::desired::{Placement, VolumeBacking, VolumeMount};
 use crate::ledger::{ClaimTerms, FixedChoices, Ledger, MemberDirectory, MemberEntry};
-use crate::names::ClusterRef;
+use crate::names::{ClusterRef, Incarnation};
 use crate::observed::{Node, Topology};
 use crate::reasons::Reason;
 
@@ -115,7 +115,11 @@ pub fn place(
                 .millicpu
                 .saturating_sub(need.request_millicpu.unwrap_or(0));
         }
-        let entry = entry(need, node, wanted.last_epoch, capabilities, cluster);
+        let of = Incarnation {
+            mark: node.and_then(|_| Incarnation::mark(&cluster.uid)),
+            epoch: wanted.last_epoch,
+        };
+        let entry = entry(need, node, &of, capabilities, cluster);
         wanted.members.insert(name, entry);
     }
     if !begun && !waiting.is_empty() {
@@ -288,14 +292,15 @@ fn refused(left: &Ledger) -> Vec<Waiting> {
 fn entry(
     need: &MemberNeed,
     node: Option<&Node>,
-    epoch: u32,
+    of: &Incarnation,
     capabilities: &Capabilities,
     cluster: &ClusterRef,
 ) -> MemberEntry {
     let mut entry = MemberEntry {
         node: node.map(|n| n.id.clone()).unwrap_or_default(),
         node_name: node.map(|n| n.name.clone()).unwrap_or_default(),
-        epoch,
+        epoch: of.epoch,
+        mark: of.mark.clone(),
         volumes: Vec::new(),
         directories: Vec::new(),
         claim: None,
@@ -312,13 +317,13 @@ fn entry(
     for volume in need.volumes.iter().filter(|v| v.durable) {
         let directory = |base: &str| MemberDirectory {
             base: base.to_owned(),
-            directory: cluster.key.directory(need.key, &volume.name, epoch),
+            directory: cluster.key.directory(need.key, &volume.name, of),
         };
         match &volume.backing {
             VolumeBacking::Volume { options, .. } => {
                 entry
                     .volumes
-                    .push(cluster.key.volume(need.key, &volume.name, epoch));
+                    .push(cluster.key.volume(need.key, &volume.name, of));
                 // A device that is a directory of the node needs a directory of its own per member, too.
                 if options.get("type").is_some_and(|t| t == "none")
                     && let Some(device) = options.get("device")

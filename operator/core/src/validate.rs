@@ -12,6 +12,7 @@ mod kafka;
 mod native;
 mod parts;
 mod passthrough;
+mod places;
 mod queue;
 mod roles;
 mod secrets;

@@ -15,6 +15,7 @@ use milvus_core::desired::Desired;
 use milvus_core::names::{ClusterKey, ClusterRef};
 use milvus_core::observed::{Observed, Topology};
 use milvus_core::outline::{ObjectId, Outline};
+use milvus_core::rebuild::Standing;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A rendered cluster: what the planner may see, and the native objects that go with it.
@@ -76,6 +77,15 @@ pub trait Backend: Send + Sync + 'static {
         _cluster: &ClusterKey,
     ) -> impl Future<Output = Result<BTreeMap<Component, u32>, PlatformError>> + Send {
         async { Ok(BTreeMap::new()) }
+    }
+
+    /// The workloads of a cluster as their own specs tell them, for whichever resource of that name they were made. Asked for
+    /// where no ledger tells of them; nothing where the platform places members itself.
+    fn standing(
+        &self,
+        _cluster: &ClusterKey,
+    ) -> impl Future<Output = Result<Vec<Standing>, PlatformError>> + Send {
+        async { Ok(Vec::new()) }
     }
 
     /// What a rendering depends on besides the cluster, as a number that changes when that does.

@@ -146,6 +146,7 @@ impl World {
                     .is_some_and(|n| n.volumes.remove(volume).is_some());
                 if gone {
                     self.homes.remove(volume);
+                    self.made_for.remove(volume);
                     self.deleted_volumes.push((node.clone(), volume.clone()));
                 }
                 Ok(gone)

@@ -7,8 +7,9 @@ use futures::future::BoxFuture;
 use milvus_core::action::{Action, Outcome};
 use milvus_core::capabilities::Capabilities;
 use milvus_core::desired::Desired;
-use milvus_core::names::ClusterRef;
+use milvus_core::names::{ClusterKey, ClusterRef};
 use milvus_core::observed::{Observed, Topology};
+use milvus_core::rebuild::Standing;
 use milvus_platform::{
     Backend, Change, Connection, Dial, DialError, PlatformError, Rendered, TunnelCredentials,
 };
@@ -37,6 +38,10 @@ impl Backend for Seat {
         rendered: Option<&Rendered<Native>>,
     ) -> Result<Observed, PlatformError> {
         self.lock().world.observe(cluster, rendered)
+    }
+
+    async fn standing(&self, cluster: &ClusterKey) -> Result<Vec<Standing>, PlatformError> {
+        Ok(self.lock().world.standing(cluster))
     }
 
     async fn apply(

@@ -2,11 +2,12 @@
 
 use jiff::SignedDuration;
 use milvus_core::component::WorkloadKey;
-use milvus_core::names::ClusterRef;
+use milvus_core::names::{ClusterKey, ClusterRef};
 use milvus_core::observed::{
     Difference, DifferenceCause, Instance, InstanceState, Observed, ObservedObject, Owner, Touches,
 };
 use milvus_core::outline::{ObjectClass, ObjectId, Revision};
+use milvus_core::rebuild::Standing;
 use milvus_platform::{Class, PlatformError, Rendered};
 use rand::Rng;
 
@@ -54,6 +55,34 @@ impl World {
         self.looks.drain(..before);
         self.seen = versions;
         Ok(look)
+    }
+
+    /// The workloads of a cluster as their own specs tell them.
+    pub fn standing(&self, cluster: &ClusterKey) -> Vec<Standing> {
+        let prefix = format!("{}_", cluster.stack());
+        let objects = self.objects.iter();
+        objects
+            .filter(|(id, _)| id.name.starts_with(&prefix))
+            .filter_map(|(_, object)| {
+                let args = object.native.fields.get("Args").map(String::as_str);
+                Some(Standing {
+                    workload: object.native.workload?,
+                    uid: object.uid.clone()?,
+                    node: object.native.node.clone(),
+                    volumes: object.native.volumes.clone(),
+                    paths: Vec::new(),
+                    args: args
+                        .unwrap_or_default()
+                        .split(' ')
+                        .map(str::to_owned)
+                        .collect(),
+                    started: self.tasks.iter().any(|t| {
+                        t.object.1 == object.native_id
+                            && (t.state == TaskState::Running || t.ended())
+                    }),
+                })
+            })
+            .collect()
     }
 
     /// A new life of the operator begins with a list of what there is, on every platform: no look from before is shown to it.

@@ -100,6 +100,29 @@ pub(crate) fn quorum(
     }
 }
 
+/// A member stays with the volumes that it began on, and opens none that was made for another resource unless that was asked for.
+pub(crate) fn volumes(world: &mut World, task: &Task) {
+    let now = &task.native.volumes;
+    let had = world
+        .opened
+        .entry((task.uid.clone(), task.key))
+        .or_insert_with(|| now.clone());
+    if had != now {
+        let message = format!("{} began on {now:?}; its data is in {had:?}", task.key);
+        world.violations.push(message);
+    }
+    for volume in now {
+        let uid = world
+            .made_for
+            .entry(volume.clone())
+            .or_insert_with(|| task.uid.clone());
+        if *uid != task.uid && !world.adopting.contains(&task.uid) {
+            let message = format!("{} opened {volume}, which was made for {uid}", task.key);
+            world.violations.push(message);
+        }
+    }
+}
+
 /// Ready means that every role and what it stands on works now.
 pub(crate) fn honest(world: &mut World, desired: &Desired, status: &MilvusClusterStatus) {
     let ready = status

@@ -224,7 +224,7 @@ fn service(
                     v.name, cluster.name, key.component
                 ));
             }
-            member.map(|m| cluster.volume(key, &v.name, m.epoch))
+            member.map(|m| cluster.volume(key, &v.name, &m.incarnation))
         })
         .collect();
     let env: BTreeMap<&String, String> = workload

@@ -66,9 +66,16 @@ impl Sim {
             }
             None => {
                 self.uid += 1;
-                resource.metadata.uid = Some(format!("uid-{}", self.uid));
+                resource.metadata.uid = Some(format!(
+                    "{:06x}00-0000-4000-8000-000000000000",
+                    0xd0_0000 + self.uid
+                ));
                 resource.metadata.creation_timestamp = Some(Time(self.world.now));
             }
+        }
+        if resource.spec.adopt {
+            let uid = resource.metadata.uid.clone();
+            self.world.adopting.extend(uid);
         }
         self.store.resource = Some(resource);
     }

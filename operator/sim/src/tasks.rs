@@ -605,6 +605,7 @@ impl World {
         let Some(node_id) = task.node.clone() else {
             return;
         };
+        crate::oracle::volumes(self, task);
         for volume in &task.native.volumes {
             let other = self.tasks.iter().find(|t| {
                 t.id != task.id

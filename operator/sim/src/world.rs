@@ -154,6 +154,12 @@ pub struct World {
     pub(crate) next_id: u64,
     /// Where each volume was first used: data does not move.
     pub(crate) homes: BTreeMap<String, (String, WorkloadKey)>,
+    /// The volumes that each member of each resource was first seen on, by uid: it never begins on others.
+    pub(crate) opened: BTreeMap<(String, WorkloadKey), Vec<String>>,
+    /// The resource whose member made each volume, by uid.
+    pub(crate) made_for: BTreeMap<String, String>,
+    /// Resources that were asked to take over what was made for others, by uid.
+    pub adopting: BTreeSet<String>,
     /// Earlier looks, for stale reads.
     pub(crate) looks: Vec<(Timestamp, Observed, BTreeMap<ObjectId, u64>)>,
     /// Versions as of the last look: what updates are conditioned on.
@@ -209,6 +215,9 @@ impl World {
             options,
             next_id: 1,
             homes: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            made_for: BTreeMap::new(),
+            adopting: BTreeSet::new(),
             looks: Vec::new(),
             seen: BTreeMap::new(),
             directories: BTreeSet::new(),

@@ -357,7 +357,10 @@ fn deletion_keeps_or_deletes_volumes_and_adoption_finds_them() {
     assert_eq!(sim.world.volumes(), volumes);
     let kept = told(&sim, Reason::VolumesRetained);
     assert_eq!(kept.len(), 1);
-    assert!(kept[0].contains("reference_etcd-0-data-e1"), "{kept:?}");
+    assert!(
+        kept[0].contains("reference_etcd-0-data-d00001-e1"),
+        "{kept:?}"
+    );
     assert!(sim.store.ledger.as_ref().unwrap().is_retained());
 
     // The same name again: refused, and nothing is touched.

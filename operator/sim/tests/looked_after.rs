@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use milvus_core::observed::Availability;
 use milvus_sim::Options;
 use milvus_sim::scenario::{REFERENCE, Sim};
 
@@ -30,7 +31,7 @@ fn is_repaired(sim: &mut Sim) {
 fn a_bookie_without_room_holds_up_nothing_else() {
     let mut sim = up();
     for node in sim.world.nodes.values_mut() {
-        node.node.schedulable = false;
+        node.node.availability = Availability::Paused;
     }
     let four = REFERENCE.replace(
         "bookkeeper:\n            replicaCount: 3",
@@ -49,7 +50,7 @@ fn a_bookie_without_room_holds_up_nothing_else() {
     assert_eq!(updated.0, "False");
     // Machines that take no new work are not what a test of repair is about.
     for node in sim.world.nodes.values_mut() {
-        node.node.schedulable = true;
+        node.node.availability = Availability::Active;
         node.node.memory = 1 << 20;
         node.node.reserved_memory = 1 << 20;
     }

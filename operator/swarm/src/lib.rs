@@ -13,6 +13,7 @@ pub mod labels;
 mod node_task;
 mod observe;
 pub mod render;
+mod standing;
 mod store_client;
 mod watch;
 
@@ -26,8 +27,9 @@ use milvus_core::action::{Action, Outcome};
 use milvus_core::capabilities::{Addressing, Capabilities, Rhythm};
 use milvus_core::component::Component;
 use milvus_core::desired::Desired;
-use milvus_core::names::{ClusterRef, MAX_SERVICE_NAME};
+use milvus_core::names::{ClusterKey, ClusterRef, MAX_SERVICE_NAME};
 use milvus_core::observed::{Observed, Topology};
+use milvus_core::rebuild::Standing;
 use milvus_platform::{Backend, Change, Dial, PlatformError, Rendered, TunnelCredentials};
 
 use api::Engine;
@@ -172,6 +174,14 @@ impl Backend for SwarmBackend {
             &reserved,
             Timestamp::now(),
         ))
+    }
+
+    async fn standing(&self, cluster: &ClusterKey) -> Result<Vec<Standing>, PlatformError> {
+        let stack = cluster.stack();
+        let label = format!("{}={stack}", labels::STACK);
+        let services = self.engine.services(&format!("{stack}_")).await?;
+        let tasks = self.engine.tasks_labelled(&label).await?;
+        Ok(standing::standing(cluster, &services, &tasks))
     }
 
     fn apply(

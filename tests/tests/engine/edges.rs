@@ -6,6 +6,7 @@ use futures::StreamExt;
 use milvus_core::action::{Action, CreateCause};
 use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::desired::Template;
+use milvus_core::names::Incarnation;
 use milvus_core::outline::ObjectId;
 use milvus_platform::{Backend, Change, Class};
 use milvus_swarm::api::Engine;
@@ -54,12 +55,16 @@ async fn work_on_a_single_node_is_done_and_proven() {
     bed.remove_all(&me).await;
     let node = bed.nodes[1].clone();
     let apply = async |action: Action| bed.backend.apply(&me, &action, None).await;
+    let first = Incarnation {
+        mark: None,
+        epoch: 1,
+    };
     let prepare = |base: &str| Action::PrepareDirectory {
         node: node.clone(),
         base: base.to_owned(),
         directory: me
             .key
-            .directory(WorkloadKey::member(Component::Etcd, 1), "data", 1),
+            .directory(WorkloadKey::member(Component::Etcd, 1), "data", &first),
     };
     let remove = |volume: &str, bind_base: Option<&str>| Action::RemoveVolume {
         node: node.clone(),

@@ -13,6 +13,7 @@ use milvus_core::ledger::Ledger;
 use milvus_core::names::ClusterKey;
 use milvus_core::observed::{Availability, Node, NodeState, Topology};
 use milvus_core::prefixes::Prefixes;
+use milvus_core::rebuild::Origin;
 use milvus_core::validate::{self, GeneratedSecretKind, ValidatedCluster, Violation};
 use milvus_core::{desire, place};
 use milvus_crds::MilvusCluster;
@@ -245,6 +246,7 @@ fn facts(resource: &MilvusCluster, topology: &Topology, capabilities: &Capabilit
             .map(|(name, keys)| (name, content(keys)))
             .collect(),
         ledger: None,
+        origin: Origin::Stored,
         replicas: BTreeMap::new(),
         topology: topology.clone(),
         others: Vec::new(),

@@ -202,7 +202,11 @@ pub(super) async fn unseen<B: Backend, S: ResourceStore>(
 ) {
     let error = match error {
         PassError::Platform(error)
-        | PassError::Gather(GatherError::Topology(error) | GatherError::Replicas(error)) => error,
+        | PassError::Gather(
+            GatherError::Topology(error)
+            | GatherError::Standing(error)
+            | GatherError::Replicas(error),
+        ) => error,
         PassError::Gather(error) => &execute::failure("look at what is referred to", error),
         // Told already; or what cannot be told because telling is what failed.
         PassError::Action(_) | PassError::Report(_) => return,

@@ -121,7 +121,7 @@ fn draw(text: &mut String, workload: &Workload) {
                     "  {component}-{} on {} epoch {}",
                     member.ordinal,
                     member.node.as_deref().unwrap_or("?"),
-                    member.epoch
+                    member.incarnation.epoch
                 )
                 .unwrap();
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::action::Notice;
 use crate::ledger::Ledger;
-use crate::observed::{Node, Topology};
+use crate::observed::{Node, NodeState, Topology};
 use crate::reasons::Reason;
 
 /// Annotation that says which node a node of the ledger is now: `<old id>=<new id>`, several separated by commas.
@@ -31,12 +31,12 @@ pub fn rejoined(ledger: &Ledger, topology: &Topology, told: Option<&str>) -> Rej
         places.insert(&entry.node, &entry.node_name);
     }
     for (old, name) in &places {
-        if topology.node(old).is_some_and(|node| node.up) {
+        if topology.node(old).is_some_and(|node| node.state != NodeState::Down) {
             continue;
         }
         if let Some(new) = told.get(*old) {
             match topology.node(new) {
-                Some(node) if node.up && node.name == *name => {
+                Some(node) if node.up() && node.name == *name => {
                     found.ids.insert((*old).to_owned(), node.id.clone());
                 }
                 Some(node) if node.name == *name => {} // it is waited for, as any node is
@@ -57,7 +57,7 @@ pub fn rejoined(ledger: &Ledger, topology: &Topology, told: Option<&str>) -> Rej
             .collect();
         match others.as_slice() {
             [] => {}
-            [node] if node.up && !name.is_empty() && !places.contains_key(node.id.as_str()) => {
+            [node] if node.up() && !name.is_empty() && !places.contains_key(node.id.as_str()) => {
                 found.ids.insert((*old).to_owned(), node.id.clone());
             }
             several => {
@@ -99,10 +99,10 @@ pub(crate) fn is_same_place(
         ..new.clone()
     };
     same == *old
-        && topology.node(&old.node).is_none_or(|node| !node.up)
+        && topology.node(&old.node).is_none_or(|node| node.state == NodeState::Down)
         && topology
             .node(&new.node)
-            .is_some_and(|node| node.up && node.name == old.node_name)
+            .is_some_and(|node| node.up() && node.name == old.node_name)
 }
 
 fn parse(text: &str) -> BTreeMap<&str, &str> {
@@ -124,8 +124,7 @@ mod tests {
             node_name: format!("node{number}"),
             epoch: 3,
             volumes: vec![format!("demo_etcd-{number}-data-e3")],
-            directories: Vec::new(),
-            claim: None,
+            ..MemberEntry::default()
         };
         Ledger {
             members: (1..=3).map(|n| (format!("etcd-{n}"), entry(n))).collect(),
@@ -140,7 +139,7 @@ mod tests {
         for (id, up) in second {
             topology.nodes.push(Node {
                 id: (*id).to_owned(),
-                up: *up,
+                state: if *up { NodeState::Up } else { NodeState::Down },
                 ..old.clone()
             });
         }

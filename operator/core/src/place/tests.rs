@@ -134,6 +134,57 @@ fn members_of_one_kind_go_to_different_nodes_and_stay_there() {
 }
 
 #[test]
+fn volumes_of_a_new_cluster_carry_its_uid_and_those_of_an_older_one_stay() {
+    let mut cluster = cluster();
+    let mut place_for = |uid: &str, ledger: Option<&Ledger>, adopt: bool| {
+        cluster.uid = uid.to_owned();
+        place(
+            &reference(),
+            fixed(),
+            ledger,
+            &topology(4),
+            &capabilities(),
+            &cluster,
+            adopt,
+        )
+        .unwrap()
+    };
+    let first = "0a1b2c3d-0000-4000-8000-000000000001";
+    let second = "ffeedd00-0000-4000-8000-000000000002";
+    let new = place_for(first, None, false);
+    assert_eq!(
+        new.members["etcd-0"].volumes,
+        ["demo_etcd-0-data-0a1b2c-e1"]
+    );
+    let other = place_for(second, None, false);
+    let volumes = |ledger: &Ledger| -> BTreeSet<String> {
+        let entries = ledger.members.values();
+        entries.flat_map(|e| e.volumes.clone()).collect()
+    };
+    assert!(volumes(&new).is_disjoint(&volumes(&other)));
+
+    // A ledger of an older operator keeps its names, also when it is taken over; who joins has a name that nothing else has.
+    let mut old = new.clone();
+    old.members.remove("bookkeeper-2");
+    for (name, entry) in &mut old.members {
+        entry.mark = None;
+        entry.volumes = vec![format!("demo_{name}-data-e1")];
+    }
+    let json = serde_json::to_string(&old).unwrap();
+    assert!(!json.contains("\"mark\""), "{json}");
+    old = serde_json::from_str(&json).unwrap();
+    for (uid, adopt) in [(first, false), (second, true)] {
+        let now = place_for(uid, Some(&old), adopt);
+        assert_eq!(now.members["etcd-0"], old.members["etcd-0"]);
+        let mark = uid.get(..6).unwrap();
+        assert_eq!(
+            now.members["bookkeeper-2"].volumes,
+            [format!("demo_bookkeeper-2-data-{mark}-e1")]
+        );
+    }
+}
+
+#[test]
 fn single_members_do_not_meet_on_one_node() {
     let needs: Vec<_> = [Component::Etcd, Component::Minio, Component::Zookeeper]
         .map(|c| need(c, 0))

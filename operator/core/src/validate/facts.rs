@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use milvus_crds::Quantity;
 
+use super::places;
 use super::violations::Findings;
 use super::{Input, Part, Queue, ValidatedCluster};
 use crate::component::{Component, WorkloadKey};
@@ -17,13 +18,17 @@ use crate::observed::Node;
 use crate::place::{terms, unmet};
 use crate::prefixes::Prefixes;
 use crate::reasons::Reason;
+use crate::rebuild::Origin;
 
 pub(super) fn check(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings) {
     names(input, cluster, findings);
     file_names(input, cluster, findings);
     if let Some(ledger) = &input.facts.ledger {
-        against_ledger(input, cluster, ledger, findings);
+        // What a rebuilt one does not tell of is told apart from a change of their number.
+        let counted = !matches!(input.facts.origin, Origin::Rebuilt { .. });
+        against_ledger(input, cluster, ledger, counted, findings);
     }
+    places::unknown(input, cluster, findings);
     ports(input, cluster, findings);
     prefixes(input, cluster, findings);
     machines(input, cluster, findings);
@@ -98,6 +103,7 @@ fn against_ledger(
     input: &Input<'_>,
     cluster: &ValidatedCluster,
     ledger: &Ledger,
+    counted: bool,
     findings: &mut Findings,
 ) {
     let ours = ledger.owner_uid == cluster.cluster.uid;
@@ -131,7 +137,9 @@ fn against_ledger(
         return;
     }
     fixed(input, cluster, ledger, findings);
-    members(cluster, ledger, findings);
+    if counted {
+        members(cluster, ledger, findings);
+    }
     claims(cluster, ledger, findings);
 }
 

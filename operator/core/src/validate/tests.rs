@@ -18,6 +18,7 @@ use crate::ledger::{Ledger, MemberEntry};
 use crate::place::place;
 use crate::prefixes::Prefixes;
 use crate::reasons::Reason;
+use crate::rebuild::{ACCEPT_DATA_LOSS, Origin};
 use crate::testing::{
     facts as facts_of, kubernetes_capabilities, resource, secret, swarm_capabilities,
 };

@@ -16,7 +16,7 @@ use milvus_core::desired::{
     Desired, FileSource, Image, Member, Placement, Resources, Shape, VolumeBacking, VolumeMount,
     Workload,
 };
-use milvus_core::names::ClusterRef;
+use milvus_core::names::{ClusterRef, Incarnation};
 use milvus_core::outline::{ObjectClass, ObjectId, ObjectOutline, Revision};
 use milvus_platform::{Class, PlatformError};
 use serde::Serialize;
@@ -306,7 +306,7 @@ fn mount(
         durable,
     } = volume;
     // Names are taken as templates by the engine, and so are volume labels and driver options.
-    let epoch = match (durable, member) {
+    let of = match (durable, member) {
         (true, None) => {
             return Err(PlatformError::new(
                 Class::Bug,
@@ -314,7 +314,7 @@ fn mount(
                 format!("its volume {name:?} is to be kept, but it has no ordinal to keep it by"),
             ));
         }
-        (true, Some(member)) => Some(member.epoch),
+        (true, Some(member)) => Some(&member.incarnation),
         (false, _) => None,
     };
     let mut mount = spec::Mount {
@@ -327,21 +327,21 @@ fn mount(
     match backing {
         VolumeBacking::Volume { driver, options } => {
             // Without a source the engine makes an anonymous volume and removes it with the container.
-            if let Some(epoch) = epoch {
-                mount.source = cluster.key.volume(key, name, epoch);
+            if let Some(of) = of {
+                mount.source = cluster.key.volume(key, name, of);
             }
             mount.volume_options = Some(spec::VolumeOptions {
                 labels: labels::workload(&cluster.key, key),
                 driver_config: (driver.is_some() || !options.is_empty()).then(|| {
                     spec::DriverConfig {
                         name: driver.clone().unwrap_or_else(|| "local".to_owned()),
-                        options: driver_options(cluster, key, name, epoch, options),
+                        options: driver_options(cluster, key, name, of, options),
                     }
                 }),
             });
         }
         VolumeBacking::Bind { base } => {
-            let epoch = epoch.or(member.map(|m| m.epoch)).ok_or_else(|| {
+            let of = of.or(member.map(|m| &m.incarnation)).ok_or_else(|| {
                 PlatformError::new(
                     Class::Invalid,
                     format!("render {key}"),
@@ -349,7 +349,7 @@ fn mount(
                 )
             })?;
             mount.kind = "bind";
-            mount.source = literal(&below(cluster, key, name, epoch, base));
+            mount.source = literal(&below(cluster, key, name, of, base));
         }
         VolumeBacking::Tmpfs { size } => {
             mount.kind = "tmpfs";
@@ -360,8 +360,14 @@ fn mount(
 }
 
 /// The directory of one member below a base path.
-fn below(cluster: &ClusterRef, key: WorkloadKey, volume: &str, epoch: u32, base: &str) -> String {
-    let directory = cluster.key.directory(key, volume, epoch);
+fn below(
+    cluster: &ClusterRef,
+    key: WorkloadKey,
+    volume: &str,
+    of: &Incarnation,
+    base: &str,
+) -> String {
+    let directory = cluster.key.directory(key, volume, of);
     format!("{}/{directory}", base.trim_end_matches('/'))
 }
 
@@ -371,18 +377,18 @@ fn driver_options(
     cluster: &ClusterRef,
     key: WorkloadKey,
     volume: &str,
-    epoch: Option<u32>,
+    of: Option<&Incarnation>,
     options: &Labels,
 ) -> Labels {
     let is_directory = options.get("type").is_some_and(|t| t == "none");
     options
         .iter()
         .map(|(option, value)| {
-            let value = match epoch {
-                Some(epoch) if is_directory && option == "device" => {
-                    below(cluster, key, volume, epoch, value)
+            let value = match of {
+                Some(of) if is_directory && option == "device" => {
+                    below(cluster, key, volume, of, value)
                 }
-                Some(epoch) => value.replace("{volume}", &cluster.key.volume(key, volume, epoch)),
+                Some(of) => value.replace("{volume}", &cluster.key.volume(key, volume, of)),
                 None => value.clone(),
             };
             (option.clone(), literal(&value))

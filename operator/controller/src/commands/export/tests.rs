@@ -70,11 +70,18 @@ fn secret(name: &str, value: &str) -> Value {
     })
 }
 
+/// What the operator enters into the ledger of the cluster.
+fn made() -> BTreeMap<String, String> {
+    let cluster = serde_json::from_value(cluster("team-a", "demo")).expect("cluster");
+    crate::gather::lasting_secrets(&cluster, &milvus_swarm::CAPABILITIES)
+}
+
 fn ledger(owner: &str) -> Ledger {
     let member = MemberEntry {
         node: "old-id".to_owned(),
         node_name: "node1".to_owned(),
         epoch: 1,
+        mark: None,
         volumes: vec!["team-a_demo_etcd-0-data-e1".to_owned()],
         directories: Vec::new(),
         claim: None,
@@ -84,7 +91,7 @@ fn ledger(owner: &str) -> Ledger {
         members: BTreeMap::from([("etcd-0".to_owned(), member)]),
         last_epoch: 1,
         first_epoch: 1,
-        generated_secrets: BTreeMap::from([("minio".to_owned(), "demo-minio".to_owned())]),
+        generated_secrets: made(),
         ..Ledger::default()
     }
 }
@@ -210,6 +217,37 @@ async fn an_export_holds_what_the_clusters_need_and_nothing_else() {
             .contains("team-a/demo-gateway, team-a/demo-minio"),
         "{}",
         without.summary(false)
+    );
+}
+
+/// The resource is gone, its data and what opens it are not: the ledger alone names them.
+#[tokio::test]
+async fn an_export_holds_the_credentials_of_data_that_was_kept() {
+    let client = server().await;
+    let ledgers = Ledgers::new(client.clone(), Home::System);
+    create(
+        &client,
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "team-a" } }),
+    )
+    .await;
+    for name in ["demo-minio", "demo-gateway", "somebody-elses"] {
+        create(&client, secret(name, name)).await;
+    }
+    ledgers.ensure_namespace().await.expect("namespace");
+    ledgers
+        .write(&ClusterKey::new("team-a", "demo"), &ledger(""), None)
+        .await
+        .expect("write the ledger");
+    let found = collect(&client, true).await.expect("collect");
+    assert_eq!(
+        names(&found.items),
+        [
+            "Namespace milvus-system",
+            "Namespace team-a",
+            "Secret team-a/demo-gateway",
+            "Secret team-a/demo-minio",
+            "ConfigMap milvus-system/ledger.team-a.demo",
+        ]
     );
 }
 

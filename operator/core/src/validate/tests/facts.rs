@@ -371,6 +371,7 @@ fn retained_data_is_not_taken_over_by_accident() {
         node: "n1".into(),
         node_name: "node1".into(),
         epoch: 1,
+        mark: None,
         volumes: Vec::new(),
         directories: vec![crate::ledger::MemberDirectory {
             base: "/data/".into(),
@@ -388,6 +389,49 @@ fn retained_data_is_not_taken_over_by_accident() {
             .message
             .contains("/data/demo/etcd-0-e1 on node1")
     );
+}
+
+#[test]
+fn a_member_that_a_rebuilt_ledger_does_not_tell_of_is_placed_only_when_its_loss_is_accepted() {
+    let (mut resource, mut facts) = placed("  mode: cluster");
+    let stored = facts.ledger.clone();
+    facts.origin = Origin::Rebuilt { stored: None };
+    assert_eq!(findings(&resource, &facts), []);
+    if let Some(ledger) = &mut facts.ledger {
+        ledger.members.remove("etcd-0");
+        ledger.members.remove("minio-0");
+    }
+    let lost = [("metadata.name".to_owned(), Reason::RetainedData)];
+    assert_eq!(findings(&resource, &facts), lost);
+    let mut accept = |members: &str| {
+        let annotation = (ACCEPT_DATA_LOSS.to_owned(), members.to_owned());
+        resource.metadata.annotations = Some([annotation].into());
+        findings(&resource, &facts)
+    };
+    assert_eq!(accept("etcd-0"), lost);
+    assert_eq!(accept("etcd-0, minio-0"), []);
+
+    facts.ledger = None;
+    facts.origin = Origin::Unclear(vec!["demo_etcd-0 is not pinned".to_owned()]);
+    assert_eq!(findings(&resource, &facts), lost);
+    // Nothing stands, but the status tells that something did.
+    facts.origin = Origin::Nothing;
+    assert_eq!(findings(&resource, &facts), []);
+    let member = |volume: Option<&str>| {
+        serde_json::json!({"dependencies": {"etcd": {"members": [
+            {"name": "etcd-0", "node": "node1", "volume": volume}]}}})
+    };
+    let status = |volume| serde_json::from_value(member(volume)).unwrap();
+    resource.status = Some(status(Some("demo_etcd-0-data-e1")));
+    assert_eq!(findings(&resource, &facts), lost);
+    // Where nobody has looked nothing is known.
+    facts.origin = Origin::Stored;
+    assert_eq!(findings(&resource, &facts), []);
+    facts.ledger = stored;
+    assert_eq!(findings(&resource, &facts), []);
+    (facts.ledger, facts.origin) = (None, Origin::Nothing);
+    resource.status = Some(status(None));
+    assert_eq!(findings(&resource, &facts), []);
 }
 
 #[test]
