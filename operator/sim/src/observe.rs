@@ -220,6 +220,7 @@ impl World {
             since: Some(task.since),
             image: task.native.image.clone(),
             current,
+            deleting: None,
         }
     }
 }

@@ -128,8 +128,8 @@ impl Scene {
         scene.answer(
             ProbeId::sessions(),
             Ok(ProbeDetail {
-                note: String::new(),
                 sessions: sessions.expected,
+                ..ProbeDetail::default()
             }),
         );
         scene.answer(
@@ -158,6 +158,7 @@ impl Scene {
             since: Some(now()),
             image: String::new(),
             current: true,
+            deleting: None,
         });
         for target in [key.to_string(), address] {
             self.answer(
@@ -294,6 +295,7 @@ fn names(plan: &Plan) -> Vec<String> {
 }
 
 mod edges;
+mod leaving;
 mod shared;
 mod steps;
 mod turns;

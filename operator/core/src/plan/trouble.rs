@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::action::{Notice, WaitingOn};
 use crate::component::{Component, WorkloadKey};
 use crate::desired::{Shape, Workload};
-use crate::observed::{Instance, InstanceState};
+use crate::observed::{Deleting, Instance, InstanceState};
 use crate::plan::readiness::{self, Health, instances};
 use crate::plan::{Draft, View, WorkloadObject, start};
 use crate::probe::ProbeFailureKind;
@@ -166,12 +166,22 @@ fn absent(
 ) {
     let key = object.key;
     let component = key.component;
+    for instance in instances(view.input.observed, key) {
+        if let Some(overdue) = instance.overdue(view.input.now) {
+            draft.note(Notice {
+                reason: Reason::NodeDown,
+                message: unconfirmed(instance, overdue),
+                field: None,
+            });
+        }
+    }
     let telling = telling(view, key);
     let cause = telling.and_then(|i| cause(object.workload, i).map(|c| (c, i)));
     let Some((cause, instance)) = cause else {
         let detail = instances(view.input.observed, key)
             .find(|i| i.wanted && i.state != InstanceState::Running)
             .map(|i| readiness::state_in_words(i, view.input.observed))
+            .or_else(|| leaving(view, object))
             .unwrap_or_default();
         draft.wait(
             component,
@@ -202,6 +212,28 @@ fn absent(
     };
     draft.wait(component, on);
     note(key, &cause, draft);
+}
+
+/// A member that is being deleted and that none follows yet.
+fn leaving(view: &View<'_>, object: &WorkloadObject<'_>) -> Option<String> {
+    let observed = view.input.observed;
+    let mut keys = object.workload.keys().into_iter().filter(|member| {
+        let within = object.key.ordinal.is_none() || *member == object.key;
+        within && !instances(observed, *member).any(|i| i.wanted)
+    });
+    keys.find_map(|key| Some(format!("{key} {}", readiness::leaving(key, observed)?)))
+}
+
+/// A process whose end its node does not confirm.
+pub(super) fn unconfirmed(instance: &Instance, deleting: &Deleting) -> String {
+    let node = match &instance.node {
+        Some(node) => format!("node {node}"),
+        None => "its node".to_owned(),
+    };
+    format!(
+        "{}: {node} has not confirmed the end of {}, which was due at {}: {}",
+        instance.workload, instance.id, deleting.due, deleting.help
+    )
 }
 
 fn note(key: WorkloadKey, cause: &Cause, draft: &mut Draft) {
