@@ -3,6 +3,7 @@
 
 mod ask;
 mod bookies;
+mod etcd;
 mod external;
 mod http;
 mod kafka;

@@ -410,7 +410,9 @@ fn asked(observed: &Observed, component: Component, target: &str) -> Answer {
             Err(failure) => Err((
                 match failure.kind {
                     ProbeFailureKind::Refused => Health::Down,
-                    ProbeFailureKind::NotReady | ProbeFailureKind::Denied => Health::NotReady,
+                    ProbeFailureKind::NotReady
+                    | ProbeFailureKind::Alarm
+                    | ProbeFailureKind::Denied => Health::NotReady,
                     ProbeFailureKind::NotFound
                     | ProbeFailureKind::Timeout
                     | ProbeFailureKind::NoPath

@@ -298,4 +298,5 @@ mod edges;
 mod leaving;
 mod shared;
 mod steps;
+mod systems;
 mod turns;
