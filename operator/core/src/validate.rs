@@ -2,6 +2,7 @@
 //! is wrong with it at once, each with its path. May read the resource, the facts and the platform's capabilities; writes
 //! nothing back. Pure.
 
+mod client_tls;
 mod cluster;
 mod dependencies;
 mod facts;
@@ -31,6 +32,7 @@ use crate::facts::Facts;
 use crate::names::{ClusterKey, ClusterRef};
 use crate::version::{DEFAULT_IMAGE, Features, MilvusVersion};
 
+pub use client_tls::{ClientTls, TlsFile, certificate_keys};
 pub use cluster::{
     Credentials, Etcd, EtcdMembers, ExternalEtcd, Gateway, GatewayPki, JavaPart, Part, Pulsar,
     Queue, Secret, Storage, StorageKind, Tls, ValidatedCluster,
@@ -92,6 +94,7 @@ pub fn validate(
                 | Queue::ExternalKafka { .. }
                 | Queue::ExternalWoodpecker { .. }
         );
+    let client_tls = client_tls::client_tls(&input, &mut findings);
     let mut cluster = ValidatedCluster {
         cluster: identity(resource),
         mode: input.mode,
@@ -105,6 +108,7 @@ pub fn validate(
         places,
         hook_config: spec.hook_config.clone(),
         client_port: serving.port,
+        client_tls,
         service_type: serving.service_type,
         ingress: serving.ingress,
         gateway,

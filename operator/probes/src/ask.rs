@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use milvus_core::desired::EndpointTls;
 use milvus_core::probe::{
     EnsembleMember, KafkaAccess, ProbeDetail, ProbeFailure, ProbeFailureKind, S3Access,
 };
@@ -11,6 +12,7 @@ use milvus_platform::{Connection, Dial, DialError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::bookies;
+use crate::client_tls;
 use crate::etcd;
 use crate::http::{Answer, failure, grpc_empty, request};
 use crate::kafka;
@@ -57,7 +59,10 @@ pub enum Question {
         addresses: Vec<String>,
     },
     /// Milvus proxy: gRPC `GetVersion`.
-    GrpcVersion,
+    GrpcVersion {
+        /// How the proxy speaks.
+        tls: EndpointTls,
+    },
 }
 
 /// Asks `question` at `host:port`, through `dial`.
@@ -203,7 +208,14 @@ async fn ask_unbounded(
                 ..ProbeDetail::default()
             })
         }
-        Question::GrpcVersion => {
+        Question::GrpcVersion { tls } => {
+            let connection: Box<dyn Connection> = match tls {
+                EndpointTls::None => connection,
+                EndpointTls::Server => Box::new(client_tls::connect(connection, host).await?),
+                EndpointTls::Mutual => {
+                    return client_tls::asks_for_certificate(connection, host).await;
+                }
+            };
             let status = grpc_empty(
                 connection,
                 &authority,

@@ -237,11 +237,17 @@ fn facts(resource: &MilvusCluster, topology: &Topology, capabilities: &Capabilit
                 .collect(),
         )
     };
+    let mut secrets: BTreeMap<String, SecretData> = secrets
+        .into_iter()
+        .map(|(name, keys)| (name, content(keys)))
+        .collect();
+    for (name, key) in validate::certificate_keys(&resource.spec) {
+        if let Some(secret) = secrets.get_mut(&name) {
+            secret.0.insert(key, STAND_IN.to_vec());
+        }
+    }
     Facts {
-        secrets: secrets
-            .into_iter()
-            .map(|(name, keys)| (name, content(keys)))
-            .collect(),
+        secrets,
         ledger: None,
         replicas: BTreeMap::new(),
         topology: topology.clone(),
