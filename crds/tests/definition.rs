@@ -209,6 +209,7 @@ fn few_fields_are_required() {
         "secretKeyRef.key",
         "secretKeyRef.name",
         "ssl.secretRef",
+        "tls.secretRef",
         "valueFrom.secretKeyRef",
     ];
     assert_eq!(

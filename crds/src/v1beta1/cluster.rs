@@ -73,6 +73,9 @@ pub struct MilvusClusterSpec {
     )]
     #[schemars(schema_with = "crate::schema::free_object")]
     pub hook_config: Map<String, Value>,
+    /// Certificates for the client port, where config.common.security.tlsMode asks for TLS (1) or for certificates of clients too (2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ClientTls>,
     /// The parts of Milvus: image, replicas, resources, environment, placement.
     #[serde(
         default,
@@ -127,6 +130,16 @@ pub struct MilvusClusterSpec {
     )]
     #[schemars(extend("nullable" = true))]
     pub kubernetes: Kubernetes,
+}
+
+/// Certificates for the client port.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientTls {
+    /// Secret in the same namespace with the keys `tls.crt`, `tls.key` and, for tlsMode 2, `ca.crt`. They become the files that
+    /// config.tls.serverPemPath, serverKeyPath and caPemPath name. Example: milvus-server-tls
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_ref: String,
 }
 
 /// Shapes of a Milvus.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use kube::Client;
 use kube::core::NamespaceResourceScope;
@@ -72,8 +73,20 @@ pub struct Resources {
     known: RwLock<BTreeMap<ClusterKey, Known>>,
     /// What this operator has written, to tell it from what others write.
     written: RwLock<BTreeMap<ClusterKey, Written>>,
-    /// Whether every list has come to its end once.
-    listed: watch::Sender<bool>,
+    /// The first list of each namespace that the operator looks at; `None` stands for all of them.
+    lists: watch::Sender<BTreeMap<Option<String>, FirstList>>,
+}
+
+/// What became of the first list of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstList {
+    /// It has not come to its end.
+    Awaited,
+    /// The API server refuses it: the Role is missing there. No resource of it is looked after, so that none can be in the way of
+    /// others.
+    Refused,
+    /// It is known.
+    Done,
 }
 
 /// What this operator wrote of one cluster, and what the watch shows.
@@ -218,16 +231,53 @@ impl Resources {
         decide(&mut self.write())
     }
 
-    /// Every list has come to its end.
-    pub fn set_listed(&self) {
-        self.listed.send_replace(true);
+    /// The namespaces that are looked at; nothing is known of them yet.
+    pub(crate) fn expect(&self, scopes: impl IntoIterator<Item = Option<String>>) {
+        let scopes = scopes.into_iter().map(|scope| (scope, FirstList::Awaited));
+        self.lists.send_replace(scopes.collect());
     }
 
-    /// Waits until every list has come to its end.
-    pub(crate) async fn listed(&self) {
-        // The sender is in `self`, so there is always an answer.
-        let _ = self.listed.subscribe().wait_for(|listed| *listed).await;
+    /// What became of a list. Gives true when this is news: of one that was known once, a refusal is none.
+    pub(crate) fn list(&self, scope: &Option<String>, became: FirstList) -> bool {
+        self.lists.send_if_modified(|lists| {
+            let known = lists.entry(scope.clone()).or_insert(FirstList::Awaited);
+            let news = *known != became && *known != FirstList::Done;
+            if news {
+                *known = became;
+            }
+            news
+        })
     }
+
+    /// Every list has come to its end.
+    pub fn set_listed(&self) {
+        self.lists
+            .send_modify(|lists| lists.values_mut().for_each(|l| *l = FirstList::Done));
+    }
+
+    /// Whether every list has come to its end, or cannot.
+    pub(crate) fn listed(&self) -> bool {
+        self.awaited().is_empty()
+    }
+
+    /// The namespaces whose resources are not known yet; `*` for all of them.
+    pub(crate) fn awaited(&self) -> Vec<String> {
+        awaited(&self.lists.borrow())
+    }
+
+    /// Waits until every list has come to its end, for `limit` at most.
+    pub(crate) async fn listed_within(&self, limit: Duration) -> bool {
+        let mut lists = self.lists.subscribe();
+        let listed = lists.wait_for(|lists| awaited(lists).is_empty());
+        // The sender is in `self`, so there is always an answer.
+        tokio::time::timeout(limit, listed).await.is_ok()
+    }
+}
+
+fn awaited(lists: &BTreeMap<Option<String>, FirstList>) -> Vec<String> {
+    let awaited = lists.iter().filter(|(_, l)| **l == FirstList::Awaited);
+    let names = awaited.map(|(scope, _)| scope.clone().unwrap_or_else(|| "*".to_owned()));
+    names.collect()
 }
 
 /// Which version of each Secret there is, as the watch last showed: a Secret is read again only when it changed, so that a pass

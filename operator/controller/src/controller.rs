@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::context::{Context, secret_key};
+use crate::context::{Context, FirstList, secret_key};
 use crate::reconcile::{self, Memory};
 use crate::server::Readiness;
 use crate::{definition, gather, ledger_store};
@@ -63,6 +63,8 @@ pub(crate) async fn run<B: Backend>(
     shutdown: CancellationToken,
 ) {
     let clusters = context.namespaces.apis::<MilvusCluster>(&context.client);
+    let scopes = clusters.iter().map(|(scope, _)| scope.clone());
+    context.resources.expect(scopes);
     let mut resources = select_all(clusters.into_iter().map(|(scope, api)| {
         let events = watcher(api, watcher::Config::default()).backoff(reopening());
         events.map(move |event| (scope.clone(), event)).boxed()
@@ -92,7 +94,6 @@ pub(crate) async fn run<B: Backend>(
     let mut listed: BTreeMap<Option<String>, Vec<ClusterKey>> = BTreeMap::new();
     let mut secrets_listed: BTreeMap<Option<String>, BTreeMap<(String, String), String>> =
         BTreeMap::new();
-    let mut lists = context.namespaces.0.len().max(1);
     // Whether it has been said that the definition is missing.
     let mut undefined = false;
     let mut count_at = Instant::now() + COUNT_INTERVAL;
@@ -115,11 +116,7 @@ pub(crate) async fn run<B: Backend>(
                         if looked && !present.contains(&key) { deleted(&context, &mut workers, &key); }
                     }
                     undefined = false;
-                    lists = lists.saturating_sub(1);
-                    if lists == 0 {
-                        readiness.set();
-                        context.resources.set_listed();
-                    }
+                    settled(&context, &readiness, &workers, &scope, FirstList::Done);
                 }
                 Ok(Event::Apply(resource)) => {
                     undefined = false;
@@ -129,7 +126,13 @@ pub(crate) async fn run<B: Backend>(
                 Err(error) if definition::is_missing(&error) => {
                     if !std::mem::replace(&mut undefined, true) { definition::tell(); }
                 }
-                Err(error) => tracing::warn!(error = %crate::telemetry::chain(&error), "the watch of resources broke; it is opened again"),
+                Err(error) => {
+                    let namespace = scope.as_deref().unwrap_or("*");
+                    tracing::warn!(namespace, error = %crate::telemetry::chain(&error), "the watch of resources broke; it is opened again");
+                    if scope.is_some() && definition::is_refused(&error) {
+                        settled(&context, &readiness, &workers, &scope, FirstList::Refused);
+                    }
+                }
             },
             () = tokio::time::sleep_until(count_at) => {
                 count(&context);
@@ -182,6 +185,30 @@ pub(crate) async fn run<B: Backend>(
         tracing::warn!(
             "some passes did not end in time and are cut off; the next operator goes on with them"
         );
+    }
+}
+
+/// The first list of a namespace has come to its end, or cannot. Clusters that waited for the last one go on.
+fn settled<B: Backend>(
+    context: &Context<B>,
+    readiness: &Readiness,
+    workers: &BTreeMap<ClusterKey, Worker>,
+    scope: &Option<String>,
+    became: FirstList,
+) {
+    if !context.resources.list(scope, became) {
+        return;
+    }
+    if became == FirstList::Refused {
+        tracing::warn!(
+            namespace = scope.as_deref().unwrap_or("*"),
+            "the operator may not list the resources of this namespace, and looks after none there: give it the Role, or take the \
+             namespace from the list of those that it watches"
+        );
+    }
+    if context.resources.listed() {
+        readiness.set();
+        wake(workers, |_| true);
     }
 }
 

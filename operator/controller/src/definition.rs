@@ -20,13 +20,21 @@ pub(crate) async fn listed(client: &Client) -> Result<bool, kube::Error> {
 /// Whether a watch of resources broke for want of the definition: a list is empty where nothing is, and not found only where nobody
 /// knows what is asked for.
 pub(crate) fn is_missing(error: &watcher::Error) -> bool {
-    let code = match error {
+    code(error) == Some(404)
+}
+
+/// Whether a watch of resources broke for want of the right to list them.
+pub(crate) fn is_refused(error: &watcher::Error) -> bool {
+    code(error) == Some(403)
+}
+
+fn code(error: &watcher::Error) -> Option<u16> {
+    match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status.code,
-        _ => return false,
-    };
-    code == 404
+        | watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
+    }
 }
 
 /// Says that the definition is missing, and what to do.
@@ -66,5 +74,6 @@ mod tests {
         ] {
             assert!(!is_missing(&error), "{error}");
         }
+        assert!(is_refused(&list(403)) && !is_refused(&list(404)));
     }
 }

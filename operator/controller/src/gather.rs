@@ -23,6 +23,7 @@ use crate::context::{Context, SecretVersion};
 use crate::ledger_store::LedgerError;
 use crate::reconcile::Memory;
 use crate::resource_store::ResourceStore;
+use crate::turns::Turn;
 
 /// Key of the fingerprint key in the gateway's Secret.
 const FINGERPRINT_KEY: &str = "fingerprint.key";
@@ -67,6 +68,13 @@ pub enum GatherError {
     Standing(#[source] PlatformError),
     #[error("look at the number of processes")]
     Replicas(#[source] PlatformError),
+    /// Not an error of anybody: a new cluster waits.
+    #[error(
+        "the clusters of namespace {} are not known yet: a new cluster with an external store or etcd starts once they are, so that no two \
+         keep their data in one place",
+        .namespaces.join(", ")
+    )]
+    NotListed { namespaces: Vec<String> },
 }
 
 /// A Secret's content as it was read, and the version that the watch had shown by then.
@@ -129,6 +137,7 @@ pub(crate) async fn facts<B: Backend, S: ResourceStore>(
     key: &ClusterKey,
     resource: &MilvusCluster,
     memory: &mut Memory<B::Native>,
+    turn: &mut Turn,
 ) -> Result<Facts, GatherError> {
     let capabilities = context.backend.capabilities();
     let needed = validate::generated_secrets_needed(resource, capabilities);
@@ -223,7 +232,7 @@ pub(crate) async fn facts<B: Backend, S: ResourceStore>(
         rebuild::settle(&mut facts, &cluster, &standing, capabilities);
     }
     let begun = facts.ledger.as_ref().is_some_and(|l| l.owner_uid == uid);
-    let beside = others::others(context, key, resource, begun, &facts.topology).await;
+    let beside = others::others(context, key, resource, begun, &facts.topology, turn).await?;
     (facts.others, facts.holds_prefixes) = beside;
     Ok(facts)
 }

@@ -264,8 +264,8 @@ fn namespace_goes(error: &kube::Error) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_ledger_is_found_again_by_its_place() {
+    #[tokio::test]
+    async fn a_ledger_is_found_again_by_its_place() {
         let config = kube::Config::new("http://127.0.0.1:1".parse().expect("a URL"));
         let client = Client::try_from(config).expect("a client");
         let key = ClusterKey::new("team-a", "demo");

@@ -252,7 +252,7 @@ async fn keep<B: Backend, S: ResourceStore>(
         memory.telling.wrote(took);
     }
     let capabilities = context.backend.capabilities();
-    let facts = gather::facts(context, &cluster.key, resource, memory).await?;
+    let facts = gather::facts(context, &cluster.key, resource, memory, turn).await?;
     let mut refusals = Vec::new();
     let wanted = match wanted(context, cluster, resource, &facts, memory, &mut refusals)? {
         Ok(wanted) => wanted,

@@ -67,6 +67,14 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// Waits for what concerns others while these have the turn.
+    pub(crate) async fn leave<T>(&mut self, wait: impl Future<Output = T>) -> T {
+        self.place = None;
+        let result = wait.await;
+        self.place = place(&self.turns.passes).await;
+        result
+    }
+
     /// Waits for answers of a cluster while others have the turn. `slow` is whether it did not answer in time at the last
     /// time, and is set anew.
     pub(crate) async fn ask<T>(
@@ -113,6 +121,22 @@ mod tests {
         turn.ask(slow, async { tokio::time::sleep(answers_after).await })
             .await;
         began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_for_others_hold_no_turn() {
+        let turns = Turns::default();
+        for _ in 0..2 * PASSES {
+            let turns = turns.clone();
+            tokio::spawn(async move {
+                let mut turn = turns.pass().await;
+                turn.leave(tokio::time::sleep(Duration::from_secs(60)))
+                    .await;
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let time = pass(turns, &mut false, Duration::from_millis(5)).await;
+        assert!(time <= Duration::from_millis(10), "{time:?}");
     }
 
     /// One that answers at once, among two hundred that do not answer at all: each of those is asked until its time-out.

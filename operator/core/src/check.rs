@@ -90,11 +90,7 @@ pub fn check(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
 /// What is wrong with a plan of a deletion; empty when nothing is.
 pub fn check_deletion(plan: &Plan, input: &DeletionInput<'_>) -> Vec<String> {
     let mut wrong = ledger_alone(plan);
-    let processes = input
-        .observed
-        .instances
-        .iter()
-        .any(|i| i.state.may_run() && i.state != InstanceState::Lost);
+    let processes = input.observed.instances.iter().any(|i| input.awaits(i));
     if input.leaves_all() {
         let touches = |action: &&Action| {
             !matches!(

@@ -11,7 +11,8 @@ use crate::component::{Component, WorkloadKey};
 use crate::components::{self, BROKER_PORT, ETCD_PORT};
 use crate::config;
 use crate::desired::{
-    Desired, Endpoint, File, FileMount, FileSource, Member, Network, SecretFile, Sessions, Shape,
+    Desired, Endpoint, EndpointTls, File, FileMount, FileSource, Member, Network, SecretFile,
+    Sessions, Shape,
 };
 use crate::facts::Facts;
 use crate::ledger::{Ledger, MemberEntry};
@@ -137,6 +138,9 @@ impl Context<'_> {
                 self.secret("etcd-key", &client.password);
             }
         }
+        for file in cluster.client_tls.iter().flat_map(|tls| &tls.files) {
+            self.secret(file.name, &file.content);
+        }
         if let Queue::ExternalKafka { access, .. } = &cluster.queue
             && let Some(ca) = &access.ca
         {
@@ -229,6 +233,11 @@ pub fn desire(
             service_type: cluster.service_type.clone(),
             ingress: cluster.ingress.clone(),
             asked: capabilities.wire_checks,
+            tls: match &cluster.client_tls {
+                None => EndpointTls::None,
+                Some(tls) if tls.mutual => EndpointTls::Mutual,
+                Some(_) => EndpointTls::Server,
+            },
         },
         logging: cluster.logging.clone(),
         external: external(cluster),

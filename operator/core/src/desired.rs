@@ -405,6 +405,20 @@ pub struct Endpoint {
     pub ingress: Option<Ingress>,
     /// Whether it is asked as a client would before the cluster counts as ready.
     pub asked: bool,
+    /// TLS on it.
+    pub tls: EndpointTls,
+}
+
+/// TLS on the client endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EndpointTls {
+    /// It speaks none.
+    #[default]
+    None,
+    /// It shows a certificate.
+    Server,
+    /// It shows a certificate and asks clients for theirs.
+    Mutual,
 }
 
 /// Log driver.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::component::WorkloadKey;
 use crate::outline::{ObjectClass, ObjectId, Revision};
@@ -134,6 +134,31 @@ pub struct Instance {
     pub image: String,
     /// Whether it was started from the object's present spec.
     pub current: bool,
+    /// Its deletion, where it was asked for and is not confirmed yet; `None` on platforms that keep no such record.
+    pub deleting: Option<Deleting>,
+}
+
+impl Instance {
+    /// Whether its deletion is not confirmed although its grace has long passed: its node has most likely gone.
+    pub fn overdue(&self, now: Timestamp) -> Option<&Deleting> {
+        let deleting = self.deleting.as_ref()?;
+        let late = now.duration_since(deleting.due) >= CONFIRMATION;
+        (late && self.state.may_run()).then_some(deleting)
+    }
+}
+
+/// How long after its grace a node may take to confirm that a process has ended.
+const CONFIRMATION: SignedDuration = SignedDuration::from_secs(30);
+
+/// A deletion that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleting {
+    /// When it was asked for.
+    pub since: Timestamp,
+    /// When its grace is over.
+    pub due: Timestamp,
+    /// What frees the process when its node does not come back, in the platform's words.
+    pub help: String,
 }
 
 /// What a process is doing.

@@ -15,6 +15,7 @@ mod prerequisites;
 mod quorum;
 pub mod readiness;
 mod start;
+mod systems;
 mod trouble;
 mod turn;
 mod whole;
@@ -68,6 +69,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     let mut draft = Draft::default();
     ownership::foreign(&view, &mut draft);
     draft.notices.extend(place::risks(input.wanted_ledger));
+    systems::judge(&view, &mut draft);
     if let Some(record) = ledger::record(&view) {
         draft.actions.push(record);
         start::changing(&view, &mut draft);

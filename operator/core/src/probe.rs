@@ -207,6 +207,34 @@ pub struct ProbeDetail {
     pub note: String,
     /// Sessions by role name (`proxy`, `querynode`), for [`ProbeKind::Sessions`].
     pub sessions: std::collections::BTreeMap<String, u32>,
+    /// etcd's own list of its members, for [`ProbeKind::Etcd`]; empty where it was not given.
+    pub members: Vec<EtcdMember>,
+    /// What a member of ZooKeeper is, for [`ProbeKind::Zookeeper`].
+    pub ensemble: Option<EnsembleMember>,
+    /// By how many seconds its clock is ahead of the operator's, where the answer bears a time.
+    pub clock_ahead: Option<i64>,
+}
+
+/// A member of etcd as etcd lists it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EtcdMember {
+    /// Its id.
+    pub id: u64,
+    /// Its name; empty until it has started once.
+    pub name: String,
+    /// Addresses at which other members reach it.
+    pub peers: Vec<String>,
+}
+
+/// What a member of ZooKeeper says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnsembleMember {
+    /// `leader`, `follower`, `observer` or `standalone`.
+    pub mode: String,
+    /// Epoch of the last transaction that it knows.
+    pub epoch: u32,
+    /// Number of that transaction in its epoch.
+    pub counter: u32,
 }
 
 /// Why there was no positive answer.
@@ -229,6 +257,8 @@ pub enum ProbeFailureKind {
     Timeout,
     /// It answered that it is not ready (no quorum, not healthy).
     NotReady,
+    /// It answered that a member has raised an alarm and that writes are refused until it is put right.
+    Alarm,
     /// Credentials were refused.
     Denied,
     /// There is no way into the cluster's network now.

@@ -63,6 +63,12 @@ pub enum Reason {
     CredentialsRefused,
     /// A login at a service of somebody else works or not: the operator cannot show it there.
     LoginNotChecked,
+    /// A member of etcd has raised an alarm, and etcd takes no writes.
+    AlarmRaised,
+    /// A system lists other members than the cluster has, or its members do not agree.
+    MembersDiffer,
+    /// The clock of a process is more than a minute from the operator's.
+    ClockSkew,
     /// Nothing is wrong.
     AsExpected,
     // Events about what was done
@@ -140,6 +146,9 @@ impl Reason {
                 | Reason::PortTaken
                 | Reason::InstanceFailed
                 | Reason::CredentialsRefused
+                | Reason::AlarmRaised
+                | Reason::MembersDiffer
+                | Reason::ClockSkew
                 | Reason::Recreated
                 | Reason::Repaired
                 | Reason::Unready

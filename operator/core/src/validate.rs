@@ -2,6 +2,7 @@
 //! is wrong with it at once, each with its path. May read the resource, the facts and the platform's capabilities; writes
 //! nothing back. Pure.
 
+mod client_tls;
 mod cluster;
 mod dependencies;
 mod facts;
@@ -32,6 +33,7 @@ use crate::facts::Facts;
 use crate::names::{ClusterKey, ClusterRef};
 use crate::version::{DEFAULT_IMAGE, Features, MilvusVersion};
 
+pub use client_tls::{ClientTls, TlsFile, certificate_keys};
 pub use cluster::{
     Credentials, Etcd, EtcdMembers, ExternalEtcd, Gateway, GatewayPki, JavaPart, Part, Pulsar,
     Queue, Secret, Storage, StorageKind, Tls, ValidatedCluster,
@@ -108,6 +110,7 @@ fn understand(
                 | Queue::ExternalKafka { .. }
                 | Queue::ExternalWoodpecker { .. }
         );
+    let client_tls = client_tls::client_tls(&input, &mut findings);
     let mut cluster = ValidatedCluster {
         cluster: identity(resource),
         mode: input.mode,
@@ -121,6 +124,7 @@ fn understand(
         places,
         hook_config: spec.hook_config.clone(),
         client_port: serving.port,
+        client_tls,
         service_type: serving.service_type,
         ingress: serving.ingress,
         gateway,

@@ -89,7 +89,11 @@ pub(crate) struct Pod {
     pub(crate) address: Option<IpAddr>,
     pub(crate) state: InstanceState,
     pub(crate) ready: bool,
+    /// Has ended for good (phase Failed or Succeeded): its kubelet starts nothing in it any more.
+    pub(crate) finished: bool,
     pub(crate) deleting: bool,
+    /// When its deletion was asked for, and when its grace is over.
+    pub(crate) grace: Option<(Timestamp, Timestamp)>,
     pub(crate) revision: String,
     pub(crate) since: Option<Timestamp>,
     pub(crate) created: Option<Timestamp>,

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::names::ClusterRef;
-use milvus_core::observed::{Instance, InstanceState, Observed, ObservedObject, Owner, Topology};
+use milvus_core::observed::{
+    Deleting, Instance, InstanceState, Observed, ObservedObject, Owner, Topology,
+};
 use milvus_core::outline::{ObjectClass, ObjectId, Revision};
 use milvus_platform::Rendered;
 
@@ -20,7 +22,7 @@ pub(crate) fn observe(
     known: &mut Known,
     at: Timestamp,
 ) -> Observed {
-    let used = used(known);
+    let used = used(cluster, known, at);
     let with_pods: BTreeSet<Component> = known.pods.values().map(|p| p.component).collect();
     let mut objects = BTreeMap::new();
     for ((kind, name), object) in &mut known.objects {
@@ -88,10 +90,19 @@ fn without_pods(
     })
 }
 
-/// Everything that a workload or a pod that may still run refers to.
-fn used(known: &Known) -> BTreeSet<(Kind, String)> {
+/// Everything that a workload or a pod that may still run refers to. A pod whose end its node does not confirm starts nothing any
+/// more, and would hold what it refers to until its node is back.
+fn used(cluster: &ClusterRef, known: &Known, at: Timestamp) -> BTreeSet<(Kind, String)> {
     let workloads = known.objects.values().flat_map(|o| &o.uses);
-    let pods = known.pods.values().filter(|p| p.state.may_run());
+    let pods = known.pods.iter().filter(|(name, pod)| {
+        let look = Look {
+            cluster,
+            wanted: false,
+            at,
+        };
+        pod.state.may_run() && instance(known, name, pod, look).overdue(at).is_none()
+    });
+    let pods = pods.map(|(_, pod)| pod);
     workloads
         .chain(pods.flat_map(|p| &p.uses))
         .cloned()
@@ -204,12 +215,79 @@ fn instances(cluster: &ClusterRef, known: &Known, at: Timestamp) -> Vec<Instance
         .iter()
         .filter(|(_, o)| o.owner.as_ref() == Some(&cluster.uid) && !o.deleting)
         .filter_map(|((_, name), o)| end(name, o));
-    ended
-        .chain(
-            pods.into_iter()
-                .map(|(name, pod)| instance(known, name, pod, at)),
+    let mut vacant = vacant(cluster, known);
+    let pods = pods.into_iter().map(|(name, pod)| {
+        let wanted = !pod.deleting && (!pod.finished || counts(pod, &mut vacant));
+        instance(
+            known,
+            name,
+            pod,
+            Look {
+                cluster,
+                wanted,
+                at,
+            },
         )
-        .collect()
+    });
+    ended.chain(pods).collect()
+}
+
+/// How many pods each controller has yet to make. Where it is none, a pod that has ended was replaced: it stays in the API for its
+/// logs (evicted, refused by a kubelet, ended by a shutdown of its node), and nothing becomes of it.
+fn vacant(cluster: &ClusterRef, known: &Known) -> BTreeMap<Component, u32> {
+    let ours = |o: &&Object| o.owner.as_ref() == Some(&cluster.uid) && !o.deleting;
+    let mut vacant = BTreeMap::new();
+    for ((kind, _), object) in &known.objects {
+        let (Some(component), true) = (object.component, ours(&object)) else {
+            continue;
+        };
+        match kind {
+            Kind::Deployment => {
+                let replicas = object.state.replicas.unwrap_or(1);
+                vacant.insert(component, replicas);
+            }
+            Kind::Job => {
+                vacant.insert(component, 1);
+            }
+            _ => {}
+        }
+    }
+    for pod in known.pods.values() {
+        if !pod.finished
+            && !pod.deleting
+            && let Some(left) = vacant.get_mut(&pod.component)
+        {
+            *left = left.saturating_sub(1);
+        }
+    }
+    vacant
+}
+
+/// Whether a pod that has ended stands for one that its controller has yet to make. The newest come first.
+fn counts(pod: &Pod, vacant: &mut BTreeMap<Component, u32>) -> bool {
+    // A pod with an index of its own is made again under the same name: as long as it is there, it was not replaced.
+    if pod.ordinal.is_some() {
+        return true;
+    }
+    let Some(left) = vacant.get_mut(&pod.component) else {
+        return true;
+    };
+    let counts = *left > 0;
+    *left = left.saturating_sub(1);
+    counts
+}
+
+/// What frees a pod whose node does not come back.
+fn help(cluster: &ClusterRef, name: &str, pod: &Pod) -> String {
+    let namespace = &cluster.key.namespace;
+    let force = format!("`kubectl -n {namespace} delete pod {name} --force`");
+    match &pod.node {
+        Some(node) => format!(
+            "if the node is shut down for good, `kubectl taint node {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute` \
+             frees its pods and volumes; if only this process is known to have ended, {force} does"
+        ),
+        None => format!("{force} removes it"),
+    }
 }
 
 /// A Job of this resource that has ended, as a process under its own name: its pods may be gone with their nodes, or by its own hand. What a
@@ -228,6 +306,7 @@ fn end(name: &str, object: &Object) -> Option<Instance> {
         since,
         image: String::new(),
         current: true,
+        deleting: None,
     })
 }
 
@@ -254,7 +333,20 @@ fn state(pod: &Pod, at: Timestamp) -> InstanceState {
     }
 }
 
-fn instance(known: &Known, name: &str, pod: &Pod, at: Timestamp) -> Instance {
+/// From where a pod is looked at, and what is known of it from the others.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    cluster: &'a ClusterRef,
+    wanted: bool,
+    at: Timestamp,
+}
+
+fn instance(known: &Known, name: &str, pod: &Pod, look: Look<'_>) -> Instance {
+    let Look {
+        cluster,
+        wanted,
+        at,
+    } = look;
     let shared = WorkloadKey::shared(pod.component);
     // Members are told apart by the planner where they have data of their own; interchangeable pods have an index too.
     let key = match pod.ordinal {
@@ -271,7 +363,7 @@ fn instance(known: &Known, name: &str, pod: &Pod, at: Timestamp) -> Instance {
         id: name.to_owned(),
         slot: pod.ordinal.map(u64::from),
         node: pod.node.clone(),
-        wanted: !pod.deleting,
+        wanted,
         state: if pod.deleting && !pod.state.may_run() {
             InstanceState::Shutdown
         } else {
@@ -282,6 +374,11 @@ fn instance(known: &Known, name: &str, pod: &Pod, at: Timestamp) -> Instance {
         since: pod.since,
         image: pod.image.clone(),
         current: revision == Some(&pod.revision),
+        deleting: pod.grace.map(|(since, due)| Deleting {
+            since,
+            due,
+            help: help(cluster, name, pod),
+        }),
     }
 }
 

@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use milvus_core::probe::{KafkaAccess, ProbeDetail, ProbeFailure, ProbeFailureKind, S3Access};
+use milvus_core::desired::EndpointTls;
+use milvus_core::probe::{
+    EnsembleMember, KafkaAccess, ProbeDetail, ProbeFailure, ProbeFailureKind, S3Access,
+};
 use milvus_platform::{Connection, Dial, DialError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::bookies;
-use crate::http::{failure, grpc_empty, request};
+use crate::client_tls;
+use crate::etcd;
+use crate::http::{Answer, failure, grpc_empty, request};
 use crate::kafka;
 use crate::s3;
 use crate::sessions::count_sessions;
@@ -23,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(4);
 pub enum Question {
     /// etcd: is there a quorum, seen from this member?
     EtcdHealth,
-    /// MinIO: can an object be written?
+    /// MinIO: does it say that it has its write quorum? Nothing is written.
     MinioCluster,
     /// Any HTTP answer will do.
     AnyHttp,
@@ -54,7 +59,10 @@ pub enum Question {
         addresses: Vec<String>,
     },
     /// Milvus proxy: gRPC `GetVersion`.
-    GrpcVersion,
+    GrpcVersion {
+        /// How the proxy speaks.
+        tls: EndpointTls,
+    },
 }
 
 /// Asks `question` at `host:port`, through `dial`.
@@ -112,15 +120,7 @@ async fn ask_unbounded(
                 None => Ok(ProbeDetail::default()),
             }
         }
-        Question::EtcdHealth => {
-            let answer =
-                request(connection, &authority, http::Method::GET, "/health", None).await?;
-            if answer.status == 200 {
-                Ok(note("quorum"))
-            } else {
-                not_ready(format!("{authority}: no quorum: {}", answer.line()))
-            }
-        }
+        Question::EtcdHealth => etcd::health(dial, connection, host, port).await,
         Question::MinioCluster => {
             let answer = request(
                 connection,
@@ -131,7 +131,8 @@ async fn ask_unbounded(
             )
             .await?;
             match answer.status {
-                200 => Ok(note("write quorum")),
+                // What it says of itself: nothing was written.
+                200 => Ok(noted("write quorum", &answer)),
                 503 => not_ready(format!("{authority}: no write quorum")),
                 other => not_ready(format!("{authority}: answers {other} to its cluster check")),
             }
@@ -139,7 +140,7 @@ async fn ask_unbounded(
         Question::AnyHttp => {
             let answer = request(connection, &authority, http::Method::GET, "/", None).await?;
             if answer.status < 500 {
-                Ok(note("answers"))
+                Ok(noted("answers", &answer))
             } else {
                 not_ready(format!("{authority}: answers {}", answer.status))
             }
@@ -178,7 +179,7 @@ async fn ask_unbounded(
             let answer =
                 request(connection, &authority, http::Method::GET, "/healthz", None).await?;
             if answer.status == 200 {
-                Ok(note("healthy"))
+                Ok(noted("healthy", &answer))
             } else {
                 not_ready(format!("{authority}: {}", answer.line()))
             }
@@ -203,11 +204,18 @@ async fn ask_unbounded(
                 )
             })?;
             Ok(ProbeDetail {
-                note: String::new(),
                 sessions,
+                ..ProbeDetail::default()
             })
         }
-        Question::GrpcVersion => {
+        Question::GrpcVersion { tls } => {
+            let connection: Box<dyn Connection> = match tls {
+                EndpointTls::None => connection,
+                EndpointTls::Server => Box::new(client_tls::connect(connection, host).await?),
+                EndpointTls::Mutual => {
+                    return client_tls::asks_for_certificate(connection, host).await;
+                }
+            };
             let status = grpc_empty(
                 connection,
                 &authority,
@@ -240,7 +248,10 @@ async fn zookeeper(
         .map_err(io)?;
     let text = String::from_utf8_lossy(&text);
     match text.lines().find_map(|line| line.strip_prefix("Mode: ")) {
-        Some(mode) => Ok(note(mode.trim())),
+        Some(mode) => Ok(ProbeDetail {
+            ensemble: Some(member(mode.trim(), &text)),
+            ..note(mode.trim())
+        }),
         None => not_ready(format!(
             "{authority}: {}",
             text.split_whitespace()
@@ -248,6 +259,20 @@ async fn zookeeper(
                 .collect::<Vec<_>>()
                 .join(" ")
         )),
+    }
+}
+
+/// What a member of ZooKeeper says of itself: the upper half of a transaction's number is its epoch.
+fn member(mode: &str, text: &str) -> EnsembleMember {
+    let number = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Zxid: 0x"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .unwrap_or_default();
+    EnsembleMember {
+        mode: mode.to_owned(),
+        epoch: u32::try_from(number >> 32).unwrap_or_default(),
+        counter: u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default(),
     }
 }
 
@@ -268,16 +293,24 @@ fn range_request(prefix: &str) -> Bytes {
 fn note(text: &str) -> ProbeDetail {
     ProbeDetail {
         note: text.to_owned(),
-        sessions: BTreeMap::new(),
+        ..ProbeDetail::default()
     }
 }
 
-fn not_ready<T>(message: String) -> Result<T, ProbeFailure> {
+/// With what the answer tells of the other's clock.
+pub(crate) fn noted(text: &str, answer: &Answer) -> ProbeDetail {
+    ProbeDetail {
+        clock_ahead: answer.clock_ahead(),
+        ..note(text)
+    }
+}
+
+pub(crate) fn not_ready<T>(message: String) -> Result<T, ProbeFailure> {
     Err(failure(ProbeFailureKind::NotReady, message))
 }
 
 /// Status code and the first words; error pages of Jetty are long.
-fn brief(answer: &crate::http::Answer) -> String {
+fn brief(answer: &Answer) -> String {
     let line = answer.line();
     let line = if line.contains("<html") {
         String::new()
@@ -289,7 +322,7 @@ fn brief(answer: &crate::http::Answer) -> String {
         .to_owned()
 }
 
-fn dial_failure(error: DialError) -> ProbeFailure {
+pub(crate) fn dial_failure(error: DialError) -> ProbeFailure {
     let kind = match &error {
         DialError::NotFound(_) => ProbeFailureKind::NotFound,
         DialError::Refused(_) => ProbeFailureKind::Refused,
@@ -298,4 +331,16 @@ fn dial_failure(error: DialError) -> ProbeFailure {
         DialError::Other(_) => ProbeFailureKind::Other,
     };
     failure(kind, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_told_by_its_epoch_and_its_number() {
+        let text = "Zookeeper version: 3.9.1\nZxid: 0x500000010\nMode: follower\nNode count: 7\n";
+        let found = member("follower", text);
+        assert_eq!((found.epoch, found.counter), (5, 16));
+    }
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use jiff::Timestamp;
 use milvus_core::probe::{ProbeFailure, ProbeFailureKind};
 use milvus_platform::Connection;
 
@@ -17,9 +18,17 @@ pub(crate) struct Answer {
     pub status: u16,
     /// Body, at most [`MAX_BODY`].
     pub body: Bytes,
+    /// When it was made, by the clock of whoever answered, and when it came, by ours.
+    pub times: Option<(Timestamp, Timestamp)>,
 }
 
 impl Answer {
+    /// By how many seconds the clock of whoever answered is ahead of ours.
+    pub(crate) fn clock_ahead(&self) -> Option<i64> {
+        let (theirs, ours) = self.times?;
+        Some(theirs.duration_since(ours).as_secs())
+    }
+
     /// The body as one short line for people.
     pub(crate) fn line(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
@@ -74,12 +83,22 @@ pub(crate) async fn request(
     let answer = async {
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status().as_u16();
+        let date = response.headers().get(http::header::DATE);
+        let date = date.and_then(|date| {
+            let zoned = jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok()?;
+            Some(zoned.timestamp())
+        });
+        let times = date.map(|date| (date, Timestamp::now()));
         let body = Limited::new(response.into_body(), MAX_BODY)
             .collect()
             .await
             .map_err(broken)?
             .to_bytes();
-        Ok(Answer { status, body })
+        Ok(Answer {
+            status,
+            body,
+            times,
+        })
     }
     .await;
     driver.abort();

@@ -3,6 +3,8 @@
 
 mod ask;
 mod bookies;
+mod client_tls;
+mod etcd;
 mod external;
 mod http;
 mod kafka;

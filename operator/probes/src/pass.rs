@@ -116,17 +116,21 @@ pub async fn probe(
         .iter()
         .any(|(id, result)| id.component == front && result.outcome.is_ok());
     if serves {
-        let asked = ask_all(ways, client_questions(endpoints)).await;
+        let asked = ask_all(ways, client_questions(desired, endpoints)).await;
         answers.extend(asked.into_iter().map(|(asked, result)| (asked.id, result)));
     } else {
-        answers.extend(client_questions(endpoints).into_iter().map(|asked| {
-            let outcome = Err(failure(
-                ProbeFailureKind::NotReady,
-                format!("no {front} answers yet"),
-            ));
-            let at = Timestamp::now();
-            (asked.id, ProbeResult { at, outcome })
-        }));
+        answers.extend(
+            client_questions(desired, endpoints)
+                .into_iter()
+                .map(|asked| {
+                    let outcome = Err(failure(
+                        ProbeFailureKind::NotReady,
+                        format!("no {front} answers yet"),
+                    ));
+                    let at = Timestamp::now();
+                    (asked.id, ProbeResult { at, outcome })
+                }),
+        );
     }
     answers
 }
@@ -164,7 +168,7 @@ pub(crate) async fn ask_one(dial: &dyn Dial, asked: &Asked) -> ProbeResult {
 }
 
 /// What is asked as a client would, from outside.
-fn client_questions(endpoints: &[String]) -> Vec<Asked> {
+fn client_questions(desired: &Desired, endpoints: &[String]) -> Vec<Asked> {
     endpoints
         .iter()
         .filter_map(|address| {
@@ -174,7 +178,9 @@ fn client_questions(endpoints: &[String]) -> Vec<Asked> {
                 host,
                 port,
                 others: Vec::new(),
-                question: Question::GrpcVersion,
+                question: Question::GrpcVersion {
+                    tls: desired.endpoint.tls,
+                },
                 outside: true,
                 external: false,
             })

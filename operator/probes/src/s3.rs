@@ -65,6 +65,7 @@ pub(crate) fn judge(authority: &str, answer: &Answer) -> Result<ProbeDetail, Pro
     let said = if code.is_empty() { "answers" } else { code };
     Ok(ProbeDetail {
         note: said.to_owned(),
+        clock_ahead: answer.clock_ahead(),
         ..ProbeDetail::default()
     })
 }
@@ -113,7 +114,15 @@ mod tests {
         let judge = |status: u16, code: &str| {
             let body = format!("<Error><Code>{code}</Code><Message>m</Message></Error>");
             let body = body.into_bytes().into();
-            judge("s3:9000", &Answer { status, body }).map_err(|f| f.kind)
+            judge(
+                "s3:9000",
+                &Answer {
+                    status,
+                    body,
+                    times: None,
+                },
+            )
+            .map_err(|f| f.kind)
         };
         assert_eq!(
             judge(403, "InvalidAccessKeyId"),

@@ -23,6 +23,20 @@ pub(crate) async fn connect(
     host: &str,
     authority: Option<&str>,
 ) -> Result<Box<dyn Connection>, String> {
+    let config = config(authority)?;
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| format!("{host:?} is no name that TLS could be spoken with"))?;
+    match TlsConnector::from(Arc::new(config))
+        .connect(name, connection)
+        .await
+    {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(format!("TLS: {error}")),
+    }
+}
+
+/// How TLS is spoken: with an authority, or with any certificate.
+pub(crate) fn config(authority: Option<&str>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Verifier {
         chain: authority.map(|pem| chain(pem, &provider)).transpose()?,
@@ -34,15 +48,7 @@ pub(crate) async fn connect(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| format!("{host:?} is no name that TLS could be spoken with"))?;
-    match TlsConnector::from(Arc::new(config))
-        .connect(name, connection)
-        .await
-    {
-        Ok(stream) => Ok(Box::new(stream)),
-        Err(error) => Err(format!("TLS: {error}")),
-    }
+    Ok(config)
 }
 
 fn chain(pem: &str, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, String> {

@@ -258,6 +258,7 @@ impl World {
             since: Some(task.since),
             image: task.native.image.clone(),
             current,
+            deleting: None,
         }
     }
 }

@@ -163,8 +163,8 @@ impl World {
                 Err(ProbeFailureKind::NoPath)
             } else if etcd {
                 Ok(ProbeDetail {
-                    note: String::new(),
                     sessions: counted,
+                    ..ProbeDetail::default()
                 })
             } else {
                 Err(ProbeFailureKind::NotReady)

@@ -283,6 +283,7 @@ fn instances(cluster: &ClusterRef, look: &Look) -> Vec<Instance> {
                 since: task.status.timestamp,
                 image: task.image().to_owned(),
                 current: service.is_some_and(|s| drift::is_current(&task.spec, &s.spec)),
+                deleting: None,
             };
             Some((task.created_at, instance))
         })

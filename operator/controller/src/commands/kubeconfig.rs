@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use milvus_apiserver::auth::{ADMIN, EDIT, VIEW};
 use zeroize::Zeroizing;
 
+use crate::commands::output::say;
 use crate::keys::{self, AUTHORITY_FILE, ClientAuthority, KeysError};
 
 /// Where an installed operator has its keys.
@@ -96,7 +97,7 @@ pub(crate) fn kubeconfig(args: &KubeconfigArgs) -> Result<ExitCode, KubeconfigEr
         super::emit(&text).map_err(KubeconfigError::Print)?;
     } else {
         keys::write_private(&args.file, &text)?;
-        eprintln!("kubeconfig written to {}", args.file.display());
+        say(format_args!("kubeconfig written to {}", args.file.display()));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -239,12 +239,18 @@ fn facts(resource: &MilvusCluster, topology: &Topology, capabilities: &Capabilit
                 .collect(),
         )
     };
+    let mut secrets: BTreeMap<String, SecretData> = secrets
+        .into_iter()
+        .map(|(name, keys)| (name, content(keys)))
+        .collect();
+    for (name, key) in validate::certificate_keys(&resource.spec) {
+        if let Some(secret) = secrets.get_mut(&name) {
+            secret.0.insert(key, STAND_IN.to_vec());
+        }
+    }
     Facts {
         kept_secrets: BTreeSet::new(),
-        secrets: secrets
-            .into_iter()
-            .map(|(name, keys)| (name, content(keys)))
-            .collect(),
+        secrets,
         ledger: None,
         origin: Origin::Stored,
         replicas: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! Which other clusters stand in the way of one. Looks at the resources that are known, and asks nobody.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Resource;
@@ -14,8 +15,13 @@ use milvus_core::prefixes::Prefixes;
 use milvus_crds::MilvusCluster;
 use milvus_platform::Backend;
 
-use crate::context::{Context, Known};
+use super::GatherError;
+use crate::context::{Context, Known, Resources};
 use crate::resource_store::ResourceStore;
+use crate::turns::Turn;
+
+/// How long a new cluster waits for the first lists before it says so.
+const FIRST_LISTS: Duration = Duration::from_secs(5);
 
 /// The other clusters, as far as they can stand in the way; and whether this one holds its prefixes on external services.
 pub(super) async fn others<B: Backend, S: ResourceStore>(
@@ -24,17 +30,18 @@ pub(super) async fn others<B: Backend, S: ResourceStore>(
     resource: &MilvusCluster,
     begun: bool,
     topology: &Topology,
-) -> (Vec<OtherCluster>, bool) {
+    turn: &mut Turn,
+) -> Result<(Vec<OtherCluster>, bool), GatherError> {
     let capabilities = context.backend.capabilities();
     // Only published ports of gateways can be in each other's way.
     let port = capabilities.gateway.then(|| client_port(resource));
     let claims = !Prefixes::of(resource).is_empty();
     if claims && !begun {
         // Who was first cannot be told before all are known.
-        context.resources.listed().await;
+        all_known(&context.resources, turn).await?;
     }
     if !claims && port.is_none() {
-        return (Vec::new(), false);
+        return Ok((Vec::new(), false));
     }
     let asking = Asking {
         key,
@@ -43,7 +50,18 @@ pub(super) async fn others<B: Backend, S: ResourceStore>(
         capabilities,
         topology,
     };
-    context.resources.among(|all| asking.ask(all))
+    Ok(context.resources.among(|all| asking.ask(all)))
+}
+
+/// Waits for the first lists of all namespaces, in nobody's way: at the start of the operator they are a matter of a moment. What takes
+/// longer is told.
+async fn all_known(resources: &Resources, turn: &mut Turn) -> Result<(), GatherError> {
+    if resources.listed() || turn.leave(resources.listed_within(FIRST_LISTS)).await {
+        return Ok(());
+    }
+    Err(GatherError::NotListed {
+        namespaces: resources.awaited(),
+    })
 }
 
 /// A cluster that asks who is in its way.
@@ -144,7 +162,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::context::Resources;
+    use crate::context::FirstList;
+    use crate::turns::Turns;
 
     const SECOND: &str = "2026-01-02T03:04:05Z";
 
@@ -207,6 +226,25 @@ mod tests {
         put(&resources, running);
         assert_eq!(ask(&resources, "old", false), (names(&["young"]), false));
         assert_eq!(ask(&resources, "young", true), (names(&["old"]), true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_is_not_known_yet_is_waited_for_and_named() {
+        let scope = |name: &str| Some(name.to_owned());
+        let resources = Resources::default();
+        resources.expect([scope("a"), scope("b")]);
+        let mut turn = Turns::default().pass().await;
+        assert!(resources.list(&scope("a"), FirstList::Done));
+        // A list that comes again is that of no other namespace.
+        assert!(!resources.list(&scope("a"), FirstList::Done));
+        let waits = all_known(&resources, &mut turn).await.expect_err("waits");
+        let words = waits.to_string();
+        assert!(words.contains("namespace b are not known yet"), "{words}");
+        // One without the Role keeps no other waiting.
+        assert!(resources.list(&scope("b"), FirstList::Refused));
+        all_known(&resources, &mut turn).await.expect("known");
+        assert!(resources.list(&scope("b"), FirstList::Done));
+        assert!(!resources.list(&scope("b"), FirstList::Refused));
     }
 
     #[test]

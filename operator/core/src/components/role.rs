@@ -100,6 +100,15 @@ pub(crate) fn workload(role: &Role, context: &mut Context<'_>) -> Option<Workloa
         files.push(file("kafka-ca", "/milvus/configs/kafka-ca/ca.pem"));
     }
     let serves_clients = matches!(role.component, Component::Proxy | Component::Standalone);
+    if let Some(tls) = context
+        .cluster
+        .client_tls
+        .as_ref()
+        .filter(|_| serves_clients)
+    {
+        let mounts = tls.files.iter().map(|f| secret_file(f.name, &f.path));
+        files.extend(mounts);
+    }
     let mut ports: Vec<Port> = role
         .ports
         .iter()

@@ -8,7 +8,8 @@ use super::{Conversion, Level, Remark};
 use crate::capabilities::Capabilities;
 use crate::facts::{Facts, SecretData};
 use crate::validate::{
-    GeneratedSecretKind, Violation, generated_secrets_needed, secrets_referenced, validate,
+    GeneratedSecretKind, Violation, certificate_keys, generated_secrets_needed, secrets_referenced,
+    validate,
 };
 
 impl Conversion {
@@ -80,6 +81,11 @@ fn assumed(cluster: &MilvusCluster, capabilities: &Capabilities) -> Facts {
         .into_iter()
         .map(|(name, _)| (name, content(&NAMED)))
         .collect();
+    for (name, key) in certificate_keys(&cluster.spec) {
+        if let Some(secret) = secrets.get_mut(&name) {
+            secret.0.insert(key, STAND_IN.to_vec());
+        }
+    }
     for generated in generated_secrets_needed(cluster, capabilities) {
         let keys: &[&str] = match generated.kind {
             GeneratedSecretKind::MinioCredentials => &["accesskey", "secretkey"],

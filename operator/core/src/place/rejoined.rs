@@ -124,7 +124,9 @@ mod tests {
             node_name: format!("node{number}"),
             epoch: 3,
             volumes: vec![format!("demo_etcd-{number}-data-e3")],
-            ..MemberEntry::default()
+            mark: None,
+            directories: Vec::new(),
+            claim: None,
         };
         Ledger {
             members: (1..=3).map(|n| (format!("etcd-{n}"), entry(n))).collect(),

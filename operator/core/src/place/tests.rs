@@ -148,6 +148,7 @@ fn volumes_of_a_new_cluster_carry_its_uid_and_those_of_an_older_one_stay() {
             adopt,
         )
         .unwrap()
+        .ledger
     };
     let first = "0a1b2c3d-0000-4000-8000-000000000001";
     let second = "ffeedd00-0000-4000-8000-000000000002";

@@ -12,10 +12,10 @@ use crate::capabilities::Rhythm;
 use crate::component::{Component, WorkloadKey};
 use crate::ledger::{Ledger, MemberEntry, RetainedVolume};
 use crate::names::ClusterRef;
-use crate::observed::{InstanceState, NodeState, Observed, Owner};
+use crate::observed::{Instance, InstanceState, NodeState, Observed, Owner};
 use crate::outline::ObjectClass;
 use crate::plan::memory::place;
-use crate::plan::{Draft, Memory, next_check};
+use crate::plan::{Draft, Memory, next_check, trouble};
 use crate::reasons::Reason;
 
 /// What becomes of volumes, by component.
@@ -58,7 +58,7 @@ pub struct DeletionInput<'a> {
     pub orphan: bool,
     /// What becomes of volumes.
     pub policies: &'a DeletionPolicies,
-    /// Names or ids of nodes that the admin has given up (`operator.milvus.io/abandon-node`).
+    /// Nodes that the admin has given up (`operator.milvus.io/abandon-node`), by name or by id.
     pub abandoned: &'a BTreeSet<String>,
     /// How often the world is looked at.
     pub rhythm: Rhythm,
@@ -74,6 +74,19 @@ impl DeletionInput<'_> {
     pub(crate) fn leaves_all(&self) -> bool {
         let mut objects = self.observed.objects.values();
         self.orphan || objects.any(|o| o.owner == Owner::Released)
+    }
+
+    /// Whether a process is waited for before what it used goes: it ends with its node where that is away, and where its end is
+    /// overdue on a node that was given up.
+    pub(crate) fn awaits(&self, instance: &Instance) -> bool {
+        let topology = &self.observed.topology;
+        let is_given_up = |node: &String| {
+            let name = topology.node(node).map(|found| &found.name);
+            self.abandoned.contains(node) || name.is_some_and(|name| self.abandoned.contains(name))
+        };
+        let given_up =
+            instance.overdue(self.now).is_some() && instance.node.as_ref().is_some_and(is_given_up);
+        instance.state.may_run() && instance.state != InstanceState::Lost && !given_up
     }
 }
 
@@ -142,12 +155,9 @@ fn processes(input: &DeletionInput<'_>, draft: &mut Draft) -> bool {
         .map(|(id, o)| (o.workload.map(|k| k.component), id, o))
         .collect();
     objects.sort_by_key(|(component, id, _)| (wave(*component), rank(*component), (*id).clone()));
-    // A process on a node that is away cannot be waited for: it ends when the node comes back.
-    let alive: Vec<u8> = input
-        .observed
-        .instances
-        .iter()
-        .filter(|i| i.state.may_run() && i.state != InstanceState::Lost)
+    let alive = input.observed.instances.iter().filter(|i| input.awaits(i));
+    let alive: Vec<u8> = alive
+        .inspect(|i| unconfirmed(input, i, draft))
         .map(|i| wave(Some(i.workload.component)))
         .collect();
     let standing = objects.iter().map(|(component, _, _)| wave(*component));
@@ -180,11 +190,8 @@ const NAMED: usize = 5;
 /// The processes of a wave that are still there, each with its node.
 fn standing_names(input: &DeletionInput<'_>, now: u8) -> String {
     let observed = input.observed;
-    let alive = observed.instances.iter().filter(|i| {
-        i.state.may_run()
-            && i.state != InstanceState::Lost
-            && wave(Some(i.workload.component)) == now
-    });
+    let waited = observed.instances.iter().filter(|i| input.awaits(i));
+    let alive = waited.filter(|i| wave(Some(i.workload.component)) == now);
     let names: BTreeSet<String> = alive
         .map(|i| {
             let node = i.node.as_deref().and_then(|id| observed.topology.node(id));
@@ -204,6 +211,24 @@ fn standing_names(input: &DeletionInput<'_>, now: u8) -> String {
     } else {
         named.join(", ")
     }
+}
+
+/// Says which process does not end, on which node, and what helps.
+fn unconfirmed(input: &DeletionInput<'_>, instance: &Instance, draft: &mut Draft) {
+    let Some(overdue) = instance.overdue(input.now) else {
+        return;
+    };
+    let mut message = trouble::unconfirmed(instance, overdue);
+    if let Some(node) = &instance.node {
+        message += &format!(
+            "; with the annotation operator.milvus.io/abandon-node={node} on the resource, its deletion goes on without it"
+        );
+    }
+    draft.note(Notice {
+        reason: Reason::NodeDown,
+        message,
+        field: None,
+    });
 }
 
 /// Removes what processes used; true when nothing is left.

@@ -330,7 +330,8 @@ pub fn answer(workload: &Workload, key: WorkloadKey, observed: &Observed) -> Ans
     }
     let newest = instances(observed, key).find(|i| i.wanted);
     let Some(instance) = newest else {
-        return Err((Health::Down, format!("{key} is not there")));
+        let why = leaving(key, observed).unwrap_or_else(|| "is not there".to_owned());
+        return Err((Health::Down, format!("{key} {why}")));
     };
     if instance.state != InstanceState::Running {
         return Err((
@@ -339,6 +340,21 @@ pub fn answer(workload: &Workload, key: WorkloadKey, observed: &Observed) -> Ans
         ));
     }
     instance_answer(workload, instance, observed)
+}
+
+/// What is known of a member that is being deleted: none takes its place before it has ended.
+pub(crate) fn leaving(key: WorkloadKey, observed: &Observed) -> Option<String> {
+    key.ordinal?;
+    let instance = instances(observed, key).find(|i| i.state.may_run())?;
+    let deleting = instance.deleting.as_ref()?;
+    let node = instance.node.as_deref().unwrap_or("its node");
+    Some(match instance.overdue(observed.at) {
+        Some(_) => format!(
+            "was to end by {}, which node {node} has not confirmed",
+            deleting.due
+        ),
+        None => format!("is being stopped on node {node}"),
+    })
 }
 
 fn instance_answer(workload: &Workload, instance: &Instance, observed: &Observed) -> Answer {
@@ -397,7 +413,9 @@ fn asked(observed: &Observed, component: Component, target: &str) -> Answer {
             Err(failure) => Err((
                 match failure.kind {
                     ProbeFailureKind::Refused => Health::Down,
-                    ProbeFailureKind::NotReady | ProbeFailureKind::Denied => Health::NotReady,
+                    ProbeFailureKind::NotReady
+                    | ProbeFailureKind::Alarm
+                    | ProbeFailureKind::Denied => Health::NotReady,
                     ProbeFailureKind::NotFound
                     | ProbeFailureKind::Timeout
                     | ProbeFailureKind::NoPath

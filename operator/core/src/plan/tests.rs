@@ -130,8 +130,8 @@ impl Scene {
         scene.answer(
             ProbeId::sessions(),
             Ok(ProbeDetail {
-                note: String::new(),
                 sessions: sessions.expected,
+                ..ProbeDetail::default()
             }),
         );
         scene.answer(
@@ -160,6 +160,7 @@ impl Scene {
             since: Some(now()),
             image: String::new(),
             current: true,
+            deleting: None,
         });
         for target in [key.to_string(), address] {
             self.answer(
@@ -296,6 +297,8 @@ fn names(plan: &Plan) -> Vec<String> {
 }
 
 mod edges;
+mod leaving;
 mod shared;
 mod steps;
+mod systems;
 mod turns;

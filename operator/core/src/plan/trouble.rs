@@ -7,7 +7,7 @@ use crate::action::{Notice, WaitingOn};
 use crate::component::{Component, WorkloadKey};
 use crate::components::resource_name;
 use crate::desired::{Shape, Workload};
-use crate::observed::{Instance, InstanceState, Topology};
+use crate::observed::{Deleting, Instance, InstanceState, Topology};
 use crate::plan::readiness::{self, Health, instances};
 use crate::plan::{Draft, View, WorkloadObject, start};
 use crate::probe::ProbeFailureKind;
@@ -189,6 +189,15 @@ fn absent(
 ) {
     let key = object.key;
     let component = key.component;
+    for instance in instances(view.input.observed, key) {
+        if let Some(overdue) = instance.overdue(view.input.now) {
+            draft.note(Notice {
+                reason: Reason::NodeDown,
+                message: unconfirmed(instance, overdue),
+                field: None,
+            });
+        }
+    }
     if let Some((node, why)) = view.node_withheld(key) {
         let message = format!("{key}: its node {node} is {why}: set its availability to active");
         draft.note(Notice {
@@ -208,6 +217,7 @@ fn absent(
         let detail = instances(view.input.observed, key)
             .find(|i| i.wanted && i.state != InstanceState::Running)
             .map(|i| readiness::state_in_words(i, view.input.observed))
+            .or_else(|| leaving(view, object))
             .unwrap_or_default();
         draft.wait(
             component,
@@ -261,6 +271,28 @@ fn places(view: &View<'_>, key: WorkloadKey, cause: &Cause, workload: &Workload)
     }
     let names: Vec<&str> = names.into_iter().collect();
     format!(" on {}", names.join(", "))
+}
+
+/// A member that is being deleted and that none follows yet.
+fn leaving(view: &View<'_>, object: &WorkloadObject<'_>) -> Option<String> {
+    let observed = view.input.observed;
+    let mut keys = object.workload.keys().into_iter().filter(|member| {
+        let within = object.key.ordinal.is_none() || *member == object.key;
+        within && !instances(observed, *member).any(|i| i.wanted)
+    });
+    keys.find_map(|key| Some(format!("{key} {}", readiness::leaving(key, observed)?)))
+}
+
+/// A process whose end its node does not confirm.
+pub(super) fn unconfirmed(instance: &Instance, deleting: &Deleting) -> String {
+    let node = match &instance.node {
+        Some(node) => format!("node {node}"),
+        None => "its node".to_owned(),
+    };
+    format!(
+        "{}: {node} has not confirmed the end of {}, which was due at {}: {}",
+        instance.workload, instance.id, deleting.due, deleting.help
+    )
 }
 
 fn note(view: &View<'_>, object: &WorkloadObject<'_>, cause: &Cause, draft: &mut Draft) {

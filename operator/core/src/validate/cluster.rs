@@ -16,6 +16,7 @@ use crate::ledger::FixedChoices;
 use crate::names::ClusterRef;
 use crate::place::MemberNeed;
 use crate::probe::KafkaAccess;
+use crate::validate::ClientTls;
 use crate::version::{Features, MessageQueue, MilvusVersion};
 
 /// A resource that can be honoured, with every default filled in.
@@ -45,6 +46,8 @@ pub struct ValidatedCluster {
     pub hook_config: Map<String, Value>,
     /// Port that the proxies (or the standalone process) listen on.
     pub client_port: u16,
+    /// TLS on that port, where the configuration asks for it.
+    pub client_tls: Option<ClientTls>,
     /// Service type where the platform has services.
     pub service_type: Option<String>,
     /// The way in by host name.

@@ -89,6 +89,8 @@ pub fn secrets_referenced(resource: &MilvusCluster) -> Vec<(String, String)> {
     if let Some(ssl) = &dependencies.etcd.ssl {
         add(&ssl.secret_ref, "spec.dependencies.etcd.ssl.secretRef");
     }
+    named.extend(super::client_tls::secrets(&resource.spec));
+    let mut add = |name: &str, field: &str| named.push((name.to_owned(), field.to_owned()));
     if let Some(name) = &dependencies.kafka.secret_ref
         && dependencies.msg_stream_type == Some(MsgStreamType::Kafka)
     {
@@ -111,7 +113,7 @@ pub(super) fn kept(input: &Input<'_>, findings: &mut Findings) {
 }
 
 /// One key of a Secret; refused with the field that names it when it is not there.
-fn key(
+pub(super) fn key(
     input: &Input<'_>,
     findings: &mut Findings,
     name: &str,

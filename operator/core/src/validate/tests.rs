@@ -1,5 +1,6 @@
 //! What is refused, with which path and reason; and that everything that is wrong is said at once.
 
+mod client_tls;
 mod dependencies;
 mod endpoints;
 mod facts;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use milvus_core::component::Component;
 use milvus_core::names::ClusterKey;
 use milvus_core::observed::InstanceState;
@@ -286,7 +288,9 @@ pub(super) fn read_pod(pod: &Unstructured) -> Option<Pod> {
         address: text(status, "/podIP").and_then(|ip| ip.parse().ok()),
         state: pod_state(status, running, scheduled),
         ready,
+        finished: matches!(text(status, "/phase"), Some("Failed" | "Succeeded")),
         deleting: metadata.deletion_timestamp.is_some(),
+        grace: grace(metadata),
         revision,
         since: since.and_then(|t| t.parse().ok()),
         created: metadata.creation_timestamp.as_ref().map(|t| t.0),
@@ -300,6 +304,14 @@ pub(super) fn read_pod(pod: &Unstructured) -> Option<Pod> {
         uses: pod_uses(spec),
     };
     Some(read)
+}
+
+/// When the deletion of an object was asked for, and when its grace is over: the API server writes down the latter.
+fn grace(metadata: &ObjectMeta) -> Option<(Timestamp, Timestamp)> {
+    let due = metadata.deletion_timestamp.as_ref()?.0;
+    let seconds = metadata.deletion_grace_period_seconds.unwrap_or(0);
+    let since = due.checked_sub(SignedDuration::from_secs(seconds));
+    Some((since.unwrap_or(due), due))
 }
 
 /// The component's own container in a list of them; the first one where none has its name.

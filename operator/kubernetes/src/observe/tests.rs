@@ -159,3 +159,154 @@ fn a_claim_that_is_just_made_is_not_missing() {
     assert_eq!(reason(9), pending(""));
     assert_eq!(reason(10), pending(words));
 }
+
+fn cluster() -> ClusterRef {
+    ClusterRef {
+        key: ClusterKey::new("team", "demo"),
+        uid: "c1".to_owned(),
+        generation: 1,
+    }
+}
+
+fn workload(cache: &Cache, kind: Kind, component: &str, replicas: u32) {
+    let owner = json!({"apiVersion": "operator.milvus.io/v1beta1", "kind": "MilvusCluster", "name": "demo", "uid": "c1"});
+    let object = json!({
+        "metadata": {"name": format!("demo-{component}"), "namespace": "team", "uid": component, "ownerReferences": [owner],
+            "annotations": {"operator.milvus.io/applied": "hash", "operator.milvus.io/revision": "r1"},
+            "labels": {"app.kubernetes.io/component": component, "app.kubernetes.io/instance": "demo"}},
+        "spec": {"replicas": replicas},
+    });
+    cache.put(kind, serde_json::from_value(object).expect("an object"));
+}
+
+/// A pod, made in this minute; `more` goes into its metadata.
+fn pod(
+    cache: &Cache,
+    component: &str,
+    name: &str,
+    minute: u8,
+    phase: &str,
+    more: serde_json::Value,
+) {
+    let status = match phase {
+        "Running" => {
+            json!({"phase": phase, "containerStatuses": [{"name": component, "started": true, "state": {"running": {}}}]})
+        }
+        "Failed" => {
+            json!({"phase": phase, "reason": "Evicted", "message": "The node was low on resource: memory."})
+        }
+        _ => json!({"phase": phase}),
+    };
+    let mut object = json!({
+        "metadata": {"name": name, "namespace": "team", "uid": name, "creationTimestamp": format!("2026-01-01T00:{minute:02}:00Z"),
+            "labels": {"app.kubernetes.io/component": component, "app.kubernetes.io/instance": "demo",
+                "operator.milvus.io/revision": "r1"}},
+        "spec": {"nodeName": "worker-2", "volumes": [{"name": "a", "configMap": {"name": "settings"}}],
+            "containers": [{"name": component, "image": "i"}]},
+        "status": status,
+    });
+    for (field, value) in more.as_object().into_iter().flatten() {
+        match (field.as_str(), value) {
+            ("labels", value) => {
+                for (label, value) in value.as_object().into_iter().flatten() {
+                    object["metadata"]["labels"][label] = value.clone();
+                }
+            }
+            _ => object["metadata"][field] = value.clone(),
+        }
+    }
+    cache.put_pod(serde_json::from_value(object).expect("a pod"));
+}
+
+fn look(cache: &Cache, at: &str) -> Observed {
+    let cluster = cluster();
+    let at = at.parse().expect("a time");
+    cache.with(&cluster.key, |known| observe(&cluster, None, known, at))
+}
+
+const LATER: &str = "2026-01-01T01:00:00Z";
+
+fn wanted(cache: &Cache) -> Vec<String> {
+    let observed = look(cache, LATER);
+    let wanted = observed.instances.into_iter().filter(|i| i.wanted);
+    wanted.map(|i| i.id).collect()
+}
+
+#[test]
+fn a_pod_that_has_ended_and_was_replaced_does_not_count() {
+    let cache = Cache::default();
+    workload(&cache, Kind::Deployment, "proxy", 2);
+    pod(&cache, "proxy", "evicted-1", 0, "Failed", json!({}));
+    pod(&cache, "proxy", "evicted-2", 1, "Failed", json!({}));
+    pod(&cache, "proxy", "done", 2, "Succeeded", json!({}));
+    pod(&cache, "proxy", "a", 3, "Running", json!({}));
+    // A quota keeps the second one from being made: the last that ended stands for it.
+    assert_eq!(wanted(&cache), ["a", "done"]);
+    pod(&cache, "proxy", "b", 4, "Pending", json!({}));
+    assert_eq!(wanted(&cache), ["b", "a"]);
+    let state = |id: &str| {
+        let observed = look(&cache, LATER);
+        let found = observed.instances.into_iter().find(|i| i.id == id);
+        found.map(|i| i.state)
+    };
+    assert!(
+        matches!(state("evicted-1"), Some(InstanceState::Failed { message }) if message.contains("low on resource"))
+    );
+}
+
+#[test]
+fn a_pod_that_has_ended_and_was_not_replaced_counts() {
+    let cache = Cache::default();
+    workload(&cache, Kind::Deployment, "proxy", 2);
+    pod(&cache, "proxy", "evicted-1", 0, "Failed", json!({}));
+    pod(&cache, "proxy", "evicted-2", 1, "Failed", json!({}));
+    assert_eq!(wanted(&cache), ["evicted-2", "evicted-1"]);
+    // One that is on its way out stands for nobody.
+    pod(
+        &cache,
+        "proxy",
+        "a",
+        2,
+        "Running",
+        json!({"deletionTimestamp": "2026-01-01T00:50:00Z"}),
+    );
+    assert_eq!(wanted(&cache), ["evicted-2", "evicted-1"]);
+    // A member is made again under its own name.
+    workload(&cache, Kind::StatefulSet, "etcd", 3);
+    let index = |i: u8| json!({"labels": {"apps.kubernetes.io/pod-index": i.to_string()}});
+    pod(&cache, "etcd", "etcd-0", 0, "Running", index(0));
+    pod(&cache, "etcd", "etcd-1", 0, "Failed", index(1));
+    assert!(wanted(&cache).contains(&"etcd-1".to_owned()));
+}
+
+#[test]
+fn a_pod_that_does_not_end_is_told_with_its_node() {
+    let cache = Cache::default();
+    workload(&cache, Kind::Deployment, "proxy", 1);
+    put_applied(&cache, Kind::ConfigMap, "settings", Some("c1"), "", true);
+    let going =
+        json!({"deletionTimestamp": "2026-01-01T00:10:30Z", "deletionGracePeriodSeconds": 30});
+    pod(&cache, "proxy", "a", 0, "Running", going);
+    let used =
+        |observed: &Observed| observed.objects[&ObjectId::new("ConfigMap", "settings")].in_use;
+    let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+    let early = look(&cache, "2026-01-01T00:10:45Z");
+    let pod = &early.instances[0];
+    let deleting = pod.deleting.as_ref().expect("being deleted");
+    assert_eq!(deleting.since, at("2026-01-01T00:10:00Z"));
+    assert_eq!(deleting.due, at("2026-01-01T00:10:30Z"));
+    assert!(!pod.wanted && pod.overdue(early.at).is_none() && used(&early));
+    let late = look(&cache, "2026-01-01T00:11:00Z");
+    let pod = &late.instances[0];
+    let overdue = pod.overdue(late.at).expect("overdue");
+    assert!(overdue.help.contains(
+        "kubectl taint node worker-2 node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+    ));
+    assert!(
+        overdue
+            .help
+            .contains("kubectl -n team delete pod a --force")
+    );
+    // It starts nothing any more, so that what it refers to can go.
+    assert!(!used(&late));
+}

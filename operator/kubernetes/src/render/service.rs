@@ -22,6 +22,7 @@ pub(super) fn account(scope: &Scope<'_>) -> Object {
 /// What clients connect to.
 pub(super) fn client(scope: &Scope<'_>) -> Result<Object, PlatformError> {
     let Endpoint {
+        tls: _, // a matter between clients and the process
         port,
         component,
         service_type,
