@@ -309,7 +309,10 @@ async fn requests_are_measured_and_watches_are_not() {
     let watching = gadgets.watch(&Default::default(), "0").await.unwrap();
     drop(watching);
     let families = registry.gather();
-    let measured: Vec<(Vec<&str>, u64)> = families[0]
+    let measured: Vec<(Vec<&str>, u64)> = families
+        .iter()
+        .find(|f| f.name() == "milvus_operator_apiserver_request_duration_seconds")
+        .unwrap()
         .get_metric()
         .iter()
         .map(|metric| {

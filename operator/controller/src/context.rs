@@ -194,8 +194,8 @@ impl Resources {
         self.of_written(key, |written| written.ledger.clone())
     }
 
-    /// The watch shows a ledger in this version. Gives whether another has written it.
-    pub(crate) fn show_ledger(&self, key: &ClusterKey, version: Option<String>) -> bool {
+    /// The watch shows a ledger in this version, or (`None`) that it is gone. Gives whether another has done that.
+    pub fn show_ledger(&self, key: &ClusterKey, version: Option<String>) -> bool {
         self.of_written(key, |written| {
             let foreign = version != written.ledger;
             written.ledger_shown = version;

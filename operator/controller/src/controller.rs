@@ -162,9 +162,11 @@ pub(crate) async fn run<B: Backend>(
                 Err(error) => tracing::warn!(error = %crate::telemetry::chain(&error), "the watch of secrets broke; it is opened again"),
             },
             Some(event) = ledgers.next() => match event {
-                Ok(Event::InitApply(object) | Event::Apply(object)) => ledger_shown(&context, &workers, &object),
-                // A ledger that is gone is known to the worker of its cluster.
-                Ok(Event::Init | Event::InitDone | Event::Delete(_)) => {}
+                Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                    ledger_shown(&context, &workers, &object, object.resource_version());
+                }
+                Ok(Event::Delete(object)) => ledger_shown(&context, &workers, &object, None),
+                Ok(Event::Init | Event::InitDone) => {}
                 Err(error) => tracing::warn!(error = %crate::telemetry::chain(&error), "the watch of ledgers broke; it is opened again"),
             },
             Some(change) = changes.next() => match change {
@@ -263,17 +265,17 @@ fn concerned<B: Backend, K: ResourceExt>(
     });
 }
 
-/// Wakes the cluster whose ledger another has written.
+/// Wakes the cluster whose ledger another has written, or removed.
 fn ledger_shown<B: Backend, K: ResourceExt>(
     context: &Context<B>,
     workers: &BTreeMap<ClusterKey, Worker>,
     object: &K,
+    version: Option<String>,
 ) {
     let namespace = object.namespace().unwrap_or_default();
     let Some(cluster) = context.ledgers.cluster_of(&namespace, &object.name_any()) else {
         return;
     };
-    let version = object.resource_version();
     if context.resources.show_ledger(&cluster, version) {
         wake(workers, |key| *key == cluster);
     }

@@ -14,7 +14,7 @@ use kube::api::ObjectMeta;
 use milvus_core::capabilities::Capabilities;
 use milvus_core::facts::{Facts, SecretData};
 use milvus_core::names::ClusterKey;
-use milvus_core::rebuild;
+use milvus_core::rebuild::{self, Origin};
 use milvus_core::validate::{self, GeneratedSecretKind};
 use milvus_crds::MilvusCluster;
 use milvus_platform::{Backend, PlatformError, TunnelCredentials};
@@ -231,6 +231,9 @@ pub(crate) async fn facts<B: Backend, S: ResourceStore>(
         let standing = standing.map_err(GatherError::Standing)?;
         rebuild::settle(&mut facts, &cluster, &standing, capabilities);
     }
+    if memory.ledger_lost && facts.ledger.as_ref().is_some_and(|l| l.owner_uid == uid) {
+        facts.origin = Origin::Rebuilt { stored: None };
+    }
     let begun = facts.ledger.as_ref().is_some_and(|l| l.owner_uid == uid);
     let beside = others::others(context, key, resource, begun, &facts.topology, turn).await?;
     (facts.others, facts.holds_prefixes) = beside;
@@ -244,7 +247,7 @@ pub(crate) async fn ledger<B: Backend, S: ResourceStore>(
     memory: &mut Memory<B::Native>,
 ) -> Result<(), GatherError> {
     let shown = context.resources.shown_ledger(key);
-    let changed = shown.is_some() && shown != memory.ledger_shown;
+    let changed = shown != memory.ledger_shown;
     let again = changed && shown != memory.ledger_version;
     if memory.ledger.is_some() && !again {
         memory.ledger_shown = shown;
@@ -256,9 +259,14 @@ pub(crate) async fn ledger<B: Backend, S: ResourceStore>(
         (Some(read), _) => {
             memory.ledger = Some(Some(read.ledger));
             memory.ledger_version = read.version;
+            memory.ledger_lost = false;
         }
-        // A ledger that is removed under a running cluster is not forgotten: its members would be placed anew.
-        (None, Some(Some(_))) => memory.ledger_version = None,
+        // A ledger that is removed under a running cluster is not forgotten, because its members would be placed anew: it is
+        // recorded again.
+        (None, Some(Some(_))) => {
+            memory.ledger_version = None;
+            memory.ledger_lost = true;
+        }
         (None, _) => {
             memory.ledger = Some(None);
             memory.ledger_version = None;

@@ -49,6 +49,8 @@ pub struct Memory<N> {
     pub(crate) ledger_version: Option<String>,
     /// The version that the watch showed when it was last looked at.
     pub(crate) ledger_shown: Option<String>,
+    /// The stored ledger was removed under the cluster, and is to be recorded again from the one above.
+    pub(crate) ledger_lost: bool,
     /// Secrets as last read.
     pub(crate) secrets: BTreeMap<String, SecretRead>,
     /// What the planner saw before.
@@ -80,6 +82,7 @@ impl<N> Memory<N> {
             ledger: None,
             ledger_version: None,
             ledger_shown: None,
+            ledger_lost: false,
             secrets: BTreeMap::new(),
             plan: plan::Memory::default(),
             probes: ProbeMemory::default(),
@@ -600,6 +603,7 @@ async fn finish<B: Backend, S: ResourceStore>(
         memory.ledger = Some(ledger);
         let key = validate::identity(resource).key;
         memory.ledger_version = context.resources.written_ledger(&key);
+        memory.ledger_lost = false;
     }
     if let Some((Action::RecordLedger(_) | Action::ForgetLedger, _)) = &failed {
         // Whether it was written all the same is not known: read it again.

@@ -35,6 +35,7 @@ struct Metadata {
     finalizers: Option<Vec<String>>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
+    deletion_grace_period_seconds: Option<i64>,
 }
 
 impl From<Metadata> for ObjectMeta {
@@ -51,6 +52,7 @@ impl From<Metadata> for ObjectMeta {
             finalizers: read.finalizers,
             creation_timestamp: read.creation_timestamp,
             deletion_timestamp: read.deletion_timestamp,
+            deletion_grace_period_seconds: read.deletion_grace_period_seconds,
             ..Self::default()
         }
     }

@@ -161,6 +161,10 @@ impl Operator {
         };
         // The watches show what there is; what they lack is a fault of its own.
         life.context.secrets.replace(None, store.secret_versions());
+        let key = milvus_core::validate::identity(&resource).key;
+        life.context
+            .resources
+            .show_ledger(&key, store.ledger_version());
         life.seat.swap(world, store);
         let report = block_on(life.pass(Arc::new(resource)));
         life.seat.swap(world, store);

@@ -47,6 +47,8 @@ pub struct Store {
     version: u64,
     /// Version of the ledger.
     ledger_version: u64,
+    /// The ledger of that version: one that differs was put there, or taken away, by hand.
+    ledger_seen: Option<Ledger>,
 }
 
 impl Store {
@@ -57,6 +59,10 @@ impl Store {
 
     /// Puts what a test asked for into the resource, as a hand would.
     pub(crate) fn mirror(&mut self) {
+        if self.ledger != self.ledger_seen {
+            self.ledger_version = self.next();
+            self.ledger_seen = self.ledger.clone();
+        }
         let version = self.next();
         let Some(resource) = &mut self.resource else {
             return;
@@ -73,6 +79,12 @@ impl Store {
             let annotations = meta.annotations.get_or_insert_default();
             annotations.insert(ABANDON_NODE.to_owned(), nodes.join(","));
         }
+    }
+
+    /// The version of the ledger, as a watch shows it; `None` when there is none.
+    pub(crate) fn ledger_version(&self) -> Option<String> {
+        self.ledger.as_ref()?;
+        Some(self.ledger_version.to_string())
     }
 
     /// The versions of all Secrets, as a watch shows them.
@@ -102,6 +114,7 @@ impl Store {
         let text = object.data.as_ref().and_then(|data| data.get(KEY));
         let text = text.map(String::as_str).unwrap_or_default();
         self.ledger = Some(serde_json::from_str(text).map_err(kube::Error::SerdeError)?);
+        self.ledger_seen = self.ledger.clone();
         self.ledger_version = self.next();
         self.ledger_writes += 1;
         Ok(())
@@ -335,6 +348,7 @@ impl ResourceStore for Seat {
     async fn delete_config_map(&self, _: &str, _: &str) -> Result<(), kube::Error> {
         self.write(|seated| match seated.store.ledger.take() {
             Some(_) => {
+                seated.store.ledger_seen = None;
                 seated.store.ledger_writes += 1;
                 Ok(())
             }

@@ -97,7 +97,10 @@ pub(crate) fn kubeconfig(args: &KubeconfigArgs) -> Result<ExitCode, KubeconfigEr
         super::emit(&text).map_err(KubeconfigError::Print)?;
     } else {
         keys::write_private(&args.file, &text)?;
-        say(format_args!("kubeconfig written to {}", args.file.display()));
+        say(format_args!(
+            "kubeconfig written to {}",
+            args.file.display()
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -31,7 +31,10 @@ pub fn rejoined(ledger: &Ledger, topology: &Topology, told: Option<&str>) -> Rej
         places.insert(&entry.node, &entry.node_name);
     }
     for (old, name) in &places {
-        if topology.node(old).is_some_and(|node| node.state != NodeState::Down) {
+        if topology
+            .node(old)
+            .is_some_and(|node| node.state != NodeState::Down)
+        {
             continue;
         }
         if let Some(new) = told.get(*old) {
@@ -99,7 +102,9 @@ pub(crate) fn is_same_place(
         ..new.clone()
     };
     same == *old
-        && topology.node(&old.node).is_none_or(|node| node.state == NodeState::Down)
+        && topology
+            .node(&old.node)
+            .is_none_or(|node| node.state == NodeState::Down)
         && topology
             .node(&new.node)
             .is_some_and(|node| node.up() && node.name == old.node_name)
