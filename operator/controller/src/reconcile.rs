@@ -650,7 +650,6 @@ async fn finish<B: Backend, S: ResourceStore>(
         done: &done,
         failure: failure.as_ref(),
         gone,
-        ..Told::default()
     };
     let pause = tell(context, resource, memory, told).await?;
     let goes_on = acted || !seen.plan.waiting.is_empty();
