@@ -58,10 +58,12 @@ test: ## Everything: check, then the suites on real parts (needs root, 24 GiB; i
 
 .PHONY: drills
 drills: export TIMES := $(TIMES)
-drills: ## What is exhaustive and not needed at every change: long tests on real parts, by name, with a report
-	@mkdir -p target; rm -f $(TIMES); code=0
-	$(TESTBED)/run.sh --drills $(SUITES) || code=$$?
-	$(TESTBED)/times.py report; exit $$code
+drills: ## What is exhaustive and not needed at every change: CASES=2000 random lives, the raw wire, long tests on real parts
+	@mkdir -p target; rm -f $(TIMES); failed=0
+	$(TIMED) simulator $(MAKE) --no-print-directory sim CASES=$${CASES:-2000} || failed=1
+	FUZZ_CASES=$${FUZZ_CASES:-100000} $(TIMED) 'raw wire of the API server' $(CARGO) test --locked --workspace --test hostile --quiet || failed=1
+	$(TESTBED)/run.sh --drills $(SUITES) || failed=1
+	$(TESTBED)/times.py report; exit $$failed
 
 .PHONY: bench
 bench: ## Compare with a hand-written stack and print speed and cost (RUNS=5)

@@ -7,9 +7,9 @@ use std::time::Duration;
 use milvus_tests::kubectl::Kubectl;
 use milvus_tests::operator::Operator;
 use milvus_tests::{client, wait};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::suite::{SOON, START, standalone, suite};
+use crate::suite::{SOON, START, Suite, standalone, suite};
 
 /// Killed again and again in the middle of a creation: it goes on where it was, and the cluster answers.
 #[test]
@@ -111,4 +111,52 @@ fn back_from_a_pause_it_brings_nothing_back() {
     suite.operator.start();
     let answer = suite.kubectl.try_run(&["get", "configmap", "paused"]);
     assert!(answer.stderr.contains("NotFound"), "{}", answer.text());
+}
+
+/// The ledger of a running cluster is deleted, under the operator and while it is away: it is there again, says the same of
+/// every member, and no process is touched.
+#[test]
+fn a_deleted_ledger_is_recorded_again() {
+    let mut suite = suite();
+    let _story = suite.demo();
+    let members = |suite: &Suite| -> Result<Value, String> {
+        let ledger = [
+            "get",
+            "configmap",
+            "ledger.default.demo",
+            "-n",
+            "milvus-system",
+            "-o",
+        ];
+        let mut command = ledger.to_vec();
+        command.push("jsonpath={.data.ledger\\.json}");
+        let text = suite.kubectl.try_run(&command).result()?;
+        let ledger: Value = serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?;
+        Ok(json!([
+            ledger["members"],
+            ledger["bootstrapped"],
+            ledger["etcdToken"]
+        ]))
+    };
+    let before = (suite.docker.running_ids("demo_"), members(&suite).unwrap());
+    for restarted in [false, true] {
+        let delete = [
+            "delete",
+            "configmap",
+            "ledger.default.demo",
+            "-n",
+            "milvus-system",
+        ];
+        suite.kubectl.run(&delete);
+        if restarted {
+            suite.operator.kill();
+            suite.operator.start();
+        }
+        wait::until("the ledger to be there again", SOON, || members(&suite));
+        suite.ready(DEMO, START);
+        assert_eq!(
+            before,
+            (suite.docker.running_ids("demo_"), members(&suite).unwrap())
+        );
+    }
 }

@@ -114,3 +114,38 @@ fn more_memory_than_any_node_has() {
     assert_eq!(before, facts(&suite));
     client::check(&suite.bed.nodes[0].address);
 }
+
+/// A rule that the nodes of members do not meet is refused by field, member and node, and nothing is stopped or written for it.
+#[test]
+fn a_rule_that_no_node_meets_stops_nothing() {
+    let mut suite = suite();
+    let _story = suite.demo();
+    let seen = |suite: &Suite| {
+        (
+            suite.docker.running_ids("demo_"),
+            versions(&suite.docker, "service", "demo_"),
+        )
+    };
+    let before = seen(&suite);
+    let etcd = |value: Value| json!({"spec": {"swarm": {"components": {"etcd": value}}}});
+    suite
+        .kubectl
+        .patch(DEMO, &etcd(json!({"constraints": ["node.labels.nope==1"]})));
+    let words = [
+        "spec.swarm.components.etcd.constraints",
+        "etcd-0",
+        "node.labels.nope",
+    ];
+    wait::until("the rule to be refused", SOON, || {
+        let accepted = suite.kubectl.condition(DEMO, "Accepted");
+        let named = words.iter().all(|word| accepted.message.contains(word));
+        (accepted.status == "False" && named)
+            .then_some(())
+            .ok_or_else(|| format!("{accepted:?}"))
+    });
+    thread::sleep(Duration::from_secs(5));
+    assert_eq!(before, seen(&suite));
+    suite.kubectl.patch(DEMO, &etcd(Value::Null));
+    suite.ready(DEMO, SOON);
+    assert_eq!(before, seen(&suite));
+}
