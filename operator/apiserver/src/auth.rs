@@ -46,7 +46,7 @@ impl Identity {
         Self::new(user, [MASTERS.to_owned()])
     }
 
-    /// Another user, in whose name somebody with the right to it asks. Their groups are those that were named.
+    /// Another user, in whose name the caller asks, with the right to do so; the groups are those that were named.
     pub fn impersonated(user: String, groups: Vec<String>) -> Self {
         let anonymous = Self::anonymous();
         if user == anonymous.user && groups.is_empty()

@@ -415,7 +415,7 @@ async fn make_secret(
     })
 }
 
-/// New content of a Secret that nobody gave.
+/// New content of a Secret that the operator generates.
 pub(crate) fn generate(
     key: &ClusterKey,
     kind: &GeneratedSecretKind,

@@ -31,7 +31,7 @@ pub(crate) enum LeaderError {
     Lost { lease: String, why: String },
 }
 
-/// Since when the Lease has been renewed. Nobody else takes it over before it has gone unrenewed for its duration, so this
+/// Since when the Lease has been renewed. No other operator takes it over before it has gone unrenewed for its duration, so this
 /// needs no question to the API server.
 pub(crate) struct Hold(Mutex<Instant>);
 

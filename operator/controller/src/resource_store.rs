@@ -124,7 +124,7 @@ impl ResourceStore for Client {
     }
 
     async fn set_finalizers(&self, resource: &MilvusCluster, finalizers: &[String]) -> Answer<()> {
-        // With the resource version: a finalizer of somebody else that came in between is not lost.
+        // With the resource version: a foreign finalizer that came in between is not lost.
         let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": resource.meta().resource_version } });
         let api = clusters(self, resource);
         let patch = Patch::Merge(patch);

@@ -40,7 +40,7 @@ pub trait Wire: Send + Sync + 'static {
     ) -> BoxFuture<'a, BTreeMap<ProbeId, ProbeResult>>;
 }
 
-/// The content of Secrets that nobody gave.
+/// The content of generated Secrets.
 pub trait Credentials: Send + Sync + 'static {
     /// New content for one of `cluster`.
     ///

@@ -61,7 +61,7 @@ pub enum ProbeKind {
         /// Web service port.
         port: u16,
     },
-    /// A Kafka broker of somebody else lets Milvus' user in and answers for metadata.
+    /// An external Kafka broker lets Milvus' user in and answers for metadata.
     Kafka {
         /// How Milvus will come.
         access: KafkaAccess,

@@ -61,7 +61,7 @@ pub enum Reason {
     InstanceFailed,
     /// A service of somebody else does not know the keys that it was shown.
     CredentialsRefused,
-    /// A login at a service of somebody else works or not: the operator cannot show it there.
+    /// A login at an external service works or not: the operator cannot show it there.
     LoginNotChecked,
     /// A member of etcd has raised an alarm, and etcd takes no writes.
     AlarmRaised,

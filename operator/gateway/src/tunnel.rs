@@ -337,7 +337,7 @@ impl Client {
                 };
                 match (answer, doubted.take()) {
                     (Err(error), None) if unreached(&error) => {
-                        // Whoever asks may not wait for the second answer: the next question goes there at once.
+                        // The caller may not wait for the second answer: the next question goes there at once.
                         doubted = Some((endpoint, error));
                         let next = self.in_order().into_iter().find(|e| e.address != gateway);
                         *locked(&self.preferred) = next.map(|e| e.address);

@@ -18,12 +18,12 @@ pub(crate) struct Answer {
     pub status: u16,
     /// Body, at most [`MAX_BODY`].
     pub body: Bytes,
-    /// When it was made, by the clock of whoever answered, and when it came, by ours.
+    /// When it was made, by the clock of the service that answered, and when it came, by ours.
     pub times: Option<(Timestamp, Timestamp)>,
 }
 
 impl Answer {
-    /// By how many seconds the clock of whoever answered is ahead of ours.
+    /// By how many seconds the clock of the service that answered is ahead of ours.
     pub(crate) fn clock_ahead(&self) -> Option<i64> {
         let (theirs, ours) = self.times?;
         Some(theirs.duration_since(ours).as_secs())

@@ -1,4 +1,4 @@
-//! TLS towards a service that somebody else runs.
+//! TLS towards an external service.
 
 use std::sync::Arc;
 

@@ -20,7 +20,7 @@ use crate::seat::Seat;
 use crate::store::Store;
 use crate::world::World;
 
-/// Where no resource is, somebody looks again after this.
+/// Where no resource is, the next look comes after this.
 const REST: Duration = Duration::from_secs(15);
 
 thread_local! {

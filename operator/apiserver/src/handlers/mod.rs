@@ -79,7 +79,7 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let identity = identify(&shared, &parts)?;
     if !identity.is_anonymous() {
-        // The one who asks, whoever they ask for: limits are theirs.
+        // Limits are those of the caller, also when it asks in the name of another user.
         let _ = user.set(identity.user.clone());
     }
     let identity = impersonate::effective(identity, &parts.headers)?;

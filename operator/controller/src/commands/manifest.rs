@@ -86,8 +86,8 @@ impl Document {
         self.kind() == milvus_crds::KIND && self.api_version() == api
     }
 
-    /// What is wrong with a document whose kind is not ours: one that names none, or that means ours. Others are somebody
-    /// else's to judge.
+    /// What is wrong with a document whose kind is not ours: one that names none, or that means ours. Others are
+    /// judged by their own operators.
     pub(crate) fn kind_problem(&self) -> Option<String> {
         let (kind, version) = (self.kind(), self.api_version());
         let group = version.split_once('/').map_or("", |(group, _)| group);

@@ -53,7 +53,7 @@ pub(super) async fn others<B: Backend, S: ResourceStore>(
     Ok(context.resources.among(|all| asking.ask(all)))
 }
 
-/// Waits for the first lists of all namespaces, in nobody's way: at the start of the operator they are a matter of a moment. What takes
+/// Waits for the first lists of all namespaces, without holding up others: at the start of the operator they are a matter of a moment. What takes
 /// longer is told.
 async fn all_known(resources: &Resources, turn: &mut Turn) -> Result<(), GatherError> {
     if resources.listed() || turn.leave(resources.listed_within(FIRST_LISTS)).await {

@@ -299,7 +299,7 @@ fn kafka_login(block: &mut Block, shape: &Shape, settings: &mut Settings, draft:
     }
 }
 
-/// Gives whether the log is in log stores that somebody else runs.
+/// Gives whether the log is in external log stores.
 fn woodpecker(mut block: Block, settings: &mut Settings, draft: &mut Draft) -> bool {
     const TARGET: &str = "spec.dependencies.woodpecker";
     let service = external(&mut block, TARGET, draft);

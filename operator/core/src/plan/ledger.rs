@@ -16,7 +16,7 @@ const MILESTONES: [Component; 5] = [
 
 /// The ledger, when it must be written before anything else: members are given their place, a quorum answered for the first
 /// time, the one-time job came to its end. A milestone waits for nothing: what has not been recorded counts as something
-/// that nobody uses yet.
+/// that is not used yet.
 pub(super) fn record(view: &View<'_>) -> Option<Action> {
     let wanted = with_milestones(view);
     (wanted != *view.input.ledger).then(|| Action::RecordLedger(Box::new(wanted)))

@@ -1,4 +1,4 @@
-//! What the systems say of themselves: alarms, members that nobody asked for, members that do not agree, clocks that are apart.
+//! What the systems say of themselves: alarms, foreign members, members that do not agree, clocks that are apart.
 //! Each answer may be good by itself and the whole still be in danger.
 
 use std::collections::BTreeMap;

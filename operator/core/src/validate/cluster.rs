@@ -240,7 +240,7 @@ pub enum Queue {
     Rocksmq,
     /// On the object storage.
     Woodpecker,
-    /// In log stores run by somebody else.
+    /// In external log stores.
     ExternalWoodpecker {
         /// The pools of log stores.
         pools: Vec<QuorumBufferPool>,

@@ -261,7 +261,7 @@ fn a_pod_that_has_ended_and_was_not_replaced_counts() {
     pod(&cache, "proxy", "evicted-1", 0, "Failed", json!({}));
     pod(&cache, "proxy", "evicted-2", 1, "Failed", json!({}));
     assert_eq!(wanted(&cache), ["evicted-2", "evicted-1"]);
-    // One that is on its way out stands for nobody.
+    // One that is on its way out does not count.
     pod(
         &cache,
         "proxy",

@@ -110,7 +110,7 @@ async fn a_login_is_made_and_metadata_asked_for() {
 #[tokio::test]
 async fn one_that_takes_connections_only_is_not_well() {
     assert!(asked(OPEN, &plain(None)).await.is_ok());
-    // It wants a login and is shown none; it knows nobody.
+    // It wants a login and is shown none, so it knows no user.
     let failure = asked(SASL, &plain(None)).await.expect_err("no login");
     assert!(failure.message.contains("securityProtocol"), "{failure:?}");
     let alone = Manner { brokers: 0, ..OPEN };

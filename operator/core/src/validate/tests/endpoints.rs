@@ -81,7 +81,7 @@ fn log_stores_that_are_run_elsewhere() {
         file["woodpecker"]["client"]["quorum"]["quorumBufferPools"],
         r#"[{"name":"a","seeds":["l-0.example.org:18080","[2001:db8::1]:18080"]}]"#
     );
-    // On a Swarm nobody outside reaches what is in the cluster.
+    // On a Swarm nothing outside reaches what is in the cluster.
     refused(
         &yaml(pools, ""),
         &[

@@ -424,7 +424,7 @@ fn a_member_that_a_rebuilt_ledger_does_not_tell_of_is_placed_only_when_its_loss_
     let status = |volume| serde_json::from_value(member(volume)).unwrap();
     resource.status = Some(status(Some("demo_etcd-0-data-e1")));
     assert_eq!(findings(&resource, &facts), lost);
-    // Where nobody has looked nothing is known.
+    // Where nothing was observed nothing is known.
     facts.origin = Origin::Stored;
     assert_eq!(findings(&resource, &facts), []);
     facts.ledger = stored;
