@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use milvus_core::action::{Action, Outcome, Plan};
-use milvus_core::component::{Component, WorkloadKey};
+use milvus_core::component::Component;
 use milvus_core::ledger::Ledger;
-use milvus_core::names::ClusterRef;
+use milvus_core::names::{ClusterRef, member_of_directory};
 use milvus_core::observed::Touches;
 use milvus_core::outline::ObjectId;
 use milvus_crds::MilvusCluster;
@@ -243,13 +243,10 @@ impl Ended {
                 let key = outline.and_then(|o| o.workload);
                 (key.map(|key| key.component), Some(id))
             }
-            Action::PrepareDirectory { directory, .. } => {
-                // `<stack>/<member>-e<epoch>`
-                let name = directory.rsplit_once('/').map(|(_, name)| name);
-                let member = name.and_then(|name| name.rsplit_once("-e"));
-                let key = member.and_then(|(member, _)| WorkloadKey::parse(member));
-                (key.map(|key| key.component), None)
-            }
+            Action::PrepareDirectory { directory, .. } => (
+                member_of_directory(directory).map(|key| key.component),
+                None,
+            ),
             Action::RecordLedger(_)
             | Action::ForgetLedger
             | Action::RemoveVolume { .. }
@@ -407,6 +404,7 @@ pub(crate) fn describe(action: &Action) -> String {
 
 #[cfg(test)]
 mod tests {
+    use milvus_core::component::WorkloadKey;
     use milvus_core::names::ClusterKey;
     use milvus_core::observed::{Difference, DifferenceCause};
     use milvus_core::outline::{ObjectClass, ObjectOutline, Outline, Revision};
