@@ -9,7 +9,7 @@ use milvus_tests::operator::Operator;
 use milvus_tests::{client, wait};
 use serde_json::{Value, json};
 
-use crate::suite::{SOON, START, Suite, standalone, suite};
+use crate::suite::{DEMO, SOON, START, Suite, standalone, suite};
 
 /// Killed again and again in the middle of a creation: it goes on where it was, and the cluster answers.
 #[test]
