@@ -64,7 +64,7 @@ up() {
     alive "$dir/kube-apiserver.pid" "$dir" || break
     sleep 0.25
   done
-  tail -5 "$dir/etcd.log" "$dir/kube-apiserver.log" >&2
+  tail -n 5 "$dir/etcd.log" "$dir/kube-apiserver.log" >&2
   down
   die "the control plane did not become ready; the end of its logs is above"
 }

@@ -54,7 +54,18 @@ async fn work_on_a_single_node_is_done_and_proven() {
     let me = cluster("swarmnode", "uid-5");
     bed.remove_all(&me).await;
     let node = bed.nodes[1].clone();
-    let apply = async |action: Action| bed.backend.apply(&me, &action, None).await;
+    // Work on a node is started by one call and seen by a later one.
+    let apply = async |action: Action| {
+        for _ in 0..300 {
+            match bed.backend.apply(&me, &action, None).await {
+                Ok(outcome) if outcome.underway => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                result => return result,
+            }
+        }
+        panic!("it does not end: {action:?}");
+    };
     let first = Incarnation {
         mark: None,
         epoch: 1,
