@@ -6,17 +6,18 @@ use std::time::Duration;
 use crate::prepared;
 use crate::process::{self, Output};
 
-const LIMIT: Duration = Duration::from_secs(480);
+const LIMIT: Duration = Duration::from_secs(600);
 
 fn search(address: &str, args: &[&str]) -> Output {
     let uri = format!("http://{address}:19530");
     on(&uri, args)
 }
 
+/// Milvus 2.3 may name a leader that went with its node for minutes: what counts is that all rows are there in the end.
 fn on(uri: &str, args: &[&str]) -> Output {
     let mut command = Command::new(prepared("MILVUS_TEST_CLIENT"));
     command
-        .args(["search", "--uri", uri, "--rows", "1000", "--wait", "120"])
+        .args(["search", "--uri", uri, "--rows", "1000", "--wait", "300"])
         .args(args);
     let output = process::run(&mut command, "", LIMIT);
     if let Some(last) = output.stdout.lines().last() {

@@ -82,10 +82,13 @@ fn check(component: Component, path: &str, pod: &KubernetesComponent, findings: 
         ("priorityClassName", &pod.priority_class_name),
         ("schedulerName", &pod.scheduler_name),
     ] {
-        native::object(findings, &format!("{path}.{field}"), name.as_deref());
+        // The API server takes an empty name as none.
+        let name = name.as_deref().filter(|name| !name.is_empty());
+        native::object(findings, &format!("{path}.{field}"), name);
     }
     const POLICIES: [&str; 4] = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
     if let Some(policy) = &pod.dns_policy
+        && !policy.is_empty()
         && !POLICIES.contains(&policy.as_str())
     {
         findings.invalid(
