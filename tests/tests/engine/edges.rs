@@ -103,14 +103,14 @@ async fn work_on_a_single_node_is_done_and_proven() {
         running(o, Component::Etcd) == 3
     })
     .await;
-    let error = apply(remove("swarmnode_etcd-1-data-e1", None))
+    let error = apply(remove("swarmnode_etcd-1-data-c0ffee-e1", None))
         .await
         .unwrap_err();
     assert_eq!(error.class, Class::Transient, "{error}");
     bed.remove_all(&me).await;
     let start = Instant::now();
     loop {
-        match apply(remove("swarmnode_etcd-1-data-e1", None)).await {
+        match apply(remove("swarmnode_etcd-1-data-c0ffee-e1", None)).await {
             Ok(_) => break,
             Err(error) => {
                 println!("{error}");
@@ -120,7 +120,7 @@ async fn work_on_a_single_node_is_done_and_proven() {
         assert!(start.elapsed() < Duration::from_secs(60));
     }
     println!("volume removed in {:?}", start.elapsed());
-    apply(remove("swarmnode_etcd-1-data-e1", None))
+    apply(remove("swarmnode_etcd-1-data-c0ffee-e1", None))
         .await
         .unwrap();
     let other = "somebody-elses-volume";
