@@ -17,6 +17,8 @@ need conntrack conntrack
 need containerd containerd
 need runc runc
 need nft nftables
+need ssh openssh-client
+need sshd openssh-server
 [ -x /usr/lib/cni/ptp ] || missing+=(containernetworking-plugins)
 need mvn maven
 need java openjdk-17-jre-headless

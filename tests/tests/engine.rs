@@ -14,3 +14,5 @@ mod edges;
 mod fixtures;
 #[path = "engine/life.rs"]
 mod life;
+#[path = "engine/reach.rs"]
+mod reach;

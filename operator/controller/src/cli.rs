@@ -79,7 +79,8 @@ pub(crate) struct RunArgs {
     /// Where clusters run.
     #[arg(long, env = "MILVUS_OPERATOR_PLATFORM", value_enum, default_value_t = Platform::Swarm)]
     pub platform: Platform,
-    /// The engine of a Swarm manager: `unix:///var/run/docker.sock`, `tcp://host:2375`.
+    /// The engine of a Swarm manager: `unix:///var/run/docker.sock`, `tcp://host:2376` (TLS where DOCKER_TLS_VERIFY is set, with
+    /// ca.pem, cert.pem and key.pem of DOCKER_CERT_PATH), `ssh://user@host`, `context:NAME` (a docker context).
     #[arg(
         long,
         env = "DOCKER_HOST",

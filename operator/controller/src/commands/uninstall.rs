@@ -27,7 +27,8 @@ pub(crate) enum UninstallPlatform {
 /// Flags of `uninstall swarm`.
 #[derive(Debug, Args)]
 pub(crate) struct SwarmArgs {
-    /// The engine of a Swarm manager: `unix:///var/run/docker.sock`, `tcp://host:2375`.
+    /// The engine of a Swarm manager: `unix:///var/run/docker.sock`, `tcp://host:2376` (TLS where DOCKER_TLS_VERIFY is set, with
+    /// ca.pem, cert.pem and key.pem of DOCKER_CERT_PATH), `ssh://user@host`, `context:NAME` (a docker context).
     #[arg(
         long,
         env = "DOCKER_HOST",

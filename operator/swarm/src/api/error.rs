@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use milvus_platform::{Class, PlatformError};
 
+use super::host::Host;
+use super::transport::TransportError;
+
 /// How long a network that is gone may still be listed is up to the container that leaves it last.
 const NETWORK_GONE: Duration = Duration::from_secs(1);
 
@@ -17,9 +20,9 @@ pub enum ApiError {
         /// As given.
         host: String,
         /// What is wrong with it.
-        problem: &'static str,
+        problem: String,
     },
-    /// Nobody answers at the engine's address.
+    /// There is no answer at the engine's address.
     #[error("connect to the engine at {host}")]
     Connect {
         /// Address.
@@ -60,7 +63,7 @@ pub enum ApiError {
         operation: String,
         /// The cause.
         #[source]
-        source: serde_json::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The engine speaks no API version that we do.
     #[error("the engine's API {found} is too old: {wanted} or newer is needed")]
@@ -73,6 +76,59 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    pub(super) fn of_transport(operation: &str, host: &Host, error: TransportError) -> Self {
+        match error {
+            TransportError::Connect(source) => ApiError::Connect {
+                host: host.to_string(),
+                source,
+            },
+            TransportError::Broken(source) => ApiError::Broken {
+                operation: operation.to_owned(),
+                source: Box::new(source),
+            },
+        }
+    }
+
+    /// What a call of bollard's ended with. An error of the transport comes through it as one of input and output.
+    pub(super) fn of_bollard(operation: &str, host: &Host, error: bollard::errors::Error) -> Self {
+        use bollard::errors::Error;
+        let operation = operation.to_owned();
+        match error {
+            Error::DockerResponseServerError {
+                status_code: status,
+                message,
+            } => ApiError::Refused {
+                operation,
+                status,
+                message: message.trim().to_owned(),
+            },
+            // Said in the middle of an answer that began well.
+            Error::DockerStreamError { error: message } => ApiError::Refused {
+                operation,
+                status: 200,
+                message,
+            },
+            Error::RequestTimeoutError => ApiError::Timeout { operation },
+            Error::IOError { err } => match err.downcast::<TransportError>() {
+                Ok(error) => ApiError::of_transport(&operation, host, error),
+                Err(source) => ApiError::Broken {
+                    operation,
+                    source: Box::new(source),
+                },
+            },
+            error @ (Error::JsonDataError { .. } | Error::JsonSerdeError { .. }) => {
+                ApiError::Decode {
+                    operation,
+                    source: Box::new(error),
+                }
+            }
+            error => ApiError::Broken {
+                operation,
+                source: Box::new(error),
+            },
+        }
+    }
+
     /// The object is not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, ApiError::Refused { status: 404, .. })
@@ -83,7 +139,7 @@ impl ApiError {
         matches!(self, ApiError::Refused { status: 409, .. }) && !self.is_in_use()
     }
 
-    /// Somebody else wrote in between. The engine passes this store error on as an internal one (500).
+    /// Another client wrote in between. The engine passes this store error on as an internal one (500).
     pub fn is_out_of_sequence(&self) -> bool {
         self.says("out of sequence")
     }
@@ -253,6 +309,25 @@ mod tests {
         }
         assert!(refused(404, "service x not found").is_not_found());
         assert!(refused(409, "name conflicts").is_name_taken());
+    }
+
+    #[test]
+    fn what_bollard_says_is_one_of_ours() {
+        use bollard::errors::Error;
+        let host = Host::Tcp("m1:2375".to_owned());
+        let of = |error| ApiError::of_bollard("remove network demo_backend", &host, error);
+        let refused = of(Error::DockerResponseServerError {
+            status_code: 403,
+            message: "network demo_backend has active endpoints\n".to_owned(),
+        });
+        assert!(refused.is_in_use(), "{refused}");
+        let away = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let away = of(Error::IOError {
+            err: std::io::Error::other(TransportError::Connect(away)),
+        });
+        assert_eq!(away.to_string(), "connect to the engine at tcp://m1:2375");
+        let silent = of(Error::RequestTimeoutError);
+        assert!(matches!(silent, ApiError::Timeout { .. }), "{silent}");
     }
 
     #[test]

@@ -1,74 +1,24 @@
-//! One HTTP request to an engine, over a unix socket or TCP. Every request has its own connection: the engine is next door,
-//! and a pool would only add connections that broke while nobody looked.
+//! Calls whose requests and answers are ours: specs that are kept whole, words that a newer engine may know, bodies that no log may
+//! show. They go over the same transport as bollard's.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::error::ApiError;
+use super::host::Host;
+use super::transport;
 
 /// For one call, from connecting to the last byte of the answer.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a list: the engine itself gives the Swarm's leader 20 s, and a large Swarm needs them.
 const LIST_TIMEOUT: Duration = Duration::from_secs(25);
 /// The largest answer that is read: tasks of thousands of services fit in.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
-
-/// Where an engine listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Host {
-    /// A socket on this machine.
-    Unix(PathBuf),
-    /// `host:port`, plain HTTP.
-    Tcp(String),
-}
-
-impl Host {
-    /// Reads `unix:///path`, `tcp://host:port` or `http://host:port`.
-    pub fn parse(text: &str) -> Result<Self, ApiError> {
-        let problem = |problem| ApiError::Host {
-            host: text.to_owned(),
-            problem,
-        };
-        if let Some(path) = text.strip_prefix("unix://") {
-            if path.starts_with('/') {
-                return Ok(Host::Unix(PathBuf::from(path)));
-            }
-            return Err(problem("the path of the socket must be absolute"));
-        }
-        if let Some(address) = text
-            .strip_prefix("tcp://")
-            .or_else(|| text.strip_prefix("http://"))
-        {
-            let address = address.trim_end_matches('/');
-            if address.is_empty() || address.contains('/') {
-                return Err(problem("write tcp://host:port"));
-            }
-            if address.rsplit_once(':').is_some() {
-                return Ok(Host::Tcp(address.to_owned()));
-            }
-            return Ok(Host::Tcp(format!("{address}:2375")));
-        }
-        Err(problem("write unix:///path or tcp://host:port"))
-    }
-}
-
-impl std::fmt::Display for Host {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Host::Unix(path) => write!(f, "unix://{}", path.display()),
-            Host::Tcp(address) => write!(f, "tcp://{address}"),
-        }
-    }
-}
 
 /// Objects that are listed whole.
 const LISTS: [&str; 6] = [
@@ -124,19 +74,8 @@ pub async fn open_stream(host: &Host, call: Call<'_>) -> Result<Incoming, ApiErr
 }
 
 async fn open(host: &Host, call: Call<'_>) -> Result<http::Response<Incoming>, ApiError> {
-    let connect = |source| ApiError::Connect {
-        host: host.to_string(),
-        source,
-    };
-    let operation = call.operation.clone();
-    let broken = |source: hyper::Error| ApiError::Broken {
-        operation: operation.clone(),
-        source: Box::new(source),
-    };
-    let mut builder = Request::builder()
-        .method(call.method)
-        .uri(&call.path)
-        .header(header::HOST, "docker");
+    let operation = call.operation;
+    let mut builder = Request::builder().method(call.method).uri(&call.path);
     if call.body.is_some() {
         builder = builder.header(header::CONTENT_TYPE, "application/json");
     }
@@ -149,26 +88,9 @@ async fn open(host: &Host, call: Call<'_>) -> Result<http::Response<Incoming>, A
             operation: operation.clone(),
             source: Box::new(source),
         })?;
-    let mut sender = match host {
-        Host::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(connect)?;
-            let (sender, connection) = http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(broken)?;
-            tokio::spawn(connection);
-            sender
-        }
-        Host::Tcp(address) => {
-            let stream = TcpStream::connect(address).await.map_err(connect)?;
-            stream.set_nodelay(true).map_err(connect)?;
-            let (sender, connection) = http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(broken)?;
-            tokio::spawn(connection);
-            sender
-        }
-    };
-    let answer = sender.send_request(request).await.map_err(broken)?;
+    let answer = transport::send(host, request)
+        .await
+        .map_err(|error| ApiError::of_transport(&operation, host, error))?;
     if answer.status().is_success() {
         return Ok(answer);
     }
@@ -219,30 +141,6 @@ pub fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hosts() {
-        assert_eq!(
-            Host::parse("unix:///run/docker.sock").unwrap(),
-            Host::Unix("/run/docker.sock".into())
-        );
-        assert_eq!(
-            Host::parse("tcp://10.0.0.1:2375/").unwrap(),
-            Host::Tcp("10.0.0.1:2375".into())
-        );
-        assert_eq!(
-            Host::parse("http://manager").unwrap(),
-            Host::Tcp("manager:2375".into())
-        );
-        for wrong in [
-            "unix://relative",
-            "https://a:1",
-            "/run/docker.sock",
-            "tcp://",
-        ] {
-            assert!(Host::parse(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn queries_are_escaped() {

@@ -1,12 +1,15 @@
-//! The engine's API as far as we use it. Only this folder opens connections to an engine.
+//! The engine's API as far as it is used here. Only this folder opens connections to an engine.
 //!
-//! Not bollard, but written for what an operator needs and general clients lack: addresses of tasks, tolerance of states and
-//! fields that a newer engine may know, nothing of a request's body in logs (it may be a secret), 64-bit versions, specs kept as
-//! they came so that a partial change loses nothing.
+//! bollard makes the calls whose types hold what the engine says: removals, images, versions. The others go over the same
+//! transport with types of ours, because bollard's would lose or refuse something: addresses of tasks, specs that must be kept
+//! whole so that a partial change loses nothing, words that a newer engine may know, bodies that it writes to its log and that
+//! may be secrets. `docs/adr/bollard.md` has the list.
 
 pub mod error;
+pub mod host;
 pub mod http;
 pub mod images;
+mod transport;
 pub mod wire;
 
 use std::sync::Arc;
@@ -16,8 +19,10 @@ use ::http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use bollard::{BollardRequest, ClientVersion, Docker};
 pub use error::ApiError;
-use http::{Call, Host, escape};
+use host::{Environment, Host};
+use http::{CALL_TIMEOUT, Call, escape};
 use wire::{Created, Network, Node, Service, StoredFile, Task, Updated, Version};
 
 /// The oldest API that has what we need (jobs, ulimits, job status): engine 20.10.
@@ -31,13 +36,21 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Reads the address and agrees on an API version: the oldest that both know, so that every engine behaves alike.
+    /// Reads an address in a form that [`Host::find`] knows, with the environment of this process, and connects.
     ///
     /// # Errors
-    /// When the address is none, nobody answers, or the engine is too old.
+    /// When the address is none, there is no answer, or the engine is too old.
     pub async fn connect(host: &str) -> Result<Self, ApiError> {
+        Self::reach(Host::find(host, &Environment::read())?).await
+    }
+
+    /// Agrees on an API version: the oldest that both know, so that every engine behaves alike.
+    ///
+    /// # Errors
+    /// When there is no answer, or the engine is too old.
+    pub async fn reach(host: Host) -> Result<Self, ApiError> {
         let engine = Self {
-            host: Host::parse(host)?,
+            host,
             minor: Arc::new(AtomicU32::new(OLDEST)),
         };
         engine.negotiate().await?;
@@ -79,7 +92,7 @@ impl Engine {
             .transpose()
             .map_err(|source| ApiError::Decode {
                 operation: operation.clone(),
-                source,
+                source: Box::new(source),
             })?;
         let result = http::send(
             &self.host,
@@ -129,16 +142,58 @@ impl Engine {
             .unwrap_or_default())
     }
 
-    async fn delete(&self, what: &str, kind: &str, id: &str, name: &str) -> Result<(), ApiError> {
-        self.call::<Ignored>(
-            format!("remove {kind} {name}"),
-            Method::DELETE,
-            &format!("/{what}/{}", escape(id)),
-            None,
-            None,
+    /// bollard, over the transport of all calls.
+    fn docker(&self) -> Result<Docker, ApiError> {
+        let engine = self.clone();
+        let transport = move |request: BollardRequest| {
+            let engine = engine.clone();
+            async move {
+                let request = engine.addressed(request)?;
+                transport::send(&engine.host, request)
+                    .await
+                    .map_err(|error| std::io::Error::other(error).into())
+            }
+        };
+        let version = ClientVersion {
+            major_version: 1,
+            minor_version: self.minor.load(Ordering::Relaxed) as usize,
+        };
+        // The name stands for every engine; the transport knows where this one is.
+        Docker::connect_with_custom_transport(
+            transport,
+            Some("http://docker"),
+            CALL_TIMEOUT.as_secs(),
+            &version,
         )
-        .await
-        .map(drop)
+        .map_err(|error| ApiError::of_bollard("reach the engine", &self.host, error))
+    }
+
+    /// A request of bollard's with the path alone, and the API version that was agreed on: its own requests name none
+    /// (`Url::join` with an absolute path drops what stands before, bollard 0.21 `uri.rs`).
+    fn addressed(&self, request: BollardRequest) -> Result<BollardRequest, bollard::errors::Error> {
+        let (mut head, body) = request.into_parts();
+        let path = head.uri.path_and_query().map_or("/", |p| p.as_str());
+        if !path.starts_with("/v1.") {
+            head.uri = self.versioned(path).parse()?;
+        }
+        Ok(BollardRequest::from_parts(head, body))
+    }
+
+    async fn bollard<T>(
+        &self,
+        call: impl AsyncFnOnce(Docker) -> Result<T, bollard::errors::Error>,
+        operation: &str,
+    ) -> Result<T, ApiError> {
+        let docker = self.docker()?;
+        let limited = tokio::time::timeout(CALL_TIMEOUT, call(docker));
+        match limited.await {
+            Ok(result) => {
+                result.map_err(|error| ApiError::of_bollard(operation, &self.host, error))
+            }
+            Err(_) => Err(ApiError::Timeout {
+                operation: operation.to_owned(),
+            }),
+        }
     }
 
     /// Whether a not-found answer is what came: `None` then.
@@ -150,7 +205,7 @@ impl Engine {
         }
     }
 
-    /// Services whose name begins with `prefix`, whoever they belong to.
+    /// Services whose name begins with `prefix`, also foreign ones.
     pub async fn services(&self, prefix: &str) -> Result<Vec<Service>, ApiError> {
         self.list("services", json!({ "name": [prefix] })).await
     }
@@ -207,7 +262,9 @@ impl Engine {
 
     /// Removes a service.
     pub async fn remove_service(&self, id: &str, name: &str) -> Result<(), ApiError> {
-        self.delete("services", "service", id, name).await
+        let operation = format!("remove service {name}");
+        self.bollard(async |docker| docker.delete_service(id).await, &operation)
+            .await
     }
 
     /// Tasks of services with a label (`key=value`), also of services that are gone.
@@ -264,7 +321,9 @@ impl Engine {
 
     /// Removes a network.
     pub async fn remove_network(&self, id: &str, name: &str) -> Result<(), ApiError> {
-        self.delete("networks", "network", id, name).await
+        let operation = format!("remove network {name}");
+        self.bollard(async |docker| docker.remove_network(id).await, &operation)
+            .await
     }
 
     /// Configs or secrets whose name begins with `prefix`.
@@ -325,7 +384,12 @@ impl Engine {
 
     /// Removes a config or secret.
     pub async fn remove_file(&self, kind: FileKind, id: &str, name: &str) -> Result<(), ApiError> {
-        self.delete(kind.path(), kind.word(), id, name).await
+        let operation = format!("remove {} {name}", kind.word());
+        let remove = async |docker: Docker| match kind {
+            FileKind::Config => docker.delete_config(id).await,
+            FileKind::Secret => docker.delete_secret(id).await,
+        };
+        self.bollard(remove, &operation).await
     }
 
     /// Changes of swarm objects, as lines of JSON.
@@ -383,7 +447,7 @@ fn decode<T: DeserializeOwned>(operation: &str, bytes: &[u8]) -> Result<T, ApiEr
     let bytes = if bytes.is_empty() { b"null" } else { bytes };
     serde_json::from_slice(bytes).map_err(|source| ApiError::Decode {
         operation: operation.to_owned(),
-        source,
+        source: Box::new(source),
     })
 }
 

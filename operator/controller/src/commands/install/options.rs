@@ -17,7 +17,8 @@ const IMAGE: &str = match option_env!("MILVUS_OPERATOR_IMAGE") {
 /// Flags of `install swarm`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SwarmArgs {
-    /// The engine of a Swarm manager: `unix:///var/run/docker.sock`, `tcp://host:2375`.
+    /// The engine of a Swarm manager: `unix:///var/run/docker.sock`, `tcp://host:2376` (TLS where DOCKER_TLS_VERIFY is set, with
+    /// ca.pem, cert.pem and key.pem of DOCKER_CERT_PATH), `ssh://user@host`, `context:NAME` (a docker context).
     #[arg(
         long,
         env = "DOCKER_HOST",
