@@ -19,6 +19,7 @@ pub mod kubectl;
 pub mod kubernetes;
 pub mod operator;
 pub mod process;
+pub mod silent;
 pub mod testbed;
 pub mod wait;
 

@@ -64,9 +64,32 @@ impl Operator {
         }
     }
 
+    /// The administrator's kubeconfig, which it writes.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
     /// kubectl for its API.
     pub fn kubectl(&self) -> Kubectl {
-        Kubectl::new(&self.folder.join("kubeconfig"))
+        Kubectl::new(&self.kubeconfig())
+    }
+
+    /// kubectl for its API as another user, with a kubeconfig made by its own command.
+    pub fn kubectl_of(&self, user: &str, group: &str) -> Kubectl {
+        let Platform::Swarm { api, .. } = &self.platform else {
+            panic!("users of Kubernetes are not the operator's to make");
+        };
+        let file = self.folder.join(format!("{user}.kubeconfig"));
+        let mut command = Command::new(prepared("MILVUS_TEST_OPERATOR"));
+        command
+            .args(["kubeconfig", "--user", user, "--group", group])
+            .args(["--server", &format!("https://127.0.0.1:{api}")])
+            .arg("--keys")
+            .arg(&self.keys)
+            .arg("--file")
+            .arg(&file);
+        process::run(&mut command, "", START).expect();
+        Kubectl::new(&file)
     }
 
     /// Everything that it ever logged.
@@ -137,7 +160,7 @@ impl Operator {
                 .args(["--docker-host", docker_host])
                 .args(["--api-listen", &format!("127.0.0.1:{api}")])
                 .arg("--write-kubeconfig")
-                .arg(self.folder.join("kubeconfig"))
+                .arg(self.kubeconfig())
                 .arg("--keys")
                 .arg(&self.keys)
                 .args(["--gateway-image", &prepared("MILVUS_TEST_GATEWAY_IMAGE")])

@@ -33,5 +33,7 @@ mod t06_bad_input;
 mod t06_full_disk;
 #[path = "swarm/t07_loss.rs"]
 mod t07_loss;
+#[path = "swarm/t08_hostile.rs"]
+mod t08_hostile;
 #[path = "swarm/t09_reference.rs"]
 mod t09_reference;
