@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::looks::{demo, differing, event, events, only, ready, resource, settled, told};
 use super::{DEMO, Stage, repair};
-use crate::kubectl::condition;
+use crate::kubectl::{condition, is_ready};
+use crate::wait;
 
 pub(super) fn scaled(stage: &mut dyn Stage) {
     demo(stage);
@@ -50,7 +51,7 @@ pub(super) fn environment(stage: &mut dyn Stage) {
     let env = json!([{"name": "EDITED", "value": value}]);
     let patch = json!({"spec": {"components": {"dataNode": {"env": env}}}});
     stage.kubectl().patch(DEMO, &patch);
-    let found = ready(stage, DEMO);
+    let found = waited(stage);
     assert_eq!(found["status"]["components"]["dataNode"]["updated"], 1);
     only("written", &written, &stage.written(DEMO), &[&workload.key]);
     only(
@@ -61,6 +62,25 @@ pub(super) fn environment(stage: &mut dyn Stage) {
     );
     let said = event(stage, DEMO, told, "Updated", &[&workload.name]);
     assert_eq!(said.kind, "Normal", "{said:?}");
+}
+
+/// [`DEMO`] as `kubectl wait --for=condition=Ready` lets a script go on, asked for right after an edit: with all of the edit
+/// carried out.
+#[track_caller]
+fn waited(stage: &dyn Stage) -> Value {
+    let wait = [
+        "wait",
+        "--for=condition=Ready",
+        "milvuscluster/demo",
+        "--timeout=20s",
+    ];
+    wait::until("kubectl wait to end", stage.limits().start, || {
+        stage.kubectl().try_run(&wait).result().map(drop)
+    });
+    let found = resource(stage, DEMO);
+    assert_eq!(is_ready(&found), Ok(()));
+    assert_eq!(condition(&found, "Updated").status, "True", "{found:#}");
+    found
 }
 
 /// A spec with a value at a path (`spec.a.b`).

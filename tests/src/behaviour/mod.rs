@@ -125,7 +125,7 @@ pub struct Behaviour {
 }
 
 /// The table.
-pub const BEHAVIOURS: [Behaviour; 12] = [
+pub const BEHAVIOURS: [Behaviour; 13] = [
     Behaviour {
         name: "order of a first start",
         promise: "no role of Milvus is made before what it depends on answers, and the status follows from Creating to Ready",
@@ -175,6 +175,12 @@ pub const BEHAVIOURS: [Behaviour; 12] = [
         play: repair::edited,
     },
     Behaviour {
+        name: "status edited by hand",
+        promise: "what another client wrote into the status is corrected within a second",
+        cluster: DEMO,
+        play: repair::status,
+    },
+    Behaviour {
         name: "kubectl scale",
         promise: "the number of query nodes changes, and no other process",
         cluster: DEMO,
@@ -182,7 +188,7 @@ pub const BEHAVIOURS: [Behaviour; 12] = [
     },
     Behaviour {
         name: "environment of one role",
-        promise: "that role is restarted, and nothing else is",
+        promise: "that role is restarted, and nothing else is; kubectl wait right after the edit waits for it",
         cluster: DEMO,
         play: edits::environment,
     },

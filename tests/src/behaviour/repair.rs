@@ -1,8 +1,15 @@
 //! What hands break is put right, and said.
 
-use super::looks::{demo, event, events, only, settled};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::looks::{demo, event, events, only, resource, settled};
 use super::{DEMO, Stage};
 use crate::wait;
+
+/// A foreign status is corrected within a second; kubectl takes a part of another to see it.
+const CORRECTED: Duration = Duration::from_secs(2);
 
 pub(super) fn removed(stage: &mut dyn Stage) {
     demo(stage);
@@ -53,6 +60,35 @@ pub(super) fn edited(stage: &mut dyn Stage) {
     // Which of them ends is the platform's choice.
     now.insert("querynode".to_owned(), processes["querynode"].clone());
     only("processes", &processes, &now, &[]);
+}
+
+pub(super) fn status(stage: &mut dyn Stage) {
+    let before = demo(stage)["status"].clone();
+    let foreign = json!({"status": {"phase": "Pending", "ready": "99/99", "endpoint": null, "conditions": []}});
+    let patch = [
+        "patch",
+        "milvuscluster",
+        DEMO,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &foreign.to_string(),
+    ];
+    stage.kubectl().run(&patch);
+    let (_, took) = wait::timed("the status to be corrected", stage.limits().told, || {
+        let mut now = resource(stage, DEMO)["status"].clone();
+        // When conditions changed is another time now.
+        let times = |status: &mut serde_json::Value| {
+            for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+                condition["lastTransitionTime"] = json!(null);
+            }
+        };
+        let mut before = before.clone();
+        times(&mut before);
+        times(&mut now);
+        (now == before).then_some(()).ok_or_else(|| now.to_string())
+    });
+    assert!(took <= CORRECTED, "{took:?}");
 }
 
 /// Replicas of a role are edited by hand, put back, and that is told after the first `told` events.
