@@ -1,5 +1,6 @@
 //! A real client, pymilvus, and what it does with rows.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -48,4 +49,21 @@ pub fn check(address: &str) {
 #[track_caller]
 pub fn check_at(endpoint: &str) {
     on(&format!("http://{endpoint}"), &["--check-only"]).expect();
+}
+
+/// Creates, inserts and searches over TLS, at an address with a port whose certificate bears this name and is vouched for by this
+/// file.
+#[track_caller]
+pub fn fill_over_tls(endpoint: &str, ca: &Path, name: &str) {
+    let ca = ca.display().to_string();
+    let args = ["--ca", &ca, "--server-name", name];
+    on(&format!("https://{endpoint}"), &args).expect();
+}
+
+/// Inserts into a collection of its own for so many seconds, whatever happens meanwhile; every row that was acknowledged has to be
+/// there in the end. Gives what the client said.
+pub fn insert_for(address: &str, seconds: u64) -> Output {
+    let seconds = seconds.to_string();
+    let args = ["--insert-for", &seconds, "--collection", "stream"];
+    search(address, &args)
 }

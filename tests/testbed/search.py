@@ -4,6 +4,9 @@
     search.py --uri http://HOST:19530                        create, insert, flush, index, load, search
     search.py --uri ... --check-only                         the rows of an earlier run must all be there and be found
     search.py --uri ... --wait 120                           try until the endpoint answers, at most so many seconds
+    search.py --uri ... --insert-for 60                      insert for so many seconds, whatever happens meanwhile; every row that
+                                                             was acknowledged must be found
+    search.py --uri https://... --ca FILE --server-name N    over TLS, to a server whose certificate FILE vouches for
 
 Vectors are made from the row number, so every run knows what a collection must hold. Each step prints its seconds; the exit
 code is 0 only if all rows are counted and the nearest neighbour of every probed vector is that vector itself.
@@ -21,6 +24,9 @@ from pymilvus import Collection, CollectionSchema, DataType, FieldSchema, Milvus
 DIM = 64
 BATCH = 5000
 PROBES = 20
+# Rows of one insert of many, and the pause between two.
+FEW = 5
+PAUSE = 0.1
 
 
 def vector(row):
@@ -46,27 +52,38 @@ class Steps:
         return result
 
 
-def reachable(uri):
+def channel_to(args):
+    """A connection of its own to the endpoint."""
+    address, options = urllib.parse.urlparse(args.uri).netloc, [("grpc.use_local_subchannel_pool", 1)]
+    if not args.ca:
+        return grpc.insecure_channel(address, options=options)
+    with open(args.ca, "rb") as file:
+        credentials = grpc.ssl_channel_credentials(file.read())
+    return grpc.secure_channel(address, credentials, options + [("grpc.ssl_target_name_override", args.server_name)])
+
+
+def reachable(args):
     """Fails until the endpoint speaks HTTP/2. On a connection of its own: gRPC keeps one back-off for all channels of a process to
     an address, which pymilvus never closes when they failed, so a client that knocked too early would come up to a minute late."""
-    with grpc.insecure_channel(urllib.parse.urlparse(uri).netloc, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+    with channel_to(args) as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=2)
         except grpc.FutureTimeoutError as error:
             raise OSError("no gRPC server answers") from error
 
 
-def connect(uri, token, wait):
+def connect(args):
     """Connects and asks for the version; with `wait`, again until the endpoint answers."""
-    deadline = time.monotonic() + wait
+    deadline = time.monotonic() + args.wait
+    tls = {"secure": True, "server_pem_path": args.ca, "server_name": args.server_name} if args.ca else {}
     while True:
         try:
-            reachable(uri)
-            connections.connect("default", uri=uri, token=token, timeout=2)
+            reachable(args)
+            connections.connect("default", uri=args.uri, token=args.token, timeout=2, **tls)
             return utility.get_server_version(timeout=2)
         except (MilvusException, OSError) as error:
             if time.monotonic() >= deadline:
-                raise SystemExit(f"search.py: no answer from {uri}: {error}") from error
+                raise SystemExit(f"search.py: no answer from {args.uri}: {error}") from error
             connections.disconnect("default")
             time.sleep(0.25)
 
@@ -104,6 +121,28 @@ def insert(collection, first, rows):
         collection.insert([numbers, [vector(n) for n in numbers]], timeout=60)
 
 
+def insert_for(collection, seconds):
+    """Inserts new rows, a few at a time, and passes over those that are refused; gives the rows that were acknowledged."""
+    acknowledged, first, end = set(), 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        rows = list(range(first, first + FEW))
+        first += FEW
+        try:
+            collection.insert([rows, [vector(n) for n in rows]], timeout=10)
+            acknowledged.update(rows)
+        except MilvusException as error:
+            print(f"search.py: refused: {str(error)[:160]}", file=sys.stderr)
+        time.sleep(PAUSE)
+    return acknowledged
+
+
+def all_found(collection, rows):
+    """Every one of these rows is there."""
+    found = {row["row"] for row in collection.query("row >= 0", output_fields=["row"], consistency_level="Strong", timeout=60)}
+    if rows - found:
+        raise Wrong(f"search.py: {len(rows - found)} of {len(rows)} acknowledged rows are lost")
+
+
 def index(collection):
     """An HNSW index, finished."""
     parameters = {"index_type": "HNSW", "metric_type": "L2", "params": {"M": 16, "efConstruction": 100}}
@@ -133,17 +172,28 @@ def main():
     parser.add_argument("--rows", type=int, default=5000)
     parser.add_argument("--wait", type=float, default=0, metavar="SECONDS")
     parser.add_argument("--check-only", "--expect-existing", action="store_true", help="the rows of an earlier run must be there")
+    parser.add_argument("--insert-for", type=float, metavar="SECONDS")
+    parser.add_argument("--ca", default="", metavar="FILE", help="certificate of the authority of the server's")
+    parser.add_argument("--server-name", default="", help="the name in the server's certificate")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     args = parser.parse_args()
 
     step = Steps(args.json)
-    version = step("answer", lambda: connect(args.uri, args.token, args.wait))
+    version = step("answer", lambda: connect(args))
     if args.check_only:
         if not retry(lambda: utility.has_collection(args.collection, timeout=30), args.wait):
             raise SystemExit(f"search.py: there is no collection '{args.collection}'")
         collection = Collection(args.collection)
         step("load", lambda: retry(lambda: collection.load(timeout=120), args.wait))
         step("search", lambda: retry(lambda: search(collection, args.rows), args.wait))
+    elif args.insert_for:
+        collection = step("create", lambda: retry(lambda: create(args.collection), args.wait))
+        retry(lambda: index(collection), args.wait)
+        step("load", lambda: retry(lambda: collection.load(timeout=180), args.wait))
+        acknowledged = step("insert", lambda: insert_for(collection, args.insert_for))
+        step("flush", lambda: retry(lambda: collection.flush(timeout=180), args.wait))
+        step("query", lambda: retry(lambda: all_found(collection, acknowledged), args.wait))
+        args.rows = len(acknowledged)
     else:
         collection = step("create", lambda: retry(lambda: create(args.collection), args.wait))
         step("insert", lambda: insert(collection, 0, args.rows))

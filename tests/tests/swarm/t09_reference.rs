@@ -1,12 +1,13 @@
 //! The reference cluster: two of every worker, the four coordinators apart, dependencies that survive a lost node.
 
 use std::collections::BTreeMap;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use milvus_tests::{client, wait};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::suite::{DEMO, SOON, manifest, repository, suite};
+use crate::suite::{DEMO, SOON, Suite, manifest, repository, suite};
 
 const NAME: &str = "reference";
 /// About thirty processes, ten of them Java, on two cores.
@@ -83,20 +84,10 @@ fn the_reference_cluster() {
     }
 }
 
-/// MinIO's members work only with peers that were started alike: a variable of their environment is changed in all of them in one
-/// wave, which the condition names, and no row is lost.
-#[test]
-#[ignore = "drill: it starts the reference cluster once more, for five minutes; the simulator plays the wave at every change"]
-fn minio_is_changed_as_a_whole() {
-    let suite = suite();
-    suite.remove(DEMO);
-    let _story = suite.story(NAME);
-    let sample = repository().join("deploy/samples/reference.yaml");
-    suite.kubectl.apply(&manifest(&sample));
-    suite.ready(NAME, START);
-    client::fill(&suite.bed.nodes[0].address);
+/// A wave of MinIO, from an edit of its values to Ready: every member has another process, and the wave is named.
+#[track_caller]
+fn wave(suite: &Suite, values: &Value) {
     let before = suite.docker.running_ids("reference_minio");
-    let values = json!({"environment": {"MINIO_SCANNER_SPEED": "slow"}});
     let storage = json!({"storage": {"inCluster": {"values": values}}});
     suite
         .kubectl
@@ -116,6 +107,37 @@ fn minio_is_changed_as_a_whole() {
             "{service} was not changed"
         );
     }
+}
+
+/// MinIO's members work only with peers that were started alike: a variable of their environment and their image are changed in all
+/// of them in one wave each, under a client that inserts, and no row that was acknowledged is lost.
+#[test]
+#[ignore = "drill: it starts the reference cluster once more, for five minutes; the simulator plays the wave at every change"]
+fn minio_is_changed_as_a_whole() {
+    const TAG: &str = "RELEASE.drill";
+    let suite = suite();
+    suite.remove(DEMO);
+    suite.remove(NAME);
+    let _story = suite.story(NAME);
+    let sample = repository().join("deploy/samples/reference.yaml");
+    suite.kubectl.apply(&manifest(&sample));
+    suite.ready(NAME, START);
+    client::fill(&suite.bed.nodes[0].address);
+    for node in &suite.bed.nodes {
+        let tag = format!("minio/minio:{TAG}");
+        node.docker()
+            .run(&["tag", "minio/minio:RELEASE.testbed", &tag]);
+    }
+    let address = suite.bed.nodes[1].address.clone();
+    let inserts = thread::spawn(move || client::insert_for(&address, 120));
+    thread::sleep(Duration::from_secs(20)); // the client makes its collection
+    wave(
+        &suite,
+        &json!({"environment": {"MINIO_SCANNER_SPEED": "slow"}}),
+    );
+    wave(&suite, &json!({"image": {"tag": TAG}}));
+    assert!(!inserts.is_finished(), "the client has ended too early");
+    inserts.join().unwrap().expect();
     client::check(&suite.bed.nodes[3].address);
     suite.remove(NAME);
 }
