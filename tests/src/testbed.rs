@@ -79,6 +79,33 @@ impl Testbed {
         self.each("start", nodes);
     }
 
+    /// Keeps the mirror from a node, or gives it back: what the node does not have it cannot pull meanwhile.
+    pub fn mirror(&self, node: u32, reached: bool) {
+        println!("  node {node} reaches the mirror: {reached}");
+        self.each(if reached { "show" } else { "hide" }, &[node]);
+    }
+
+    /// Boots one more machine, which joins as a worker.
+    pub fn join(&mut self) -> Node {
+        self.run(&["join"]).expect();
+        self.nodes = self.run(&["nodes"]).expect().lines().map(node).collect();
+        let new = self.nodes[self.nodes.len() - 1].clone();
+        println!("  {} has joined", new.name());
+        new
+    }
+
+    /// Takes the last worker away, with its data.
+    pub fn leave(&mut self) {
+        self.run(&["leave"]).expect();
+        self.nodes.pop();
+    }
+
+    /// A worker leaves the Swarm and joins it again with its data: it has another node id.
+    pub fn rejoin(&self, node: u32) {
+        println!("  node {node} leaves the Swarm and joins again");
+        self.each("rejoin", &[node]);
+    }
+
     fn each(&self, verb: &str, nodes: &[u32]) {
         let numbers: Vec<String> = nodes.iter().map(ToString::to_string).collect();
         let mut args = vec![verb];

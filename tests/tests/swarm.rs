@@ -37,3 +37,7 @@ mod t07_loss;
 mod t08_hostile;
 #[path = "swarm/t09_reference.rs"]
 mod t09_reference;
+#[path = "swarm/t10_changes.rs"]
+mod t10_changes;
+#[path = "swarm/t11_machines.rs"]
+mod t11_machines;

@@ -63,6 +63,17 @@ impl Suite {
                 self.bed.start(&[node.number]);
             }
         }
+        for node in 5..=self.bed.nodes.len() {
+            println!("  node {node} is left from an earlier test");
+            self.bed.leave();
+        }
+        let format = "{{.Hostname}} {{.Availability}}";
+        for line in self.docker.lines(&["node", "ls", "--format", format]) {
+            if let Some((node, "Drain" | "Pause")) = line.split_once(' ') {
+                let active = ["node", "update", "--availability", "active", node];
+                self.docker.run(&active);
+            }
+        }
         if !self.kubectl.try_run(&["get", "--raw", "/readyz"]).ok() {
             self.operator.kill();
             self.operator.start();
