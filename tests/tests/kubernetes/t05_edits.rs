@@ -171,3 +171,33 @@ fn a_change_that_does_not_come_up_stops_there() {
     room.ready("demo", START);
     changed(&before, &deployments(&room), &[]);
 }
+
+/// A pod that its node has evicted stays in the API as Failed for as long as it is not cleared away. Another one is in its place,
+/// and the next change is carried out.
+#[test]
+fn an_evicted_pod_holds_up_no_change() {
+    let mut suite = suite();
+    let room = suite.room("evicted");
+    room.create(&room.cluster("demo"));
+    room.ready("demo", START);
+    let pods = room.names("pods", "demo");
+    let evicted = pods.iter().find(|p| p.contains("querynode")).unwrap();
+    let status = json!({"status": {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory.",
+        "conditions": [], "containerStatuses": []}});
+    room.change("pods/status", evicted, &status);
+    wait::timed("another one in its place", SOON, || {
+        let now = room.names("pods", "demo");
+        let more = now.iter().filter(|p| p.contains("querynode")).count();
+        (more == 2).then_some(()).ok_or(format!("{now:?}"))
+    });
+    room.ready("demo", START);
+    let before = deployments(&room);
+    room.edit(
+        "demo",
+        &json!({"spec": {"config": {"log": {"level": "debug"}}}}),
+    );
+    let order = roll(&room, &before, "a setting beside an evicted pod");
+    assert_eq!(order.len(), 5, "{order:?}");
+    assert_eq!(room.condition("demo", "Updated").status, "True");
+    assert_eq!(room.get("pods", evicted)["status"]["phase"], "Failed");
+}

@@ -146,3 +146,55 @@ fn one_leads_and_the_other_takes_over() {
     assert!(took <= Duration::from_secs(6), "{took:?}");
     suite.restart_with(&ARGUMENTS);
 }
+
+/// One of two namespaces that an operator looks at cannot be listed. It is asked for again and again, and holds up nothing: neither a
+/// running cluster nor new ones whose place on external services a cluster of it could have.
+#[test]
+fn a_namespace_that_cannot_be_listed_holds_up_nothing() {
+    let mut suite = suite();
+    let (room, closed) = (suite.room("open"), suite.room("closed"));
+    room.create(&room.cluster("older"));
+    room.ready("older", START);
+    suite.operator.stop();
+    let account = json!({"metadata": {"name": "limited"}});
+    let home = &room.namespace;
+    room.api.create("serviceaccounts", home, &account).unwrap();
+    room.kubectl.run(&[
+        "create",
+        "rolebinding",
+        "limited",
+        "--clusterrole=milvus-operator",
+        &format!("--serviceaccount={home}:limited"),
+    ]);
+    let kubeconfig = suite.bed.kubeconfig(&format!("sa:{home}/limited"));
+    let folder = suite.bed.folder().join("limited");
+    let mut limited = Operator::on_kubernetes(&folder, &kubeconfig);
+    let namespaces = format!("--watch-namespaces={home},{}", closed.namespace);
+    limited.spawn_with(&[&ARGUMENTS[..], &[&namespaces]].concat());
+    // More than there are passes at a time.
+    for number in 0..20 {
+        room.create(&room.cluster(&format!("new{number}")));
+    }
+    room.edit(
+        "older",
+        &json!({"spec": {"components": {"queryNode": {"replicas": 2}}}}),
+    );
+    let took = room.ready("older", START);
+    assert!(took < SOON, "{took:?}");
+    for number in 0..20 {
+        room.ready(&format!("new{number}"), START);
+    }
+    let log = limited.log();
+    let refused = |line: &str| line.contains("milvusclusters") && line.contains(&closed.namespace);
+    assert!(log.lines().any(refused), "{log}");
+    limited.stop();
+    suite.operator.start_with(&ARGUMENTS);
+    let clusters = room.api.names("milvusclusters", home, "");
+    for cluster in &clusters {
+        room.api
+            .delete(room.at("milvusclusters", cluster), "Background");
+    }
+    for cluster in &clusters {
+        room.gone(cluster, START);
+    }
+}

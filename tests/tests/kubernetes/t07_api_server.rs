@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use milvus_tests::api::{Patch, at, path};
+use milvus_tests::api::{Patch, Refused, at, path};
 use milvus_tests::process::{self, bound};
 use milvus_tests::wait;
 use serde_json::{Value, json};
@@ -143,32 +143,53 @@ fn busy_with_another_writer() {
     println!("  {count} writes of somebody else meanwhile");
 }
 
+/// A policy under which this operation on Deployments of a room is refused, once it is in force; `probe` is one such operation
+/// that stores nothing.
+#[track_caller]
+fn refuse(room: &Room, operation: &str, probe: impl Fn() -> Result<Value, Refused>) {
+    let policy = json!({"metadata": {"name": policy(room), "labels": {"suite": "yes"}}, "spec": {
+        "failurePolicy": "Fail",
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": room.namespace}},
+            "resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": [operation], "resources": ["deployments"]}]},
+        "validations": [{"expression": "false", "message": "no Deployments on a Friday"}]}});
+    let name = policy["metadata"]["name"].clone();
+    let binding = json!({"metadata": {"name": name, "labels": {"suite": "yes"}},
+        "spec": {"policyName": name, "validationActions": ["Deny"]}});
+    for (kind, object) in [
+        ("validatingadmissionpolicies", policy),
+        ("validatingadmissionpolicybindings", binding),
+    ] {
+        room.api.create(kind, "", &object).unwrap();
+    }
+    wait::until("the policy to be in force", START, || match probe() {
+        Err(refused) if refused.message.contains("Friday") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+/// Name of the policy of a room.
+fn policy(room: &Room) -> String {
+    format!("refuse-{}", room.namespace)
+}
+
+/// Takes the policy of a room away.
+#[track_caller]
+fn allow(room: &Room) {
+    for kind in [
+        "validatingadmissionpolicybindings",
+        "validatingadmissionpolicies",
+    ] {
+        room.api.delete(at(kind, "", &policy(room)), "Background");
+    }
+}
+
 /// A policy that refuses our Deployments: the status says so in its words, tries are few, and when it goes the cluster comes up.
 #[test]
 fn a_policy_that_refuses() {
     let mut suite = suite();
     let room = suite.room("policy");
-    let policy = json!({"metadata": {"name": format!("refuse-{}", room.namespace), "labels": {"suite": "yes"}}, "spec": {
-        "failurePolicy": "Fail",
-        "matchConstraints": {
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": room.namespace}},
-            "resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"]}]},
-        "validations": [{"expression": "false", "message": "no Deployments on a Friday"}]}});
-    let name = policy["metadata"]["name"].as_str().unwrap().to_owned();
-    let binding = json!({"metadata": {"name": name, "labels": {"suite": "yes"}},
-        "spec": {"policyName": name, "validationActions": ["Deny"]}});
-    room.api
-        .create("validatingadmissionpolicies", "", &policy)
-        .unwrap();
-    room.api
-        .create("validatingadmissionpolicybindings", "", &binding)
-        .unwrap();
-    wait::until("the policy to be in force", START, || {
-        match room.admitted() {
-            Err(refused) if refused.message.contains("Friday") => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
+    refuse(&room, "CREATE", || room.admitted());
     room.create(&room.cluster("demo"));
     room.told(
         "demo",
@@ -195,13 +216,46 @@ fn a_policy_that_refuses() {
         .filter(|e| e.reason == "ActionFailed")
         .count();
     assert_eq!(told, 1, "{:#?}", room.events("demo"));
-    room.api.delete(
-        at("validatingadmissionpolicybindings", "", &name),
-        "Background",
-    );
-    room.api
-        .delete(at("validatingadmissionpolicies", "", &name), "Background");
+    allow(&room);
     room.ready("demo", START);
+}
+
+/// A policy that refuses an edit of a cluster that is Ready: neither the status nor `kubectl wait` says that it was carried out, and
+/// when the policy goes it is.
+#[test]
+fn a_policy_that_refuses_an_edit() {
+    let mut suite = suite();
+    let room = suite.room("friday");
+    room.create(&room.cluster("demo"));
+    room.ready("demo", START);
+    refuse(&room, "UPDATE", || {
+        let probe = format!(
+            "{}?dryRun=All",
+            path(room.at("deployments", "demo-querynode"))
+        );
+        let touch = json!({"metadata": {"annotations": {"touched": "yes"}}});
+        let content = "application/merge-patch+json";
+        room.api.request("PATCH", &probe, content, &touch)
+    });
+    let before = room.names("pods", "demo");
+    let env = json!([{"name": "EDITED", "value": "yes"}]);
+    room.edit(
+        "demo",
+        &json!({"spec": {"components": {"queryNode": {"env": env}}}}),
+    );
+    room.told("demo", "Degraded", "True", &["no Deployments on a Friday"]);
+    room.told("demo", "Updated", "False", &[]);
+    for condition in ["Ready", "Updated"] {
+        let named = format!("--for=condition={condition}");
+        let wait = ["wait", &named, "milvuscluster/demo", "--timeout=3s"];
+        let waited = room.kubectl.try_run(&wait);
+        assert!(!waited.ok(), "{condition}: {}", waited.text());
+    }
+    assert_eq!(before, room.names("pods", "demo"));
+    allow(&room);
+    room.ready("demo", START);
+    assert_eq!(room.condition("demo", "Updated").status, "True");
+    assert_ne!(before, room.names("pods", "demo"));
 }
 
 /// A request of the operator's account that never ends: its body does not come. While it is served, a level of priority that has
