@@ -108,6 +108,24 @@ impl Cluster {
         process::run(&mut command, "", Duration::from_secs(120)).expect()
     }
 
+    /// The operator, as the chart installs it.
+    fn install(&self) {
+        let image = prepared("MILVUS_TEST_OPERATOR_IMAGE");
+        let (repository_name, tag) = image.rsplit_once(':').expect("an image with a tag");
+        let chart = repository().join("charts/milvus-operator");
+        self.helm(&[
+            "install",
+            "milvus-operator",
+            &chart.display().to_string(),
+            "--namespace=milvus-system",
+            "--create-namespace",
+            "--wait",
+            "--timeout=90s",
+            &format!("--set=image.repository={repository_name}"),
+            &format!("--set=image.tag={tag}"),
+        ]);
+    }
+
     fn delete(&self) {
         self.kubectl
             .run(&["delete", "milvuscluster", "demo", "--wait=false"]);
@@ -177,20 +195,7 @@ fn demo(set: &Value) -> Value {
 fn a_distributed_milvus_from_apply_to_search_and_back() {
     let cluster = Cluster::up();
     let kubectl = &cluster.kubectl;
-    let image = prepared("MILVUS_TEST_OPERATOR_IMAGE");
-    let (repository_name, tag) = image.rsplit_once(':').expect("an image with a tag");
-    let chart = repository().join("charts/milvus-operator");
-    cluster.helm(&[
-        "install",
-        "milvus-operator",
-        &chart.display().to_string(),
-        "--namespace=milvus-system",
-        "--create-namespace",
-        "--wait",
-        "--timeout=90s",
-        &format!("--set=image.repository={repository_name}"),
-        &format!("--set=image.tag={tag}"),
-    ]);
+    cluster.install();
 
     println!("first start");
     let start = Instant::now();
@@ -325,4 +330,59 @@ fn a_distributed_milvus_from_apply_to_search_and_back() {
         "--wait",
     ]);
     kubectl.run(&["get", "crd", "milvusclusters.operator.milvus.io"]);
+}
+
+/// A certificate for the Service of `demo`, and its key, in a folder.
+fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+        ])
+        .args(["-subj", "/CN=demo-milvus"])
+        .args(["-addext", "subjectAltName=DNS:demo-milvus"])
+        .arg("-out")
+        .arg(&certificate)
+        .arg("-keyout")
+        .arg(&key);
+    process::run(&mut openssl, "", SOON).expect();
+    (certificate, key)
+}
+
+/// A Milvus with TLS on its client port and a certificate of somebody's own: the kubelet's checks and the operator's speak TLS, it
+/// becomes Ready, and a client that trusts this certificate alone finds its rows.
+#[test]
+#[ignore = "drill: a cluster with a real node, and a Milvus, once more; two minutes"]
+fn with_a_certificate_on_the_client_port() {
+    let cluster = Cluster::up();
+    let kubectl = &cluster.kubectl;
+    cluster.install();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (certificate, key) = certificate(folder.path());
+    kubectl.run(&[
+        "create",
+        "secret",
+        "tls",
+        "client-tls",
+        &format!("--cert={}", certificate.display()),
+        &format!("--key={}", key.display()),
+    ]);
+    let text = std::fs::read_to_string(repository().join("tests/fixtures/standalone.yaml"));
+    let mut resource: Value = serde_saphyr::from_str(&text.unwrap()).expect("the fixture");
+    resource["metadata"]["name"] = json!("demo");
+    let spec = resource["spec"].as_object_mut().expect("a spec");
+    spec.remove("swarm");
+    spec.insert("tls".to_owned(), json!({"secretRef": "client-tls"}));
+    let files =
+        json!({"serverPemPath": "/milvus/tls/tls.crt", "serverKeyPath": "/milvus/tls/tls.key"});
+    let config = json!({"common": {"security": {"tlsMode": 1}}, "tls": files});
+    spec.insert("config".to_owned(), config);
+    kubectl.apply(&resource);
+    cluster.ready(START);
+    let endpoint = format!("{}:19530", cluster.address());
+    client::fill_over_tls(&endpoint, &certificate, "demo-milvus");
+    let pods = cluster.pods();
+    let restarted: Vec<_> = pods.iter().filter(|(_, (_, n))| *n > 0).collect();
+    assert!(restarted.is_empty(), "{restarted:?}");
 }
