@@ -6,6 +6,9 @@
 
 #![allow(clippy::panic)] // a test fails by panicking
 
+#[path = "install/readme.rs"]
+mod readme;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -364,6 +367,8 @@ fn the_operator_is_installed_used_upgraded_moved_and_removed() {
     let container = &swarm.service()["Spec"]["TaskTemplate"]["ContainerSpec"];
     assert_eq!(container["ReadOnly"], true);
     assert_eq!(container["CapabilityDrop"], serde_json::json!(["ALL"]));
+
+    readme::another_user(&swarm, &kubectl, root.path());
 
     // Again: nothing is written, nothing restarts.
     let (before, tasks) = (swarm.service(), swarm.tasks());
