@@ -213,7 +213,7 @@ impl Applier {
         let found = self.own_service("update", cluster, id, &id.name).await?;
         let look = observe::look(&self.engine, cluster).await?;
         let references = observe::references(&look.networks, &look.configs, &look.secrets);
-        let resumes = cause == DifferenceCause::Stalled && found.paused();
+        let resumes = cause == DifferenceCause::Stalled && !found.rolls();
         if !resumes && drift::service(wanted, &found, &references).is_none() {
             return Ok(done(false, None));
         }

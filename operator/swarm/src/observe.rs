@@ -128,7 +128,7 @@ pub fn interpret(
         }
         let difference = match native(&id) {
             Some(Native::Service(wanted)) if owner != Owner::Foreign => {
-                drift::service(wanted, service, &references).or_else(|| stalled(service, look))
+                drift::service(wanted, service, &references).or_else(|| stalled(service, look, now))
             }
             _ => None,
         };
@@ -202,13 +202,23 @@ pub fn interpret(
     }
 }
 
-/// Whether a rollout has stopped half-way where it could go on: every accepted update lets it, also one to the same spec.
-fn stalled(service: &Service, look: &Look) -> Option<Difference> {
+/// A rollout that the engine does not begin within this time it does not begin.
+const BEGINS_WITHIN_SECONDS: i64 = 10;
+
+/// Whether a rollout has stopped half-way where it could go on: every accepted update lets it, also one to the same spec. It may
+/// have stopped without a word: while an engine gives a rollout up, it takes an update to the same spec for the one that it is at
+/// work on, clears what it said of it, and begins none (`Supervisor.Update` in swarmkit's
+/// `manager/orchestrator/update/updater.go`).
+fn stalled(service: &Service, look: &Look, now: Timestamp) -> Option<Difference> {
+    let written = service.updated_at.map(Timestamp::as_second);
+    let silent =
+        || written.is_some_and(|at| now.as_second().saturating_sub(at) >= BEGINS_WITHIN_SECONDS);
+    let stopped = service.paused() || (!service.rolls() && silent());
     let takes_work = |task: &&Task| {
         let node = look.nodes.iter().find(|n| n.id == task.node_id);
         node.is_none_or(|n| n.spec.availability == "active")
     };
-    let stalled = service.paused() && outdated(service, look).any(|task| takes_work(&task));
+    let stalled = stopped && outdated(service, look).any(|task| takes_work(&task));
     stalled.then(|| Difference {
         cause: DifferenceCause::Stalled,
         fields: vec!["UpdateStatus".to_owned()],

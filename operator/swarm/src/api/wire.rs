@@ -76,6 +76,9 @@ pub struct Service {
     /// Version.
     #[serde(default)]
     pub version: ObjectVersion,
+    /// When it was last written, by the engine itself too.
+    #[serde(default, deserialize_with = "time")]
+    pub updated_at: Option<Timestamp>,
     /// Spec as it came.
     pub spec: Value,
     /// Progress of the engine's own rollout.
@@ -86,8 +89,16 @@ pub struct Service {
 impl Service {
     /// Whether the engine has stopped its rollout half-way.
     pub fn paused(&self) -> bool {
-        let state = self.update_status.as_ref().map(|s| s.state.as_str());
-        matches!(state, Some("paused" | "rollback_paused"))
+        matches!(self.rollout(), Some("paused" | "rollback_paused"))
+    }
+
+    /// Whether the engine is at work on a rollout.
+    pub fn rolls(&self) -> bool {
+        matches!(self.rollout(), Some("updating" | "rollback_started"))
+    }
+
+    fn rollout(&self) -> Option<&str> {
+        self.update_status.as_ref().map(|s| s.state.as_str())
     }
 
     /// Name.

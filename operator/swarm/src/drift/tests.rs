@@ -88,6 +88,7 @@ fn stored(edit: impl Fn(&mut Value)) -> Service {
     Service {
         id: "s1".to_owned(),
         version: crate::api::wire::ObjectVersion::default(),
+        updated_at: None,
         spec,
         update_status: None,
     }

@@ -112,13 +112,29 @@ fn look(old: bool, availability: &str) -> Look {
 
 #[test]
 fn a_paused_rollout_with_older_tasks_is_a_difference() {
-    let found = |look: &Look| stalled(&look.services[0], look).map(|d| d.cause);
-    assert_eq!(found(&look(true, "active")), Some(DifferenceCause::Stalled));
+    let written: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let after = |look: &Look, seconds: i64| {
+        let now = written + jiff::SignedDuration::from_secs(seconds);
+        stalled(&look.services[0], look, now).map(|d| d.cause)
+    };
+    let found = |look: &Look| after(look, 0);
+    let stopped = Some(DifferenceCause::Stalled);
+    assert_eq!(found(&look(true, "active")), stopped);
     assert_eq!(found(&look(false, "active")), None, "all are current");
     assert_eq!(found(&look(true, "pause")), None, "the node takes no task");
     let mut rolling = look(true, "active");
     rolling.services[0].update_status.as_mut().unwrap().state = "updating".to_owned();
-    assert_eq!(found(&rolling), None);
+    assert_eq!(after(&rolling, 3600), None);
+    // The engine has missed the update that was to let it go on, and says nothing of a rollout.
+    let mut silent = look(true, "active");
+    silent.services[0].update_status = None;
+    silent.services[0].updated_at = Some(written);
+    assert_eq!(after(&silent, 9), None, "it may begin yet");
+    assert_eq!(after(&silent, 10), stopped);
+    let mut done = look(false, "active");
+    done.services[0].update_status = None;
+    done.services[0].updated_at = Some(written);
+    assert_eq!(after(&done, 3600), None, "all are current");
     assert_eq!(
         outdated(&look(false, "active").services[0], &look(false, "active")).count(),
         0
