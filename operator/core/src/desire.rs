@@ -68,8 +68,14 @@ impl Context<'_> {
         }
     }
 
-    /// The shape of a part, with the places of its members from the ledger. A member that has no place yet is left out: it
-    /// could only be started where its data is not.
+    /// The members of a part, but those that have no place yet: they could only be started where their data is not.
+    pub(crate) fn placed(&self, part: &Part) -> impl Iterator<Item = WorkloadKey> {
+        part.keys()
+            .into_iter()
+            .filter(|key| !self.capabilities.places_members || self.ledger.member(*key).is_some())
+    }
+
+    /// The shape of a part, with the places of its members from the ledger.
     pub(crate) fn shape(&self, part: &Part) -> Shape {
         if !part.has_members() {
             return Shape::Replicated {
@@ -77,10 +83,8 @@ impl Context<'_> {
                 externally_scaled: part.externally_scaled,
             };
         }
-        let members = part
-            .keys()
-            .into_iter()
-            .filter(|key| !self.capabilities.places_members || self.ledger.member(*key).is_some())
+        let members = self
+            .placed(part)
             .map(|key| {
                 let entry = self.ledger.member(key);
                 Member {

@@ -42,10 +42,12 @@ pub(super) fn workload(context: &mut Context<'_>) -> Option<Workload> {
     let java = &pulsar.broker;
     let part = java.part.clone();
     let memory = Template(java.memory.clone());
+    // A bookie for which no node has room keeps no copies.
+    let bookies = context.placed(&pulsar.bookkeeper.part).count();
     let content = config::pulsar::broker(
         &context.cluster.cluster.key.name,
         &context.hosts(&pulsar.zookeeper.part),
-        pulsar.bookkeeper.part.replicas,
+        bookies,
         max_message_size(context),
         &java.settings,
     );

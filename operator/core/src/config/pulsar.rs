@@ -97,7 +97,7 @@ pub(crate) fn bookkeeper(
 pub(crate) fn broker(
     cluster: &str,
     zookeepers: &[String],
-    bookies: u32,
+    bookies: usize,
     max_message: u64,
     settings: &BTreeMap<String, String>,
 ) -> String {

@@ -20,6 +20,11 @@ fn sample(name: &str) -> String {
 
 /// Validated, placed on four machines (the fourth labelled for query nodes) and turned into workloads.
 fn desired(resource: &milvus_crds::MilvusCluster) -> Desired {
+    desired_without(resource, "")
+}
+
+/// The same where one member has found no place.
+fn desired_without(resource: &milvus_crds::MilvusCluster, member: &str) -> Desired {
     let capabilities = swarm_capabilities();
     let mut facts = facts(resource, 4);
     facts.secrets.insert(
@@ -31,7 +36,7 @@ fn desired(resource: &milvus_crds::MilvusCluster) -> Desired {
     );
     let cluster = validate(resource, &facts, &capabilities)
         .unwrap_or_else(|violations| panic!("{violations:#?}"));
-    let ledger = place(
+    let mut ledger = place(
         &cluster.members(),
         cluster.fixed(),
         None,
@@ -42,6 +47,7 @@ fn desired(resource: &milvus_crds::MilvusCluster) -> Desired {
     )
     .unwrap()
     .ledger;
+    ledger.members.remove(member);
     let first = desire(&cluster, &ledger, &facts, &capabilities);
     assert_eq!(first, desire(&cluster, &ledger, &facts, &capabilities));
     first
@@ -395,6 +401,23 @@ fn the_users_settings_win_over_proposals() {
     assert!(
         matches!(sessions.probe.kind, ProbeKind::Sessions { root, .. } if root == "my-root/meta")
     );
+}
+
+/// Brokers would find no bookie for the second copy, and serve no more.
+#[test]
+fn a_bookie_without_a_place_is_given_no_copies() {
+    let text = sample("demo").replace(
+        "bookkeeper:\n            replicaCount: 1",
+        "bookkeeper:\n            replicaCount: 2",
+    );
+    for (without, copies) in [("", 2), ("bookkeeper-1", 1)] {
+        let desired = desired_without(&resource(&text), without);
+        let content = &desired.configs["broker-conf"].content;
+        for key in ["EnsembleSize", "WriteQuorum", "AckQuorum"] {
+            let line = format!("managedLedgerDefault{key}={copies}\n");
+            assert!(content.contains(&line), "{without}: {content}");
+        }
+    }
 }
 
 #[test]
