@@ -181,6 +181,11 @@ fn immutable_fields_can_be_neither_set_changed_nor_removed() {
         ),
         ("dependencies.storage.rootPath", json!("a"), json!("b")),
         ("swarm.mtu", json!(1400), json!(1450)),
+        (
+            "swarm.subnet",
+            json!({ "backend": "10.20.0.0/24" }),
+            json!({ "backend": "10.20.2.0/24" }),
+        ),
     ] {
         let with = |value: &Value| {
             path.rsplit('.')

@@ -46,6 +46,7 @@ use crate::schema::{bounded_name, forbids, immutable};
     validation = immutable("dependencies.storage.bucket"),
     validation = immutable("dependencies.storage.rootPath"),
     validation = immutable("swarm.mtu"),
+    validation = immutable("swarm.subnet"),
     validation = forbids("dependencies.msgStreamType", "!(has(self.mode) && self.mode == 'cluster') || !has(self.dependencies) || !has(self.dependencies.msgStreamType) || !(self.dependencies.msgStreamType in ['rocksmq', 'natsmq'])", "spec.dependencies.msgStreamType rocksmq and natsmq live inside one process and need spec.mode standalone: use pulsar, kafka or woodpecker in mode cluster"),
 )]
 pub struct MilvusClusterSpec {

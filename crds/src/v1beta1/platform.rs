@@ -15,6 +15,15 @@ pub struct Swarm {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 576, max = 9216))]
     pub mtu: Option<i32>,
+    /// Address ranges of the cluster's overlay networks. Immutable. Default: ranges of the Swarm's pool (docker swarm init
+    /// --default-addr-pool)
+    #[serde(
+        default,
+        deserialize_with = "crate::null_as_default",
+        skip_serializing_if = "crate::schema::is_default"
+    )]
+    #[schemars(extend("nullable" = true))]
+    pub subnet: NetworkSubnets,
     /// Log driver of every container. Default: json-file with max-size 100m and max-file 3
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logging: Option<Logging>,
@@ -34,6 +43,23 @@ pub struct Swarm {
     )]
     #[schemars(extend("nullable" = true))]
     pub components: SwarmComponents,
+}
+
+/// Address ranges of the two networks of a cluster. They must not overlap each other, other networks of the Swarm, or what the
+/// processes reach outside.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkSubnets {
+    /// Range of the network that every process joins, in CIDR notation with a prefix of 8 to 28 bits. Immutable. Default:
+    /// one of the engine's. Example: 10.20.0.0/24
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 18))]
+    pub backend: Option<String>,
+    /// Range of the network by which the gateways are reached, in the same notation. Immutable. Default: one of the
+    /// engine's. Example: 10.20.1.0/24
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 18))]
+    pub frontend: Option<String>,
 }
 
 /// Log driver of the container engine.

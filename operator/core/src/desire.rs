@@ -207,6 +207,7 @@ pub fn desire(
             Network {
                 internal: false,
                 mtu: cluster.network.mtu,
+                subnet: cluster.frontend_subnet,
             },
         );
     }

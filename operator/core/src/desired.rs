@@ -9,6 +9,7 @@ use milvus_crds::{EnvVarSource, Ingress, KubernetesComponent};
 use crate::component::{Component, WorkloadKey};
 use crate::names::{ClusterRef, Incarnation};
 use crate::probe::Probe;
+use crate::subnet::Subnet;
 
 /// Everything that one cluster consists of.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +66,8 @@ pub struct Network {
     pub internal: bool,
     /// MTU in bytes, where one was asked for.
     pub mtu: Option<u32>,
+    /// Range of its addresses, where one was chosen.
+    pub subnet: Option<Subnet>,
 }
 
 /// A readable file.

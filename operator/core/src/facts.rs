@@ -10,6 +10,7 @@ use crate::names::ClusterKey;
 use crate::observed::Topology;
 use crate::prefixes::Prefixes;
 use crate::rebuild::Origin;
+use crate::subnet::Subnets;
 
 /// Facts of one pass.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,6 +75,8 @@ pub struct OtherCluster {
     pub port: u16,
     /// Node ids that its gateway is restricted to; empty for all.
     pub gateway_nodes: Vec<String>,
+    /// Address ranges that it chooses for its networks.
+    pub subnets: Subnets,
     /// Where it keeps data on services that somebody else runs.
     pub prefixes: Prefixes,
     /// Since when it exists (RFC 3339).

@@ -127,6 +127,12 @@ pub struct FixedChoices {
     /// MTU of the networks, where one was asked for.
     #[serde(default)]
     pub mtu: Option<u32>,
+    /// Address range of the backend network, where one was chosen (`10.20.0.0/24`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend_subnet: Option<String>,
+    /// Address range of the frontend network, where one was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frontend_subnet: Option<String>,
     /// Members of each dependency at creation (`minio` 4 x 1 drives: the erasure layout never changes).
     #[serde(default)]
     pub minio_layout: Option<String>,

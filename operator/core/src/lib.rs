@@ -29,6 +29,7 @@ pub mod probe;
 pub mod reasons;
 pub mod rebuild;
 pub mod status;
+pub mod subnet;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod validate;

@@ -23,6 +23,8 @@ pub enum Reason {
     PortConflict,
     /// Another cluster already keeps its data in that place of an external service.
     PrefixConflict,
+    /// Another cluster already has a network with addresses of that range.
+    SubnetConflict,
     /// An object of somebody else has one of our names.
     ForeignObject,
     // Progress
@@ -120,6 +122,7 @@ impl Reason {
             Reason::Unschedulable
                 | Reason::PortConflict
                 | Reason::PrefixConflict
+                | Reason::SubnetConflict
                 | Reason::SecretMissing
         )
     }
@@ -136,6 +139,7 @@ impl Reason {
                 | Reason::SecretMissing
                 | Reason::PortConflict
                 | Reason::PrefixConflict
+                | Reason::SubnetConflict
                 | Reason::ForeignObject
                 | Reason::NodeDown
                 | Reason::NodeUnavailable

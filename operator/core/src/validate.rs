@@ -18,6 +18,7 @@ mod queue;
 mod roles;
 mod secrets;
 mod settings;
+mod subnets;
 mod violations;
 
 use std::collections::BTreeMap;
@@ -111,6 +112,7 @@ fn understand(
                 | Queue::ExternalWoodpecker { .. }
         );
     let client_tls = client_tls::client_tls(&input, &mut findings);
+    let subnets = subnets::subnets(&input, &mut findings);
     let mut cluster = ValidatedCluster {
         cluster: identity(resource),
         mode: input.mode,
@@ -131,7 +133,9 @@ fn understand(
         network: Network {
             internal: !external,
             mtu: spec.swarm.mtu.and_then(|mtu| u32::try_from(mtu).ok()),
+            subnet: subnets.backend,
         },
+        frontend_subnet: subnets.frontend,
         logging: logging(&input),
         deletion: deletion(spec),
         passthrough: BTreeMap::new(),

@@ -100,6 +100,14 @@ pub fn network(rendered: &NetworkObject, observed: &Network) -> Option<Differenc
     {
         fields.push("Options".to_owned());
     }
+    // Before the Swarm has given it one, a network has no range.
+    let ranges = &observed.ipam.config;
+    if let Some(subnet) = &rendered.subnet
+        && !ranges.is_empty()
+        && !ranges.iter().any(|range| range.subnet == *subnet)
+    {
+        fields.push("IPAM.Config".to_owned());
+    }
     (!fields.is_empty()).then_some(Difference {
         cause: DifferenceCause::Spec,
         fields,

@@ -298,6 +298,7 @@ impl Planned {
             key: self.cluster.cluster.key.clone(),
             port: gateway.map_or(0, |gateway| gateway.port),
             gateway_nodes: constraints.into_iter().filter(|c| !c.is_empty()).collect(),
+            subnets: self.cluster.subnets(),
             prefixes: Prefixes::of(resource),
             created: String::new(),
             begun: false,

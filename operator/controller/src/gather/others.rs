@@ -12,6 +12,7 @@ use milvus_core::names::ClusterKey;
 use milvus_core::observed::Topology;
 use milvus_core::place;
 use milvus_core::prefixes::Prefixes;
+use milvus_core::subnet::Subnets;
 use milvus_crds::MilvusCluster;
 use milvus_platform::Backend;
 
@@ -79,12 +80,14 @@ impl Asking<'_> {
             return (Vec::new(), false); // gone in the meantime
         };
         let (prefixes, created) = (own.prefixes.clone(), created(&own.resource));
+        let ranges = Subnets::of(&own.resource.spec.swarm);
         let meet = |other: &Prefixes| prefixes.meet(other, self.capabilities);
         let others: Vec<OtherCluster> = all
             .iter()
             .filter(|(other, known)| {
                 let port = self.port.is_some_and(|p| p == client_port(&known.resource));
-                (port || meet(&known.prefixes))
+                let subnets = Subnets::of(&known.resource.spec.swarm);
+                (port || meet(&known.prefixes) || ranges.overlap(&subnets))
                     && *other != self.key
                     && known.resource.meta().deletion_timestamp.is_none()
             })
@@ -92,6 +95,7 @@ impl Asking<'_> {
                 key: other.clone(),
                 port: client_port(&known.resource),
                 gateway_nodes: gateway_nodes(&known.resource, self.topology),
+                subnets: Subnets::of(&known.resource.spec.swarm),
                 prefixes: Prefixes::clone(&known.prefixes),
                 created: created_text(&known.resource),
                 begun: known.holds_prefixes || has_begun(&known.resource),

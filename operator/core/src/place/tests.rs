@@ -59,6 +59,8 @@ fn fixed() -> FixedChoices {
         root_as_read: true,
         internal_network: true,
         mtu: None,
+        backend_subnet: None,
+        frontend_subnet: None,
         minio_layout: Some("4 x 1".to_owned()),
         version: "2.3.5".to_owned(),
     }

@@ -16,6 +16,7 @@ use crate::ledger::FixedChoices;
 use crate::names::ClusterRef;
 use crate::place::MemberNeed;
 use crate::probe::KafkaAccess;
+use crate::subnet::{Subnet, Subnets};
 use crate::validate::ClientTls;
 use crate::version::{Features, MessageQueue, MilvusVersion};
 
@@ -56,6 +57,8 @@ pub struct ValidatedCluster {
     pub gateway: Option<Gateway>,
     /// The network that every process joins.
     pub network: Network,
+    /// Address range of the network that the gateway is reached by, where one was chosen.
+    pub frontend_subnet: Option<Subnet>,
     /// Log driver of every process, where the platform lets one choose.
     pub logging: Option<Logging>,
     /// What happens to volumes, by component; roles and dependencies alike.
@@ -355,6 +358,8 @@ impl ValidatedCluster {
             root_as_read: true,
             internal_network: self.network.internal,
             mtu: self.network.mtu,
+            backend_subnet: self.network.subnet.map(|subnet| subnet.to_string()),
+            frontend_subnet: self.frontend_subnet.map(|subnet| subnet.to_string()),
             minio_layout: match &self.storage.kind {
                 StorageKind::Minio { part, drives } => {
                     Some(format!("{} x {drives}", part.replicas))
@@ -362,6 +367,14 @@ impl ValidatedCluster {
                 StorageKind::External { .. } => None,
             },
             version: self.version.to_string(),
+        }
+    }
+
+    /// Address ranges that were chosen for its networks.
+    pub const fn subnets(&self) -> Subnets {
+        Subnets {
+            backend: self.network.subnet,
+            frontend: self.frontend_subnet,
         }
     }
 

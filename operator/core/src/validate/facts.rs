@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use milvus_crds::Quantity;
 
 use super::places;
+use super::subnets;
 use super::violations::Findings;
 use super::{Input, Part, Queue, ValidatedCluster};
 use crate::component::{Component, WorkloadKey};
@@ -30,6 +31,7 @@ pub(super) fn check(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mu
     }
     places::unknown(input, cluster, findings);
     ports(input, cluster, findings);
+    subnets::check(input, cluster, findings);
     prefixes(input, cluster, findings);
     machines(input, cluster, findings);
 }
@@ -159,6 +161,10 @@ fn fixed(input: &Input<'_>, cluster: &ValidatedCluster, ledger: &Ledger, finding
     };
     let layout = |l: &Option<String>| l.clone().unwrap_or_else(|| "none".to_owned());
     let mtu = |m: Option<u32>| m.map_or("the engine's".to_owned(), |m| m.to_string());
+    let subnet = |s: &Option<String>| {
+        s.clone()
+            .unwrap_or_else(|| "one of the engine's".to_owned())
+    };
     let network = |internal: bool| {
         if internal {
             "without a way out"
@@ -192,6 +198,18 @@ fn fixed(input: &Input<'_>, cluster: &ValidatedCluster, ledger: &Ledger, finding
             "the MTU of the networks",
             mtu(was.mtu),
             mtu(now.mtu),
+        ),
+        (
+            "spec.swarm.subnet.backend",
+            "the range of the backend network",
+            subnet(&was.backend_subnet),
+            subnet(&now.backend_subnet),
+        ),
+        (
+            "spec.swarm.subnet.frontend",
+            "the range of the frontend network",
+            subnet(&was.frontend_subnet),
+            subnet(&now.frontend_subnet),
         ),
         (
             "spec.dependencies",
@@ -369,7 +387,7 @@ fn ports(input: &Input<'_>, cluster: &ValidatedCluster, findings: &mut Findings)
     }
 }
 
-fn created(input: &Input<'_>) -> Option<Timestamp> {
+pub(super) fn created(input: &Input<'_>) -> Option<Timestamp> {
     let metadata = &input.resource.metadata;
     metadata.creation_timestamp.as_ref().map(|time| time.0)
 }

@@ -7,6 +7,7 @@ mod facts;
 mod fields;
 mod kafka;
 mod settings;
+mod subnets;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ use crate::place::place;
 use crate::prefixes::Prefixes;
 use crate::reasons::Reason;
 use crate::rebuild::{ACCEPT_DATA_LOSS, Origin};
+use crate::subnet::Subnets;
 use crate::testing::{
     facts as facts_of, kubernetes_capabilities, resource, secret, swarm_capabilities,
 };

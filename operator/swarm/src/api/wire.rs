@@ -441,12 +441,32 @@ pub struct Network {
     /// Driver options.
     #[serde(default, deserialize_with = "or_default")]
     pub options: Labels,
+    /// Ranges of addresses.
+    #[serde(rename = "IPAM", default, deserialize_with = "or_default")]
+    pub ipam: Ipam,
     /// Labels.
     #[serde(default, deserialize_with = "or_default")]
     pub labels: Labels,
     /// What is attached on the answering engine; in a list this is null for what the Swarm itself knows.
     #[serde(default)]
     pub containers: Option<serde::de::IgnoredAny>,
+}
+
+/// Ranges of a network's addresses; none as long as the Swarm has given it none.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Ipam {
+    /// Each.
+    #[serde(deserialize_with = "or_default")]
+    pub config: Vec<IpamConfig>,
+}
+
+/// One range.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct IpamConfig {
+    /// In CIDR notation.
+    pub subnet: String,
 }
 
 impl Network {

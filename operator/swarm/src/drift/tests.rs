@@ -201,6 +201,40 @@ fn references_to_what_was_made_again_are_told_apart() {
 }
 
 #[test]
+fn a_range_that_was_chosen_is_compared_once_the_network_has_one() {
+    let desired = milvus_core::desired::Network {
+        internal: true,
+        mtu: None,
+        subnet: milvus_core::subnet::Subnet::parse("10.20.0.0/24").ok(),
+    };
+    let cluster = ClusterRef {
+        key: ClusterKey::new("default", "demo"),
+        uid: "u".to_owned(),
+        generation: 1,
+    };
+    let fields = |rendered: &NetworkObject, ipam: Value| {
+        let observed = serde_json::from_value(json!({
+            "Name": "demo_backend", "Id": "n1", "Driver": "overlay", "Internal": true, "IPAM": ipam,
+        }))
+        .unwrap();
+        network(rendered, &observed).map(|difference| difference.fields)
+    };
+    let with = |subnet: &str| json!({ "Driver": "default", "Config": [{ "Subnet": subnet, "Gateway": "10.20.0.1" }] });
+    let chosen = crate::render::network::render(&cluster, "backend", &desired);
+    assert_eq!(fields(&chosen, with("10.20.0.0/24")), None);
+    assert_eq!(fields(&chosen, json!({ "Config": null })), None);
+    assert_eq!(fields(&chosen, Value::Null), None);
+    let other = fields(&chosen, with("10.0.7.0/24"));
+    assert_eq!(other, Some(vec!["IPAM.Config".to_owned()]));
+    let unchosen = milvus_core::desired::Network {
+        subnet: None,
+        ..desired
+    };
+    let any = crate::render::network::render(&cluster, "backend", &unchosen);
+    assert_eq!(fields(&any, with("10.0.7.0/24")), None);
+}
+
+#[test]
 fn tasks_are_current_until_their_service_changes() {
     let now = stored(|_| {});
     let mut task = now.spec["TaskTemplate"].clone();

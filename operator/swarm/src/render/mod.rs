@@ -1,7 +1,7 @@
 //! From what a cluster should be to native objects of a Swarm. Pure: the same cluster always renders to the same bytes.
 
 mod config;
-mod network;
+pub(crate) mod network;
 mod secret;
 mod service;
 pub mod spec;

@@ -23,6 +23,9 @@ pub struct NetworkObject {
     pub internal: bool,
     /// Driver options that were asked for.
     pub options: BTreeMap<String, String>,
+    /// Range of its addresses, where one was chosen; the engine's choice is none of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnet: Option<String>,
     /// Labels.
     pub labels: Labels,
 }
@@ -30,7 +33,7 @@ pub struct NetworkObject {
 impl NetworkObject {
     /// The request that makes it.
     pub fn request(&self) -> Value {
-        json!({
+        let mut request = json!({
             "Name": self.name,
             // The Swarm refuses a second network of a name in any case. With the check, the engine refuses it also for its own copy
             // of a network that was removed, which lasts as long as the last process in it.
@@ -40,12 +43,20 @@ impl NetworkObject {
             "Internal": self.internal,
             "Options": self.options,
             "Labels": self.labels,
-        })
+        });
+        if let Some(subnet) = &self.subnet {
+            request["IPAM"] = json!({ "Driver": "default", "Config": [{ "Subnet": subnet }] });
+        }
+        request
     }
 }
 
-pub(super) fn render(cluster: &ClusterRef, short: &str, network: &Network) -> NetworkObject {
-    let Network { internal, mtu } = network;
+pub(crate) fn render(cluster: &ClusterRef, short: &str, network: &Network) -> NetworkObject {
+    let Network {
+        internal,
+        mtu,
+        subnet,
+    } = network;
     NetworkObject {
         name: format!("{}_{short}", cluster.key.stack()),
         internal: *internal,
@@ -53,10 +64,16 @@ pub(super) fn render(cluster: &ClusterRef, short: &str, network: &Network) -> Ne
             .iter()
             .map(|mtu| (MTU.to_owned(), mtu.to_string()))
             .collect(),
+        subnet: subnet.map(|subnet| subnet.to_string()),
         labels: labels::owner(cluster),
     }
 }
 
 pub(super) fn revision(object: &NetworkObject) -> String {
-    drift::hash(&json!({ "internal": object.internal, "options": object.options }))
+    let mut fixed = json!({ "internal": object.internal, "options": object.options });
+    // Only where one was chosen: revisions of networks that stand stay as they are.
+    if let Some(subnet) = &object.subnet {
+        fixed["subnet"] = json!(subnet);
+    }
+    drift::hash(&fixed)
 }

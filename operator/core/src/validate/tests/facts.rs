@@ -77,6 +77,7 @@ fn ports_belong_to_the_older_cluster() {
         key: ClusterKey::new("default", "other"),
         port,
         gateway_nodes: nodes.iter().map(|n| (*n).to_owned()).collect(),
+        subnets: Subnets::default(),
         prefixes: Prefixes::default(),
         created: created.to_owned(),
         begun: false,
@@ -110,6 +111,7 @@ fn a_prefix_on_an_external_service_belongs_to_the_first_cluster() {
             key: ClusterKey::new("default", "other"),
             port: 1,
             gateway_nodes: Vec::new(),
+            subnets: Subnets::default(),
             prefixes: Prefixes::of(&resource),
             created: created.to_owned(),
             begun,
@@ -159,7 +161,7 @@ fn a_prefix_on_an_external_service_belongs_to_the_first_cluster() {
 }
 
 /// A resource, and the ledger that it has been given.
-fn placed(yaml: &str) -> (MilvusCluster, Facts) {
+pub(super) fn placed(yaml: &str) -> (MilvusCluster, Facts) {
     placed_on(yaml, &swarm_capabilities())
 }
 
@@ -191,6 +193,16 @@ fn what_cannot_change() {
         (
             format!("{base}  swarm: {{mtu: 1400}}"),
             "spec.swarm.mtu".to_owned(),
+            Immutable,
+        ),
+        (
+            format!("{base}  swarm: {{subnet: {{backend: 10.20.0.0/24}}}}"),
+            "spec.swarm.subnet.backend".to_owned(),
+            Immutable,
+        ),
+        (
+            format!("{base}  swarm: {{subnet: {{frontend: 10.20.0.0/24}}}}"),
+            "spec.swarm.subnet.frontend".to_owned(),
             Immutable,
         ),
         (
@@ -517,6 +529,7 @@ fn turned() -> Vec<(MilvusCluster, Facts, &'static str, Reason)> {
         key: ClusterKey::new("default", "other"),
         port: 19530,
         gateway_nodes: Vec::new(),
+        subnets: Subnets::default(),
         prefixes: Prefixes::default(),
         created: older,
         begun: true,
