@@ -14,9 +14,10 @@ use kube::api::ObjectMeta;
 use milvus_core::capabilities::Capabilities;
 use milvus_core::facts::{Facts, SecretData};
 use milvus_core::names::ClusterKey;
+use milvus_core::pins;
 use milvus_core::rebuild::{self, Origin};
 use milvus_core::validate::{self, GeneratedSecretKind};
-use milvus_crds::MilvusCluster;
+use milvus_crds::{MilvusCluster, MilvusClusterSpec};
 use milvus_platform::{Backend, PlatformError, TunnelCredentials};
 
 use crate::context::{Context, SecretVersion};
@@ -238,6 +239,30 @@ pub(crate) async fn facts<B: Backend, S: ResourceStore>(
     let beside = others::others(context, key, resource, begun, &facts.topology, turn).await?;
     (facts.others, facts.holds_prefixes) = beside;
     Ok(facts)
+}
+
+/// Digests of the images of a cluster that it is not decided for yet whether they are pinned.
+pub(crate) async fn digests<B: Backend, S: ResourceStore>(
+    context: &Context<B, S>,
+    resource: &MilvusCluster,
+    facts: &Facts,
+    last_good: Option<&MilvusClusterSpec>,
+    turn: &mut Turn,
+) -> BTreeMap<String, String> {
+    let capabilities = context.backend.capabilities();
+    if !capabilities.pins_images {
+        return BTreeMap::new();
+    }
+    let judged = validate::judge(resource, facts, capabilities, last_good);
+    let Some(cluster) = judged.cluster else {
+        return BTreeMap::new();
+    };
+    let images = cluster.images();
+    let undecided = pins::undecided(&images, facts.ledger.as_ref(), &cluster.cluster.uid);
+    if undecided.is_empty() {
+        return BTreeMap::new();
+    }
+    turn.leave(context.backend.digests(&undecided)).await
 }
 
 /// Reads the ledger where it is not known, or where another (an import, an admin) has written it since.

@@ -15,6 +15,7 @@ use milvus_core::facts::Facts;
 use milvus_core::ledger::Ledger;
 use milvus_core::names::{ClusterKey, ClusterRef, member_of_directory};
 use milvus_core::observed::Observed;
+use milvus_core::pins;
 use milvus_core::place::{self, Placed};
 use milvus_core::plan::{self, DeletionInput, DeletionPolicies, PlanInput};
 use milvus_core::probe::{ProbeId, ProbeResult};
@@ -95,6 +96,13 @@ impl<N> Memory<N> {
             began: None,
             uid,
         }
+    }
+
+    /// The digests that the spec of a generation was worked out with, where it was.
+    fn digests(&self, generation: i64) -> Option<BTreeMap<String, String>> {
+        let prepared = self.prepared.as_ref();
+        let prepared = prepared.filter(|prepared| prepared.generation == generation)?;
+        Some(prepared.facts.digests.clone())
     }
 
     /// The time for how long things last: it goes on evenly whatever is done to the clock of the machine.
@@ -255,7 +263,11 @@ async fn keep<B: Backend, S: ResourceStore>(
         memory.telling.wrote(took);
     }
     let capabilities = context.backend.capabilities();
-    let facts = gather::facts(context, &cluster.key, resource, memory, turn).await?;
+    let mut facts = gather::facts(context, &cluster.key, resource, memory, turn).await?;
+    facts.digests = match memory.digests(cluster.generation) {
+        Some(digests) => digests,
+        None => gather::digests(context, resource, &facts, memory.good.as_ref(), turn).await,
+    };
     let mut refusals = Vec::new();
     let wanted = match wanted(context, cluster, resource, &facts, memory, &mut refusals)? {
         Ok(wanted) => wanted,
@@ -404,6 +416,10 @@ fn wanted<B: Backend, S: ResourceStore>(
     };
     if !judged.frozen {
         judged.note(&mut ledger);
+        if capabilities.pins_images {
+            let images = validated.images();
+            pins::decide(&mut ledger, facts.ledger.as_ref(), &images, &facts.digests);
+        }
         // One that is not asked for any more is still there, and opens what was made with it.
         let made = gather::lasting_secrets(resource, capabilities);
         ledger.generated_secrets.extend(made);

@@ -38,6 +38,9 @@ pub struct Capabilities {
     /// Registry logins and values of variables can be given as references to Secrets, so that nobody has to write them in
     /// clear into a native object.
     pub secret_references: bool,
+    /// References of images are pinned to the digests of their registries ([`crate::pins`]). Where they are not, each node goes
+    /// by the tag.
+    pub pins_images: bool,
     /// The operator asks processes itself. Where it does not, the platform's own readiness checks ([`Instance::ready`])
     /// stand for its answers, and sessions and the client endpoint are not asked for.
     ///

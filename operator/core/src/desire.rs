@@ -12,11 +12,12 @@ use crate::components::{self, BROKER_PORT, ETCD_PORT};
 use crate::config;
 use crate::desired::{
     Desired, Endpoint, EndpointTls, File, FileMount, FileSource, Member, Network, SecretFile,
-    Sessions, Shape,
+    Sessions, Shape, Workload,
 };
 use crate::facts::Facts;
 use crate::ledger::{Ledger, MemberEntry};
 use crate::names::Incarnation;
+use crate::pins;
 use crate::probe::{Probe, ProbeKind, ProbeTarget, S3Access};
 use crate::validate::{Etcd, Part, Queue, Secret, StorageKind, ValidatedCluster};
 
@@ -196,10 +197,16 @@ pub fn desire(
         secrets: BTreeMap::new(),
     };
     context.milvus_files();
-    let workloads = Component::ALL
+    let mut workloads: Vec<Workload> = Component::ALL
         .into_iter()
         .filter_map(|component| components::workload(component, &mut context))
         .collect();
+    if capabilities.pins_images {
+        for workload in &mut workloads {
+            let image = &mut workload.image.reference;
+            *image = pins::pinned(image, ledger);
+        }
+    }
     let mut networks = BTreeMap::from([(BACKEND.to_owned(), cluster.network.clone())]);
     if cluster.gateway.is_some() {
         networks.insert(

@@ -35,6 +35,8 @@ pub struct Facts {
     pub fingerprint_key: Vec<u8>,
     /// Image of the gateway.
     pub gateway_image: String,
+    /// Digests that registries have for references of images that are not decided yet ([`crate::pins`]).
+    pub digests: BTreeMap<String, String>,
 }
 
 impl Facts {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::component::{Component, WorkloadKey};
 use crate::names::Incarnation;
+use crate::pins::Pins;
 
 /// One object per cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,10 @@ pub struct Ledger {
     pub generated_secrets: BTreeMap<String, String>,
     /// Volumes that were left behind when a resource was deleted under `Retain`.
     pub retained: Vec<RetainedVolume>,
+    /// What the references of its images are pinned to. Ledgers of operators that pinned nothing do not say it, and are not
+    /// written anew to say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<Pins>,
     /// While the resource's spec is refused: the last one that was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_good: Option<serde_json::Value>,

@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod names;
 pub mod observed;
 pub mod outline;
+pub mod pins;
 pub mod place;
 pub mod plan;
 pub mod prefixes;

@@ -9,6 +9,7 @@ use crate::facts::Facts;
 use crate::ledger::{Ledger, MemberDirectory, MemberEntry};
 use crate::names::{ClusterKey, ClusterRef};
 use crate::observed::Topology;
+use crate::pins;
 
 /// Names members that may begin on an empty volume although the ledger that told of their data is lost, separated by commas.
 pub const ACCEPT_DATA_LOSS: &str = "operator.milvus.io/accept-data-loss";
@@ -26,6 +27,8 @@ pub struct Standing {
     pub volumes: Vec<String>,
     /// Directories of the node that it mounts, and devices of its volumes that are such directories.
     pub paths: Vec<String>,
+    /// The reference of its image.
+    pub image: String,
     /// Its arguments.
     pub args: Vec<String>,
     /// A process of it has run.
@@ -122,6 +125,8 @@ fn rebuild(
     // Which epochs were given out to members that do not stand is not known: the next one is above all that are seen.
     ledger.last_epoch = stored.map_or(0, |l| l.last_epoch).max(highest) + 1;
     ledger.bootstrapped = lived(standing);
+    let own = standing.iter().filter(|s| s.uid == ledger.owner_uid);
+    ledger.images = pins::of_standing(own.map(|s| s.image.as_str()));
     Ok(Some(ledger))
 }
 
@@ -224,6 +229,7 @@ mod tests {
             node: Some(node.to_owned()),
             volumes: vec![volume.to_owned()],
             paths: Vec::new(),
+            image: "etcd:3@sha256:00".to_owned(),
             args: vec!["--initial-cluster-token=older".to_owned()],
             started: true,
         }
@@ -259,6 +265,7 @@ mod tests {
         let ledger = facts.ledger.unwrap();
         assert_eq!(ledger.owner_uid, UID);
         assert_eq!(ledger.etcd_token, "older");
+        assert_eq!(pins::pinned("etcd:3", &ledger), "etcd:3@sha256:00");
         assert_eq!((ledger.first_epoch, ledger.last_epoch), (1, 4));
         let old = &ledger.members["etcd-0"];
         assert_eq!((old.node.as_str(), old.node_name.as_str()), ("n2", "node2"));

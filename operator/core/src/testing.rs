@@ -29,6 +29,7 @@ pub fn swarm_capabilities() -> Capabilities {
         pods: None,
         external_scaling: false,
         secret_references: false,
+        pins_images: true,
         wire_checks: true,
         rhythm: Rhythm {
             soon: Duration::from_millis(250),
@@ -59,6 +60,7 @@ pub fn kubernetes_capabilities() -> Capabilities {
         ),
         external_scaling: true,
         secret_references: true,
+        pins_images: false,
         wire_checks: true,
         rhythm: Rhythm {
             soon: Duration::from_millis(500),

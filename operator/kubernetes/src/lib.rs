@@ -72,6 +72,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     ),
     external_scaling: true,
     secret_references: true,
+    pins_images: false,
     wire_checks: true,
     rhythm: Rhythm {
         soon: Duration::from_millis(500),

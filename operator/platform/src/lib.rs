@@ -1,7 +1,7 @@
 //! The seam between decisions and platforms: what a platform must offer ([`Backend`]), and how one gets into a cluster's
 //! network ([`Dial`]). Traits and error classes only; no client library, no decision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -86,6 +86,15 @@ pub trait Backend: Send + Sync + 'static {
         _cluster: &ClusterKey,
     ) -> impl Future<Output = Result<Vec<Standing>, PlatformError>> + Send {
         async { Ok(Vec::new()) }
+    }
+
+    /// Digests (`sha256:..`) that the registries of these images have for them now. Images whose registry does not answer in a few
+    /// seconds, or does not know them, are absent. Asked for where [`Capabilities::pins_images`].
+    fn digests(
+        &self,
+        _images: &BTreeSet<String>,
+    ) -> impl Future<Output = BTreeMap<String, String>> + Send {
+        async { BTreeMap::new() }
     }
 
     /// What a rendering depends on besides the cluster, as a number that changes when that does.

@@ -1,5 +1,6 @@
 //! The simulated platform behind the same seam as the real ones.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::Stream;
@@ -42,6 +43,10 @@ impl Backend for Seat {
 
     async fn standing(&self, cluster: &ClusterKey) -> Result<Vec<Standing>, PlatformError> {
         Ok(self.lock().world.standing(cluster))
+    }
+
+    async fn digests(&self, images: &BTreeSet<String>) -> BTreeMap<String, String> {
+        self.lock().world.digests(images)
     }
 
     async fn apply(

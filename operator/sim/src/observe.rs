@@ -1,5 +1,7 @@
 //! Looking at the platform: what is ours, what differs, what runs. May be made to show an older state.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::SignedDuration;
 use milvus_core::component::WorkloadKey;
 use milvus_core::names::{ClusterKey, ClusterRef};
@@ -57,6 +59,16 @@ impl World {
         Ok(look)
     }
 
+    /// The registry: it has every image, each tag is built anew every minute, and it is away every other second.
+    pub fn digests(&self, images: &BTreeSet<String>) -> BTreeMap<String, String> {
+        let second = self.now.as_second();
+        if second % 2 == 1 {
+            return BTreeMap::new();
+        }
+        let digest = |image: &String| (image.clone(), format!("sha256:{:032x}", second / 60));
+        images.iter().map(digest).collect()
+    }
+
     /// The workloads of a cluster as their own specs tell them.
     pub fn standing(&self, cluster: &ClusterKey) -> Vec<Standing> {
         let prefix = format!("{}_", cluster.stack());
@@ -71,6 +83,7 @@ impl World {
                     node: object.native.node.clone(),
                     volumes: object.native.volumes.clone(),
                     paths: Vec::new(),
+                    image: object.native.image.clone(),
                     args: args
                         .unwrap_or_default()
                         .split(' ')

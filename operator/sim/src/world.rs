@@ -34,6 +34,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     pods: None,
     external_scaling: false,
     secret_references: false,
+    pins_images: true,
     wire_checks: true,
     rhythm: Rhythm {
         soon: Duration::from_millis(250),
@@ -58,6 +59,7 @@ pub const KUBERNETES: Capabilities = Capabilities {
     // The numbers are the resource's alone here.
     external_scaling: false,
     secret_references: true,
+    pins_images: false,
     ..CAPABILITIES
 };
 

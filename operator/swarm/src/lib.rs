@@ -7,6 +7,7 @@
 pub mod api;
 mod apply;
 mod dial;
+mod digests;
 mod drift;
 pub mod installation;
 pub mod labels;
@@ -17,6 +18,7 @@ mod standing;
 mod store_client;
 mod watch;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -56,6 +58,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     pods: None,
     external_scaling: false,
     secret_references: false,
+    pins_images: true,
     wire_checks: true,
     rhythm: Rhythm {
         soon: Duration::from_millis(250),
@@ -95,6 +98,7 @@ pub struct SwarmBackend {
     known: watch::Known,
     dials: dial::Dials,
     reserved: Mutex<Reserved>,
+    digests: digests::Digests,
 }
 
 impl SwarmBackend {
@@ -117,6 +121,7 @@ impl SwarmBackend {
             known: watch::Known::default(),
             dials: dial::Dials::default(),
             reserved: Mutex::default(),
+            digests: digests::Digests::default(),
         }
     }
 
@@ -182,6 +187,10 @@ impl Backend for SwarmBackend {
         let services = self.engine.services(&format!("{stack}_")).await?;
         let tasks = self.engine.tasks_labelled(&label).await?;
         Ok(standing::standing(cluster, &services, &tasks))
+    }
+
+    async fn digests(&self, images: &BTreeSet<String>) -> BTreeMap<String, String> {
+        self.digests.ask(&self.engine, images).await
     }
 
     fn apply(

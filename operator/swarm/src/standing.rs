@@ -58,6 +58,12 @@ fn of(cluster: &ClusterKey, service: &Service, tasks: &[Task]) -> Option<Standin
             .map(str::to_owned),
         volumes: Vec::new(),
         paths: Vec::new(),
+        image: service
+            .spec
+            .pointer("/TaskTemplate/ContainerSpec/Image")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
         args: texts(service, "/TaskTemplate/ContainerSpec/Args")
             .map(str::to_owned)
             .collect(),
@@ -114,6 +120,7 @@ mod tests {
         let template = json!({
             "Placement": {"Constraints": ["node.id==n2", "node.labels.disk==ssd"]},
             "ContainerSpec": {
+                "Image": "etcd:3@sha256:00",
                 "Args": ["--name=etcd-0", "--initial-cluster-token=t"],
                 "Mounts": [
                     {"Type": "volume", "Source": "demo_etcd-0-data-c0ffee-e1", "Target": "/data"},
@@ -164,6 +171,7 @@ mod tests {
                 "/srv/demo/etcd-0-x-c0ffee-e1".to_owned(),
                 "/srv/{{a/demo/etcd-0-c0ffee-e1".to_owned(),
             ],
+            image: "etcd:3@sha256:00".to_owned(),
             args: vec![
                 "--name=etcd-0".to_owned(),
                 "--initial-cluster-token=t".to_owned(),

@@ -259,6 +259,8 @@ fn facts(resource: &MilvusCluster, topology: &Topology, capabilities: &Capabilit
         holds_prefixes: false,
         fingerprint_key: STAND_IN.to_vec(),
         gateway_image: crate::cli::GATEWAY_IMAGE.to_owned(),
+        // Asked of no registry: references are shown as they are written.
+        digests: BTreeMap::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::desired::{VolumeBacking, Workload};
+use crate::desired::VolumeBacking;
 use crate::place::place;
 use crate::testing::{
     facts, kubernetes_capabilities, resource, resources, secret, swarm_capabilities,
@@ -51,6 +51,48 @@ fn desired_without(resource: &milvus_crds::MilvusCluster, member: &str) -> Desir
     let first = desire(&cluster, &ledger, &facts, &capabilities);
     assert_eq!(first, desire(&cluster, &ledger, &facts, &capabilities));
     first
+}
+
+#[test]
+fn references_are_as_the_ledger_pins_them() {
+    let capabilities = swarm_capabilities();
+    let resource = resources(&sample("demo")).remove(0);
+    let facts = facts(&resource, 4);
+    let cluster = validate(&resource, &facts, &capabilities).unwrap();
+    let images = |ledger: &Ledger| -> BTreeMap<Component, String> {
+        let desired = desire(&cluster, ledger, &facts, &capabilities);
+        let workloads = desired.workloads.into_iter();
+        workloads
+            .map(|w| (w.component, w.image.reference))
+            .collect()
+    };
+    let place = place(
+        &cluster.members(),
+        cluster.fixed(),
+        None,
+        &facts.topology,
+        &capabilities,
+        &cluster.cluster,
+        false,
+    );
+    let mut ledger = place.unwrap().ledger;
+    let tags = images(&ledger);
+    let known: std::collections::BTreeSet<String> = tags.values().cloned().collect();
+    assert_eq!(
+        known,
+        cluster.images(),
+        "the digest of every image is asked for"
+    );
+    let pinned = known
+        .iter()
+        .map(|image| (image.clone(), Some("sha256:00".to_owned())));
+    ledger.images = Some(pinned.collect());
+    let expected = tags
+        .iter()
+        .map(|(c, image)| (*c, format!("{image}@sha256:00")));
+    assert_eq!(images(&ledger), expected.collect());
+    ledger.images = Some(known.into_iter().map(|image| (image, None)).collect());
+    assert_eq!(images(&ledger), tags);
 }
 
 /// A picture of it for people, without credentials.

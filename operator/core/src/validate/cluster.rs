@@ -1,7 +1,7 @@
 //! A resource that has been understood: defaults applied, every choice made, nothing left that a platform could not
 //! honour. Pure data; made only by [`super::validate`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use milvus_crds::{AutoCompactionMode, DeletionPolicy, Ingress, Mode, QuorumBufferPool};
 use serde_json::{Map, Value};
@@ -327,6 +327,13 @@ impl ValidatedCluster {
         }
         parts.extend(self.roles.values());
         parts
+    }
+
+    /// References of the images of all its processes, as the resource has them or by default.
+    pub fn images(&self) -> BTreeSet<String> {
+        let gateway = self.gateway.iter().map(|gateway| &gateway.part);
+        let parts = self.parts().into_iter().chain(gateway);
+        parts.map(|part| part.image.reference.clone()).collect()
     }
 
     /// What every member with data of its own asks of a node, in start order.
