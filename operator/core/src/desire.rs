@@ -293,11 +293,7 @@ fn external(cluster: &ValidatedCluster) -> BTreeMap<Component, Probe> {
                 region: region.clone(),
                 keys,
             });
-        // Without the service's trust roots a handshake proves little more than a connection does.
-        let kind = match tls {
-            true => ProbeKind::Tcp { port: *port },
-            false => ProbeKind::S3 { access },
-        };
+        let kind = ProbeKind::S3 { access, tls: *tls };
         let target = ProbeTarget::External(vec![format!("{host}:{port}")]);
         external.insert(Component::Minio, Probe { kind, target });
     }

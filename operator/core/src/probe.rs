@@ -45,6 +45,8 @@ pub enum ProbeKind {
     S3 {
         /// How Milvus will come; `None` where it brings no keys of its own.
         access: Option<S3Access>,
+        /// It speaks TLS.
+        tls: bool,
     },
     /// ZooKeeper `srvr`: answers with a mode only when it serves.
     Zookeeper {

@@ -18,6 +18,7 @@ use crate::http::{Answer, failure, grpc_empty, request};
 use crate::kafka;
 use crate::s3;
 use crate::sessions::count_sessions;
+use crate::tls;
 
 /// For one question, from dialling to the last byte. Pulsar's health check writes and reads a message, which takes a
 /// second or two on a broker that has just started.
@@ -31,9 +32,17 @@ pub enum Question {
     /// MinIO: does it say that it has its write quorum? Nothing is written.
     MinioCluster,
     /// Any HTTP answer will do.
-    AnyHttp,
+    AnyHttp {
+        /// Over TLS.
+        tls: bool,
+    },
     /// S3: are these keys known?
-    S3Bucket(S3Access),
+    S3Bucket {
+        /// Bucket and keys.
+        access: S3Access,
+        /// Over TLS.
+        tls: bool,
+    },
     /// ZooKeeper: in which mode does it serve?
     ZookeeperMode,
     /// A connection will do.
@@ -137,7 +146,8 @@ async fn ask_unbounded(
                 other => not_ready(format!("{authority}: answers {other} to its cluster check")),
             }
         }
-        Question::AnyHttp => {
+        Question::AnyHttp { tls } => {
+            let connection = unproved(connection, host, *tls).await?;
             let answer = request(connection, &authority, http::Method::GET, "/", None).await?;
             if answer.status < 500 {
                 Ok(noted("answers", &answer))
@@ -145,8 +155,9 @@ async fn ask_unbounded(
                 not_ready(format!("{authority}: answers {}", answer.status))
             }
         }
-        Question::S3Bucket(access) => {
-            let (host, path) = s3::signed(&authority, access)?;
+        Question::S3Bucket { access, tls } => {
+            let connection = unproved(connection, host, *tls).await?;
+            let (host, path) = s3::signed(&authority, access, *tls)?;
             let answer = request(connection, &host, http::Method::GET, &path, None).await?;
             s3::judge(&authority, &answer)
         }
@@ -231,6 +242,20 @@ async fn ask_unbounded(
             }
         }
     }
+}
+
+/// TLS with a service whose certificate proves nothing here: the authorities that Milvus knows are those of its image. What is sent
+/// over it could be shown to anybody: a signature for an object that nobody has, good for a few minutes.
+async fn unproved(
+    connection: Box<dyn Connection>,
+    host: &str,
+    tls: bool,
+) -> Result<Box<dyn Connection>, ProbeFailure> {
+    if !tls {
+        return Ok(connection);
+    }
+    let stream = tls::connect(connection, host, None).await;
+    stream.map_err(|problem| failure(ProbeFailureKind::NotReady, format!("{host}: {problem}")))
 }
 
 /// ZooKeeper's `srvr`: it names a mode only while it serves.

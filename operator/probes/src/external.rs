@@ -160,13 +160,21 @@ mod tests {
             let now = now + Duration::from_millis(after);
             answers.recall(via, &asked(question), second, now)
         };
-        assert_eq!(recall(&None, Question::AnyHttp, 0), None);
-        answers.learn(&None, &asked(Question::AnyHttp), &good(), now);
-        assert_eq!(recall(&None, Question::AnyHttp, 900), Some(good()));
+        assert_eq!(recall(&None, Question::AnyHttp { tls: false }, 0), None);
+        answers.learn(
+            &None,
+            &asked(Question::AnyHttp { tls: false }),
+            &good(),
+            now,
+        );
+        assert_eq!(
+            recall(&None, Question::AnyHttp { tls: false }, 900),
+            Some(good())
+        );
         assert_eq!(recall(&None, Question::Tcp, 900), None);
         let other = Some(ClusterKey::new("default", "demo"));
-        assert_eq!(recall(&other, Question::AnyHttp, 900), None);
-        assert_eq!(recall(&None, Question::AnyHttp, 1100), None);
+        assert_eq!(recall(&other, Question::AnyHttp { tls: false }, 900), None);
+        assert_eq!(recall(&None, Question::AnyHttp { tls: false }, 1100), None);
     }
 
     /// Takes connections, or not; counts them.

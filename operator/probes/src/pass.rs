@@ -289,9 +289,12 @@ fn question(
     Some(match kind {
         ProbeKind::Etcd { port } => (*port, Question::EtcdHealth),
         ProbeKind::Minio { port } => (*port, Question::MinioCluster),
-        ProbeKind::S3 { access } => match access {
-            Some(access) => (0, Question::S3Bucket(access.clone())),
-            None => (0, Question::AnyHttp),
+        ProbeKind::S3 { access, tls } => match access {
+            Some(access) => {
+                let (access, tls) = (access.clone(), *tls);
+                (0, Question::S3Bucket { access, tls })
+            }
+            None => (0, Question::AnyHttp { tls: *tls }),
         },
         ProbeKind::Zookeeper { port } => (*port, Question::ZookeeperMode),
         ProbeKind::Bookkeeper { port } => {

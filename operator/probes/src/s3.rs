@@ -22,12 +22,17 @@ const UNKNOWN_KEYS: [&str; 2] = ["InvalidAccessKeyId", "SignatureDoesNotMatch"];
 const CLOCKS: &str = "RequestTimeTooSkewed";
 
 /// `Host` header and path of a signed request. The signature is in the path, which is never shown.
-pub(crate) fn signed(authority: &str, access: &S3Access) -> Result<(String, String), ProbeFailure> {
+pub(crate) fn signed(
+    authority: &str,
+    access: &S3Access,
+    tls: bool,
+) -> Result<(String, String), ProbeFailure> {
     let wrong = |problem: String| {
         let message = format!("{authority}: no request can be made of it: {problem}");
         failure(ProbeFailureKind::Other, message)
     };
-    let endpoint = format!("http://{authority}")
+    let scheme = if tls { "https" } else { "http" };
+    let endpoint = format!("{scheme}://{authority}")
         .parse()
         .map_err(|e| wrong(format!("{e}")))?;
     let region = access.region.clone().unwrap_or_else(|| REGION.to_owned());
@@ -35,7 +40,7 @@ pub(crate) fn signed(authority: &str, access: &S3Access) -> Result<(String, Stri
         .map_err(|e| wrong(e.to_string()))?;
     let keys = Credentials::new(access.keys.user.0.clone(), access.keys.password.0.clone());
     let url = GetObject::new(&bucket, Some(&keys), OBJECT).sign(VALID);
-    // As it was signed: without the port where that is HTTP's own.
+    // As it was signed: without the port where that is the scheme's own.
     let host = match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
         (Some(host), None) => host.to_owned(),
@@ -81,8 +86,19 @@ fn code(body: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
     use milvus_core::validate::{Credentials as Keys, Secret};
+    use milvus_platform::{Connection, Dial, DialError};
+    use rustls::ServerConfig;
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::ask::{Question, ask};
 
     fn access() -> S3Access {
         S3Access {
@@ -97,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_host_is_the_one_that_is_signed() {
-        let (host, path) = signed("s3.example.org:9000", &access()).expect("a request");
+        let (host, path) = signed("s3.example.org:9000", &access(), false).expect("a request");
         assert_eq!(host, "s3.example.org:9000");
         assert!(
             path.starts_with("/milvus/asked-by-milvus-operator?"),
@@ -105,8 +121,13 @@ mod tests {
         );
         assert!(path.contains("X-Amz-Signature="), "{path}");
         assert!(!path.contains("something-long"), "{path}");
-        let (host, _) = signed("s3.example.org:80", &access()).expect("a request");
-        assert_eq!(host, "s3.example.org");
+        for (port, tls) in [(80, false), (443, true)] {
+            let authority = format!("s3.example.org:{port}");
+            let (host, _) = signed(&authority, &access(), tls).expect("a request");
+            assert_eq!(host, "s3.example.org");
+        }
+        let (host, _) = signed("s3.example.org:80", &access(), true).expect("a request");
+        assert_eq!(host, "s3.example.org:80");
     }
 
     #[test]
@@ -145,6 +166,80 @@ mod tests {
             (301, "PermanentRedirect"),
         ] {
             assert!(judge(fine.0, fine.1).is_ok(), "{fine:?}");
+        }
+    }
+
+    /// A service with a certificate of its own making, which answers every request with this.
+    struct Service {
+        tls: bool,
+        status: &'static str,
+        body: &'static str,
+    }
+
+    impl Dial for Service {
+        fn dial(&self, _: &str, _: u16) -> BoxFuture<'_, Result<Box<dyn Connection>, DialError>> {
+            let (ours, theirs) = tokio::io::duplex(16 << 10);
+            let answer = format!(
+                "HTTP/1.1 {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{}",
+                self.status,
+                self.body.len(),
+                self.body
+            );
+            if self.tls {
+                tokio::spawn(async move {
+                    let stream = TlsAcceptor::from(Arc::new(server())).accept(theirs).await;
+                    serve(stream.expect("TLS"), &answer).await;
+                });
+            } else {
+                tokio::spawn(async move { serve(theirs, &answer).await });
+            }
+            async move { Ok(Box::new(ours) as Box<dyn Connection>) }.boxed()
+        }
+    }
+
+    fn server() -> ServerConfig {
+        let made = rcgen::generate_simple_self_signed(vec!["s3.example.org".to_owned()]);
+        let made = made.expect("a certificate");
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("a server")
+    }
+
+    async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &str) {
+        let mut asked = vec![0; 4 << 10];
+        let _ = stream.read(&mut asked).await;
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn keys_are_checked_over_tls_as_without() {
+        let refused = "<Error><Code>InvalidAccessKeyId</Code></Error>";
+        let missing = "<Error><Code>NoSuchKey</Code></Error>";
+        for tls in [false, true] {
+            let access = access();
+            let question = Question::S3Bucket { access, tls };
+            let ask = async |speaks: bool, status, body| {
+                let service = Service {
+                    tls: speaks,
+                    status,
+                    body,
+                };
+                let answer = ask(&service, "10.0.0.7", 9000, &question).await;
+                answer.map(|detail| detail.note).map_err(|f| f.kind)
+            };
+            let denied = ask(tls, "403 Forbidden", refused).await;
+            assert_eq!(denied, Err(ProbeFailureKind::Denied), "{tls}");
+            let known = ask(tls, "404 Not Found", missing).await;
+            assert_eq!(known, Ok("NoSuchKey".to_owned()), "{tls}");
+            if tls {
+                let plain = ask(false, "400 Bad Request", "").await;
+                assert_eq!(plain, Err(ProbeFailureKind::NotReady));
+            }
         }
     }
 }
