@@ -20,6 +20,7 @@ mod secrets;
 mod settings;
 mod subnets;
 mod violations;
+mod wiring;
 
 use std::collections::BTreeMap;
 

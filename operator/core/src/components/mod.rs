@@ -22,6 +22,8 @@ mod standalone;
 mod streaming_node;
 mod zookeeper;
 
+use std::collections::BTreeMap;
+
 use crate::component::Component;
 use crate::desire::Context;
 use crate::desired::{FieldOrigins, Placement, Workload};
@@ -59,6 +61,14 @@ pub const BOOKKEEPER_PORT: u16 = 3181;
 pub const BROKER_PORT: u16 = 6650;
 /// The broker's web service.
 pub const BROKER_WEB_PORT: u16 = 8080;
+
+/// The ports of roles for each other, by the section of milvus.yaml that could set them, without case.
+pub(crate) fn role_ports() -> BTreeMap<&'static str, u16> {
+    let roles = Component::ALL.into_iter().filter_map(role);
+    // The proxies' is fixed in any case.
+    let ports = roles.filter(|role| role.component != Component::Proxy);
+    ports.flat_map(|role| role.ports.iter().copied()).collect()
+}
 
 /// The Milvus role that a component is, if it is one.
 pub(crate) fn role(component: Component) -> Option<&'static Role> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::violations::Findings;
 use super::{Input, Secret, secrets};
-use crate::config::settings::comparable;
+use crate::config::settings::find as setting;
 use crate::reasons::Reason;
 use crate::version::MilvusVersion;
 
@@ -69,22 +69,6 @@ const FILES: [Wanted; 3] = [
         since: 2,
     },
 ];
-
-/// A setting, its name compared as Milvus compares it.
-fn setting<'a>(config: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
-    let (first, rest) = match path.split_once('.') {
-        Some((first, rest)) => (first, Some(rest)),
-        None => (path, None),
-    };
-    let mut found = config
-        .iter()
-        .filter(|(key, _)| comparable(key) == comparable(first))
-        .map(|(_, value)| value);
-    match rest {
-        None => found.next(),
-        Some(rest) => found.find_map(|value| setting(value.as_object()?, rest)),
-    }
-}
 
 /// A whole number, in quotes or without.
 fn number(value: &Value) -> Option<u64> {

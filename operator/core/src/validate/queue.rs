@@ -9,7 +9,9 @@ use super::{Input, JavaPart, Part, Pulsar, Queue, kafka};
 use crate::component::Component;
 use crate::components::{self, zookeeper_defaults};
 use crate::config::pulsar::{BOOKKEEPER_FORCED, BROKER_FORCED};
+use crate::config::settings;
 use crate::endpoint::host_port;
+use crate::reasons::Reason;
 use crate::version::MessageQueue;
 
 const TYPE: &str = "spec.dependencies.msgStreamType";
@@ -167,7 +169,34 @@ fn external_pulsar(input: &Input<'_>, findings: &mut Findings) -> Queue {
             tls,
         };
     };
+    pulsar_login(input, findings);
     Queue::ExternalPulsar { host, port, tls }
+}
+
+/// The login at an external Pulsar, which is Milvus' own setting in two halves.
+fn pulsar_login(input: &Input<'_>, findings: &mut Findings) {
+    const PLUGIN: &str = "pulsar.authPlugin";
+    const PARAMETERS: &str = "pulsar.authParams";
+    let set = |name: &str| {
+        settings::read(input.spec, name).is_some_and(|v| !matches!(v.trim(), "" | "{}"))
+    };
+    let field = |name: &str| settings::field(input.spec, name);
+    match (set(PLUGIN), set(PARAMETERS)) {
+        (false, false) => {}
+        (true, true) => findings.notice(
+            Reason::LoginNotChecked,
+            field(PARAMETERS),
+            "the operator asks Pulsar for a connection only and does not check this login; what Pulsar says of it is in the log of Milvus",
+        ),
+        (true, false) => findings.invalid(
+            field(PLUGIN),
+            "it has no login to show: set spec.config.pulsar.authParams as well (for authPlugin token, token:TEXT), or remove it",
+        ),
+        (false, true) => findings.invalid(
+            field(PARAMETERS),
+            "it does not say how to log in: set spec.config.pulsar.authPlugin as well, for example token, or remove it",
+        ),
+    }
 }
 
 /// Log stores keep what is older in the object store, and what they hold is known in etcd: both must be within their reach.

@@ -5,7 +5,7 @@ use milvus_crds::Components;
 use serde_json::{Map, Value};
 
 use super::violations::Findings;
-use super::{Input, Queue, StorageKind, ValidatedCluster};
+use super::{Input, Queue, StorageKind, ValidatedCluster, wiring};
 use crate::components::BROKER_WEB_PORT;
 use crate::config::milvus::{KAFKA_CA, forced};
 use crate::config::settings::{
@@ -110,20 +110,23 @@ fn environments<'a>(input: &'a Input<'_>) -> Vec<(String, &'a [milvus_crds::EnvV
 }
 
 /// A setting that the cluster's own services leave no choice about.
-struct Rule {
-    name: &'static str,
+pub(super) struct Rule {
+    name: String,
     allowed: Box<dyn Fn(&str) -> bool>,
     why: &'static str,
 }
 
 impl Rule {
-    fn new(
-        name: &'static str,
+    pub(super) fn new(
+        name: impl Into<String>,
         why: &'static str,
         allowed: impl Fn(&str) -> bool + 'static,
     ) -> Self {
-        let allowed = Box::new(allowed);
-        Self { name, allowed, why }
+        Self {
+            name: name.into(),
+            allowed: Box::new(allowed),
+            why,
+        }
     }
 }
 
@@ -133,8 +136,9 @@ pub(super) fn contradictions(
     cluster: &ValidatedCluster,
     findings: &mut Findings,
 ) {
-    let rules = rules(cluster);
-    let rule = |name: &str| rules.iter().find(|rule| comparable(rule.name) == name);
+    let mut rules = rules(cluster);
+    rules.extend(wiring::rules(input));
+    let rule = |name: &str| rules.iter().find(|rule| comparable(&rule.name) == name);
     for (path, value) in settings::leaves(&input.spec.config) {
         if let Some(rule) = rule(&comparable(&path))
             && !(rule.allowed)(&text(value).unwrap_or_default())

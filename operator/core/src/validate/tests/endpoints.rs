@@ -67,6 +67,44 @@ fn tls_of_a_pulsar_is_in_its_address() {
 }
 
 #[test]
+fn a_login_at_a_pulsar_has_both_its_halves() {
+    let yaml = |config: &str| {
+        format!(
+            "  mode: cluster\n  {config}\n  dependencies: {{pulsar: {{external: true, endpoint: 'pulsar+ssl://pulsar.example.org:6651'}}}}"
+        )
+    };
+    let both = accepted(&yaml(
+        "config: {pulsar: {authPlugin: token, authParams: 'token:abc'}}",
+    ));
+    let notices = both.notices.iter().map(|n| (n.reason, n.field.as_deref()));
+    let expected = (
+        Reason::LoginNotChecked,
+        Some("spec.config.pulsar.authParams"),
+    );
+    assert_eq!(notices.collect::<Vec<_>>(), [expected]);
+    for (config, field) in [
+        (
+            "config: {pulsar: {authPlugin: token}}",
+            "spec.config.pulsar.authPlugin",
+        ),
+        (
+            "config: {pulsar: {authPlugin: '', authParams: 'token:abc'}}",
+            "spec.config.pulsar.authParams",
+        ),
+        (
+            "components: {env: [{name: PULSAR_AUTHPLUGIN, value: token}]}",
+            "spec.components.env[0]",
+        ),
+    ] {
+        refused(&yaml(config), &[(field, Invalid)]);
+    }
+    let none = accepted(&yaml(
+        "config: {pulsar: {authPlugin: '', authParams: '{}'}}",
+    ));
+    assert_eq!(none.notices, []);
+}
+
+#[test]
 fn log_stores_that_are_run_elsewhere() {
     let yaml = |pools: &str, more: &str| {
         format!(

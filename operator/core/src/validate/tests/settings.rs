@@ -186,6 +186,62 @@ fn settings_that_contradict_the_clusters_own_services() {
     );
 }
 
+#[test]
+fn what_processes_find_each_other_by_is_the_operators() {
+    for (setting, variable, value) in [
+        ("{queryNode: {ip: 10.1.2.3}}", "QUERYNODE_IP", "10.1.2.3"),
+        (
+            "{rootCoord: {address: r.example.org}}",
+            "ROOTCOORD_ADDRESS",
+            "r.example.org",
+        ),
+        ("{dataNode: {port: 21999}}", "DATANODE_PORT", "21999"),
+        ("{mixcoord.ip: 10.1.2.3}", "MILVUS.MIXCOORD_IP", "10.1.2.3"),
+    ] {
+        let resource = spec(&format!("  mode: cluster\n  config: {setting}"));
+        let found = findings(&resource, &facts_of(&resource, 4));
+        assert_eq!(found.len(), 1, "{setting}: {found:?}");
+        assert!(found[0].0.starts_with("spec.config."), "{found:?}");
+        for role in ["", ".queryNode"] {
+            let env = format!("env: [{{name: {variable}, value: '{value}'}}]");
+            let block = match role {
+                "" => format!("{{{env}}}"),
+                _ => format!("{{queryNode: {{{env}}}}}"),
+            };
+            refused(
+                &format!("  mode: cluster\n  components: {block}"),
+                &[(&format!("spec.components{role}.env[0]"), Invalid)],
+            );
+        }
+    }
+    // As milvus.yaml has them.
+    accepted(
+        "  config: {rootCoord: {address: localhost, port: 53100}, queryNode: {ip: '', port: 21123}}",
+    );
+}
+
+#[test]
+fn tls_is_set_where_the_operator_reads_it() {
+    let env = |name: &str, value: &str| {
+        format!("  components: {{env: [{{name: {name}, value: '{value}'}}]}}\n")
+    };
+    for (name, value) in [
+        ("COMMON_SECURITY_TLSMODE", "1"),
+        ("common.security.tlsMode", "2"),
+        ("COMMON_SECURITY_INTERNALTLSENABLED", "true"),
+        ("TLS_SERVERPEMPATH", "/milvus/tls/tls.crt"),
+    ] {
+        refused(&env(name, value), &[("spec.components.env[0]", Invalid)]);
+    }
+    accepted(&env("COMMON_SECURITY_TLSMODE", "0"));
+    accepted(&env("COMMON_SECURITY_INTERNALTLSENABLED", "False"));
+    // In one word it is the same setting.
+    refused(
+        "  config: {common.security.tlsMode: 3}",
+        &[("spec.config.common.security.tlsMode", Invalid)],
+    );
+}
+
 /// An earlier operator wrote no root where the section was null, so Milvus' own default stood: it stands for that cluster.
 #[test]
 fn a_cluster_that_was_made_with_a_null_section_finds_its_metadata() {
