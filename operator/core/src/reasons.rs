@@ -69,8 +69,10 @@ pub enum Reason {
     AlarmRaised,
     /// A system lists other members than the cluster has, or its members do not agree.
     MembersDiffer,
-    /// The clock of a process is more than a minute from the operator's.
+    /// The clock of a process is more than five minutes from the operator's.
     ClockSkew,
+    /// The clock of a process is more than half a minute from the operator's.
+    ClockDrift,
     /// Nothing is wrong.
     AsExpected,
     // Events about what was done
@@ -153,6 +155,7 @@ impl Reason {
                 | Reason::AlarmRaised
                 | Reason::MembersDiffer
                 | Reason::ClockSkew
+                | Reason::ClockDrift
                 | Reason::Recreated
                 | Reason::Repaired
                 | Reason::Unready

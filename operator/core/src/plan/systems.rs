@@ -9,8 +9,11 @@ use crate::plan::{Draft, View};
 use crate::probe::{EnsembleMember, EtcdMember, ProbeDetail, ProbeFailureKind};
 use crate::reasons::Reason;
 
-/// A clock that is further from the operator's is said to be wrong.
-const APART: i64 = 60;
+/// A clock that is further from the operator's, in seconds, is named.
+const APART: i64 = 30;
+/// One that is further is a trouble, before it is one of the clients': S3 services refuse requests whose time is 15 minutes from
+/// their own (RequestTimeTooSkewed).
+const FAR_APART: i64 = 300;
 /// How many transactions a member of ZooKeeper may lag behind: they are asked one after the other, and a follower's epoch changes
 /// with the first transaction after an election.
 const BEHIND: u32 = 10_000;
@@ -167,22 +170,28 @@ fn clocks(view: &View<'_>, draft: &mut Draft) {
     let apart: Vec<(&str, i64)> = answers(view, |_| true)
         .filter_map(|(name, detail)| Some((name, detail.clock_ahead?)))
         .collect();
-    for (word, side) in [("ahead of", 1), ("behind", -1)] {
-        let names: Vec<&str> = apart
-            .iter()
-            .filter(|(_, seconds)| seconds * side > APART)
-            .map(|(name, _)| *name)
-            .collect();
-        if !names.is_empty() {
-            note(
-                Reason::ClockSkew,
-                format!(
-                    "more than a minute {word} the operator's clock: the clock of {}; set the clocks of their nodes and of the operator's \
-                     by NTP: object stores refuse requests at 15 minutes",
-                    names.join(", ")
-                ),
-                draft,
-            );
+    let ranges = [
+        (Reason::ClockSkew, "five minutes", FAR_APART, i64::MAX),
+        (Reason::ClockDrift, "half a minute", APART, FAR_APART),
+    ];
+    for (reason, length, least, most) in ranges {
+        for (word, side) in [("ahead of", 1), ("behind", -1)] {
+            let names: Vec<&str> = apart
+                .iter()
+                .filter(|(_, seconds)| (least + 1..=most).contains(&(seconds * side)))
+                .map(|(name, _)| *name)
+                .collect();
+            if !names.is_empty() {
+                note(
+                    reason,
+                    format!(
+                        "more than {length} {word} the operator's clock: the clock of {}; set the clocks of their nodes and of the \
+                         operator's by NTP: object stores refuse requests at 15 minutes",
+                        names.join(", ")
+                    ),
+                    draft,
+                );
+            }
         }
     }
 }

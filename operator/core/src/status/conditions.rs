@@ -247,7 +247,10 @@ pub(super) fn troubles<'a>(facts: &Facts<'a>) -> Vec<&'a Notice> {
 fn remark(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::PlacementAtRisk | Reason::KeptByAdmission | Reason::LoginNotChecked
+        Reason::PlacementAtRisk
+            | Reason::KeptByAdmission
+            | Reason::LoginNotChecked
+            | Reason::ClockDrift
     )
 }
 

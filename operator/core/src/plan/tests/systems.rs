@@ -118,20 +118,26 @@ fn clocks_that_are_apart_are_named() {
         clock_ahead: Some(seconds),
         ..ProbeDetail::default()
     };
-    says(&mut scene, "etcd-0", at(60));
+    let all = |scene: &Scene| {
+        [Reason::ClockSkew, Reason::ClockDrift]
+            .map(|reason| told(scene, reason))
+            .concat()
+    };
+    says(&mut scene, "etcd-0", at(30));
     says(&mut scene, "etcd-1", at(-3));
-    assert_eq!(told(&scene, Reason::ClockSkew), Vec::<String>::new());
-    says(&mut scene, "etcd-0", at(61));
+    assert_eq!(all(&scene), Vec::<String>::new());
+    says(&mut scene, "etcd-0", at(31));
+    says(&mut scene, "etcd-1", at(300));
+    says(&mut scene, "etcd-2", at(301));
     says(&mut scene, "minio-1", at(-700));
     says(&mut scene, "minio-2", at(-900));
-    let words = told(&scene, Reason::ClockSkew);
-    assert_eq!(words.len(), 2, "{words:?}");
-    assert!(
-        words[0].contains("ahead of the operator's clock: the clock of etcd-0;"),
-        "{words:?}"
-    );
-    assert!(
-        words[1].contains("behind the operator's clock: the clock of minio-1, minio-2;"),
-        "{words:?}"
-    );
+    let words = all(&scene);
+    for (words, expected) in words.iter().zip([
+        "five minutes ahead of the operator's clock: the clock of etcd-2;",
+        "five minutes behind the operator's clock: the clock of minio-1, minio-2;",
+        "half a minute ahead of the operator's clock: the clock of etcd-0, etcd-1;",
+    ]) {
+        assert!(words.contains(expected), "{words}");
+    }
+    assert_eq!(words.len(), 3, "{words:?}");
 }
