@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::ledger_store::LedgerError;
+use crate::marks::{self, Stores};
 use crate::report;
 use crate::resource_store::ResourceStore;
 
@@ -52,6 +53,8 @@ pub(crate) struct Basis<'a, N> {
     pub rendered: Option<&'a Rendered<N>>,
     /// When the last answer was in.
     pub looked: Instant,
+    /// The way to its stores; `None` in a deletion.
+    pub stores: Option<Stores<'a>>,
 }
 
 /// Takes nothing up of a plan that must not be carried out.
@@ -157,6 +160,7 @@ pub(crate) async fn execute<B: Backend, S: ResourceStore>(
             }
             Err(error)
                 if action.is_errand()
+                    || matches!(action, Action::Mark { .. })
                     || rendered.is_some_and(|r| action.is_ancillary(&r.outline)) =>
             {
                 executed
@@ -206,6 +210,7 @@ fn takes_down(action: &Action) -> bool {
         | Action::ForgetLedger
         | Action::Create { .. }
         | Action::PrepareDirectory { .. }
+        | Action::Mark { .. }
         | Action::DropFinalizer => false,
     }
 }
@@ -250,6 +255,7 @@ impl Ended {
             Action::RecordLedger(_)
             | Action::ForgetLedger
             | Action::RemoveVolume { .. }
+            | Action::Mark { .. }
             | Action::DropFinalizer => (None, None),
         }
     }
@@ -337,6 +343,10 @@ async fn one<B: Backend, S: ResourceStore>(
                 .await
                 .map(|()| wrote())
                 .map_err(|e| failure("drop the finalizer", &e)),
+            Action::Mark { component, text } => {
+                let marked = marks::leave(context, *component, text, basis.stores.as_ref()).await;
+                marked.map(|()| wrote())
+            }
             other => context.backend.apply(cluster, other, basis.rendered).await,
         }
     };
@@ -377,6 +387,7 @@ fn word(action: &Action) -> &'static str {
         Action::Remove { .. } => "remove",
         Action::PrepareDirectory { .. } => "prepare_directory",
         Action::RemoveVolume { .. } => "remove_volume",
+        Action::Mark { .. } => "mark",
         Action::DropFinalizer => "drop_finalizer",
     }
 }
@@ -398,6 +409,7 @@ pub(crate) fn describe(action: &Action) -> String {
         Action::RemoveVolume { node, volume, .. } => {
             format!("remove volume {volume} on node {node}")
         }
+        Action::Mark { component, .. } => format!("leave the cluster's mark in {component}"),
         Action::DropFinalizer => "drop the finalizer".to_owned(),
     }
 }

@@ -12,6 +12,7 @@ mod gather;
 mod keys;
 mod leader;
 mod ledger_store;
+mod marks;
 mod metrics;
 mod outside;
 mod reconcile;

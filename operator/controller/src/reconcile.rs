@@ -20,6 +20,7 @@ use milvus_core::place::{self, Placed};
 use milvus_core::plan::{self, DeletionInput, DeletionPolicies, PlanInput};
 use milvus_core::probe::{ProbeId, ProbeResult};
 use milvus_core::reasons::Reason;
+use milvus_core::rebuild::ACCEPT_DATA_LOSS;
 use milvus_core::status::Failure;
 use milvus_core::validate::Violation;
 use milvus_core::{check, desire, validate};
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::execute::{self, Basis, Executed};
 use crate::gather::{self, GatherError, SecretRead};
+use crate::marks::Stores;
 use crate::outside::Outside;
 use crate::report::{self, ReportError};
 use crate::resource_store::ResourceStore;
@@ -298,6 +300,7 @@ async fn keep<B: Backend, S: ResourceStore>(
     .await;
     let now = memory.steady(context.seams.clock.as_ref());
     let recorded = facts.recorded().cloned().unwrap_or_default();
+    let accepted = listed(resource, ACCEPT_DATA_LOSS);
     let input = PlanInput {
         desired: &wanted.desired,
         outline: &rendered.outline,
@@ -307,6 +310,7 @@ async fn keep<B: Backend, S: ResourceStore>(
         capabilities,
         now,
         memory: &memory.plan,
+        accepted: &accepted,
     };
     let mut plan = plan::plan(&input);
     if let Some(judge) = &context.seams.judge {
@@ -328,6 +332,11 @@ async fn keep<B: Backend, S: ResourceStore>(
         version: version.as_deref(),
         rendered: Some(rendered),
         looked,
+        stores: Some(Stores {
+            inside: way.as_ref(),
+            desired: &wanted.desired,
+            observed: &observed,
+        }),
     };
     let executed = match execute::unsound(&plan, &wrong) {
         Some(refused) => refused,
@@ -447,6 +456,14 @@ fn wanted<B: Backend, S: ResourceStore>(
     Ok(Ok(wanted))
 }
 
+/// What an annotation lists, separated by commas.
+fn listed(resource: &MilvusCluster, annotation: &str) -> BTreeSet<String> {
+    let annotations = resource.meta().annotations.as_ref();
+    let text = annotations.and_then(|a| a.get(annotation));
+    text.map(|names| names.split(',').map(|n| n.trim().to_owned()).collect())
+        .unwrap_or_default()
+}
+
 fn refusal(violation: Violation) -> Notice {
     Notice {
         reason: violation.reason,
@@ -469,13 +486,7 @@ async fn delete<B: Backend, S: ResourceStore>(
     gather::ledger(context, &cluster.key, memory).await?;
     let observed = context.backend.observe(cluster, None).await?;
     let looked = context.seams.clock.instant();
-    let abandoned: BTreeSet<String> = resource
-        .meta()
-        .annotations
-        .as_ref()
-        .and_then(|a| a.get(ABANDON_NODE))
-        .map(|nodes| nodes.split(',').map(|n| n.trim().to_owned()).collect())
-        .unwrap_or_default();
+    let abandoned = listed(resource, ABANDON_NODE);
     let annotations = resource.meta().annotations.as_ref();
     let node_is = annotations.and_then(|a| a.get(place::NODE_IS));
     let ledger = memory.ledger.clone().flatten().map(|ledger| {
@@ -510,6 +521,7 @@ async fn delete<B: Backend, S: ResourceStore>(
         version: version.as_deref(),
         rendered: None,
         looked,
+        stores: None,
     };
     let executed = match execute::unsound(&plan, &wrong) {
         Some(refused) => refused,

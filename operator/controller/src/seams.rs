@@ -12,9 +12,10 @@ use milvus_core::desired::Desired;
 use milvus_core::names::ClusterKey;
 use milvus_core::observed::Observed;
 use milvus_core::plan::{DeletionInput, PlanInput};
-use milvus_core::probe::{ProbeId, ProbeResult};
+use milvus_core::probe::{ProbeFailure, ProbeId, ProbeResult};
 use milvus_core::validate::GeneratedSecretKind;
-use milvus_probes::{ProbeMemory, Ways};
+use milvus_platform::Dial;
+use milvus_probes::{Marking, ProbeMemory, Ways};
 use tokio::time::Instant;
 
 use crate::gather::{self, GatherError};
@@ -27,7 +28,7 @@ pub trait Clock: Send + Sync + 'static {
     fn instant(&self) -> Instant;
 }
 
-/// Asks the processes of a cluster over the wire.
+/// Asks the processes of a cluster over the wire, and leaves its mark in its stores.
 pub trait Wire: Send + Sync + 'static {
     /// The answers to everything that `desired` wants to know of what was `observed`. `endpoints` are the client addresses.
     fn ask<'a>(
@@ -38,6 +39,13 @@ pub trait Wire: Send + Sync + 'static {
         endpoints: &'a [String],
         memory: &'a mut ProbeMemory,
     ) -> BoxFuture<'a, BTreeMap<ProbeId, ProbeResult>>;
+
+    /// Leaves a cluster's mark in a store of its own, unless one is there.
+    fn mark<'a>(
+        &'a self,
+        inside: &'a dyn Dial,
+        marking: &'a Marking<'a>,
+    ) -> BoxFuture<'a, Result<(), ProbeFailure>>;
 }
 
 /// The content of generated Secrets.
@@ -119,6 +127,14 @@ impl Wire for Real {
         memory: &'a mut ProbeMemory,
     ) -> BoxFuture<'a, BTreeMap<ProbeId, ProbeResult>> {
         milvus_probes::probe(ways, desired, observed, endpoints, memory).boxed()
+    }
+
+    fn mark<'a>(
+        &'a self,
+        inside: &'a dyn Dial,
+        marking: &'a Marking<'a>,
+    ) -> BoxFuture<'a, Result<(), ProbeFailure>> {
+        milvus_probes::mark(inside, marking).boxed()
     }
 }
 

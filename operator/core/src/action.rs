@@ -66,6 +66,7 @@ impl Plan {
             | Action::Stop { .. }
             | Action::Remove { .. }
             | Action::RemoveVolume { .. }
+            | Action::Mark { .. }
             | Action::DropFinalizer => false,
         });
     }
@@ -126,6 +127,13 @@ pub enum Action {
         /// Base path of a bind, `None` for a named volume.
         bind_base: Option<String>,
     },
+    /// Leave the cluster's mark in a store of its own, unless one is there.
+    Mark {
+        /// Which store.
+        component: Component,
+        /// What is written.
+        text: String,
+    },
     /// Drop the resource's finalizer: everything is gone.
     DropFinalizer,
 }
@@ -141,6 +149,7 @@ impl Action {
             | Action::Remove { .. }
             | Action::PrepareDirectory { .. }
             | Action::RemoveVolume { .. }
+            | Action::Mark { .. }
             | Action::DropFinalizer => return false,
         };
         let outline = outline.get(id);

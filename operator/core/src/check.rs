@@ -11,7 +11,7 @@ use crate::observed::{Instance, InstanceState, Node, Owner, Touches};
 use crate::outline::ObjectId;
 use crate::place;
 use crate::plan::readiness::{self, Health};
-use crate::plan::{DeletionInput, PlanInput};
+use crate::plan::{DeletionInput, PlanInput, stores};
 
 /// What is wrong with a plan for a resource that is to exist; empty when nothing is.
 pub fn check(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
@@ -80,11 +80,38 @@ pub fn check(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
                     }
                 }
             }
-            Action::PrepareDirectory { .. } => {}
+            Action::PrepareDirectory { .. } | Action::Mark { .. } => {}
         }
     }
     wrong.extend(taken_down(plan, input));
+    wrong.extend(connects_to_emptied(plan, input));
     wrong
+}
+
+/// Processes that are made or replaced although a store that they need has lost their data.
+fn connects_to_emptied(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
+    let lost = stores::lost(input.desired, input.observed, input.ledger);
+    let starts = plan.actions.iter().filter_map(|action| match action {
+        Action::Create { id, .. } => Some(id),
+        Action::Update { id, .. } => {
+            let stopped = |id| {
+                let object = input.observed.objects.get(id);
+                object.is_some_and(|o| o.replicas == Some(0))
+            };
+            (stopped(id) || !ended(action, input).is_empty()).then_some(id)
+        }
+        _ => None,
+    });
+    let keys = starts.filter_map(|id| input.outline.get(id)?.workload);
+    let needs = keys.filter_map(|key| Some((key, workload(input, key.component)?)));
+    needs
+        .filter_map(|(key, workload)| {
+            let emptied = workload.requires.iter().find(|c| lost.contains_key(c))?;
+            Some(format!(
+                "starts {key} on {emptied}, which has lost its data"
+            ))
+        })
+        .collect()
 }
 
 /// What is wrong with a plan of a deletion; empty when nothing is.
@@ -147,6 +174,7 @@ pub fn check_deletion(plan: &Plan, input: &DeletionInput<'_>) -> Vec<String> {
             Action::Create { .. }
             | Action::Update { .. }
             | Action::Stop { .. }
+            | Action::Mark { .. }
             | Action::PrepareDirectory { .. } => {
                 wrong.push(format!("does {action:?} in a deletion"));
             }

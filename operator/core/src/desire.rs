@@ -8,11 +8,11 @@ use sha2::Sha256;
 
 use crate::capabilities::Capabilities;
 use crate::component::{Component, WorkloadKey};
-use crate::components::{self, BROKER_PORT, ETCD_PORT};
+use crate::components::{self, BROKER_PORT, ETCD_PORT, MINIO_PORT};
 use crate::config;
 use crate::desired::{
     Desired, Endpoint, EndpointTls, File, FileMount, FileSource, Member, Network, SecretFile,
-    Sessions, Shape, Workload,
+    Sessions, Shape, Store, Workload,
 };
 use crate::facts::Facts;
 use crate::ledger::{Ledger, MemberEntry};
@@ -254,6 +254,7 @@ pub fn desire(
         logging: cluster.logging.clone(),
         external: external(cluster),
         sessions: sessions.filter(|_| capabilities.wire_checks),
+        stores: stores(cluster),
         scaled_pods: cluster
             .roles
             .get(&Component::QueryNode)
@@ -262,6 +263,32 @@ pub fn desire(
         configs: context.configs,
         secrets: context.secrets,
     }
+}
+
+/// The stores that the cluster runs for itself.
+fn stores(cluster: &ValidatedCluster) -> BTreeMap<Component, Store> {
+    let mut stores = BTreeMap::new();
+    if let Etcd::InCluster(_) = &cluster.etcd {
+        let store = Store {
+            port: ETCD_PORT,
+            bucket: None,
+        };
+        stores.insert(Component::Etcd, store);
+    }
+    if let (StorageKind::Minio { .. }, Some(keys)) =
+        (&cluster.storage.kind, &cluster.storage.credentials)
+    {
+        let store = Store {
+            port: MINIO_PORT,
+            bucket: Some(S3Access {
+                bucket: cluster.storage.bucket.clone(),
+                region: None,
+                keys: keys.clone(),
+            }),
+        };
+        stores.insert(Component::Minio, store);
+    }
+    stores
 }
 
 /// Dependencies that somebody else runs, by the component that each of them stands for.

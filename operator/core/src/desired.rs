@@ -8,7 +8,7 @@ use milvus_crds::{EnvVarSource, Ingress, KubernetesComponent};
 
 use crate::component::{Component, WorkloadKey};
 use crate::names::{ClusterRef, Incarnation};
-use crate::probe::Probe;
+use crate::probe::{Probe, S3Access};
 use crate::subnet::Subnet;
 
 /// Everything that one cluster consists of.
@@ -34,6 +34,8 @@ pub struct Desired {
     pub external: BTreeMap<Component, Probe>,
     /// Sessions of Milvus roles in etcd, where they can be counted.
     pub sessions: Option<Sessions>,
+    /// Stores of the cluster's own that bear its mark, and are asked for it.
+    pub stores: BTreeMap<Component, Store>,
     /// Labels of the pods that the resource's own scale is about (the query nodes'), where there are any.
     pub scaled_pods: Option<String>,
     /// What only the platform has words for.
@@ -57,6 +59,15 @@ pub struct Sessions {
     pub probe: Probe,
     /// The least number of sessions by role name as Milvus writes it (`querynode`).
     pub expected: BTreeMap<String, u32>,
+}
+
+/// A store of the cluster's own, as it is asked for its mark ([`crate::probe::MARK`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// Port of its members; any one of them may answer.
+    pub port: u16,
+    /// The bucket that bears the mark; `None` for etcd.
+    pub bucket: Option<S3Access>,
 }
 
 /// One overlay network of a cluster.

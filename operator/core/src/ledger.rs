@@ -2,7 +2,7 @@
 //! has been bootstrapped, and the choices that cannot change. Written before the act that it records; native labels are
 //! copies (a `docker stack rm` erases them). Pure data; storing it is the controller's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,12 @@ pub struct Ledger {
     pub first_epoch: u32,
     /// What has been brought to life once and must never be bootstrapped again.
     pub bootstrapped: BTreeMap<Component, bool>,
+    /// The stores that were seen to hold data of this cluster. One that holds none of it any more has lost it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub stores: BTreeMap<Component, KnownStore>,
+    /// Losses that the resource's annotation has accepted. It accepts one of each; for another it is to be set again.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub accepted_losses: BTreeSet<Component>,
     /// etcd's `--initial-cluster-token`: two clusters can never merge.
     pub etcd_token: String,
     /// Choices that are fixed at creation; compared on every pass.
@@ -40,6 +46,16 @@ pub struct Ledger {
     /// While the resource's spec is refused: the last one that was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_good: Option<serde_json::Value>,
+}
+
+/// How a store is known again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KnownStore {
+    /// The mark that was seen in it ([`crate::probe::MARK`]); `None` where the operator leaves none, as with a store that others
+    /// run: of that one it is known that Milvus' bucket was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
 }
 
 /// Where one member lives.

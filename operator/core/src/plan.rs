@@ -15,6 +15,7 @@ mod prerequisites;
 mod quorum;
 pub mod readiness;
 mod start;
+pub(crate) mod stores;
 mod systems;
 mod trouble;
 mod turn;
@@ -60,6 +61,8 @@ pub struct PlanInput<'a> {
     pub now: Timestamp,
     /// What earlier passes saw.
     pub memory: &'a Memory,
+    /// Members and components whose loss of data the resource accepts ([`crate::rebuild::ACCEPT_DATA_LOSS`]).
+    pub accepted: &'a BTreeSet<String>,
 }
 
 /// Decides one pass for a resource that is to exist.
@@ -82,6 +85,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     change::apply(&view, &mut draft);
     prerequisites::beside(&view, &mut draft);
     cleanup::remove(&view, &mut draft);
+    stores::mark(&view, &mut draft);
     trouble::explain(&view, &mut draft);
     let next = next_check(&draft, input.capabilities.rhythm);
     draft.finish(view.readiness, next)

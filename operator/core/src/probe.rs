@@ -158,6 +158,10 @@ pub struct S3Access {
     pub keys: Credentials,
 }
 
+/// Name of the mark that the operator leaves in the stores that a cluster runs for itself: a key of etcd beside Milvus' own, an
+/// object in Milvus' bucket beside its root path. What begins on an emptied volume does not have it.
+pub const MARK: &str = "milvus-operator/mark";
+
 /// Identifies one check in one pass: the component and the host (or address) asked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProbeId {
@@ -181,6 +185,14 @@ impl ProbeId {
         Self {
             component: Component::Gateway,
             target: format!("endpoint {address}"),
+        }
+    }
+
+    /// The check of what a store that the cluster runs for itself holds of it.
+    pub fn store(component: Component) -> Self {
+        Self {
+            component,
+            target: "store".to_owned(),
         }
     }
 
@@ -215,6 +227,17 @@ pub struct ProbeDetail {
     pub ensemble: Option<EnsembleMember>,
     /// By how many seconds its clock is ahead of the operator's, where the answer bears a time.
     pub clock_ahead: Option<i64>,
+    /// What a store holds of the cluster, where it was asked for that and said it.
+    pub store: Option<StoreSeen>,
+}
+
+/// What a store holds of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreSeen {
+    /// What Milvus keeps its data in is there: its bucket. etcd has nothing of the kind, and always says yes.
+    pub there: bool,
+    /// The content of [`MARK`], where there is one.
+    pub mark: Option<String>,
 }
 
 /// A member of etcd as etcd lists it.

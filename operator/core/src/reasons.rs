@@ -69,6 +69,8 @@ pub enum Reason {
     AlarmRaised,
     /// A system lists other members than the cluster has, or its members do not agree.
     MembersDiffer,
+    /// A store does not hold what this cluster has kept in it: its volume was emptied or replaced, or its bucket is gone.
+    DataLost,
     /// The clock of a process is more than five minutes from the operator's.
     ClockSkew,
     /// The clock of a process is more than half a minute from the operator's.
@@ -154,6 +156,7 @@ impl Reason {
                 | Reason::CredentialsRefused
                 | Reason::AlarmRaised
                 | Reason::MembersDiffer
+                | Reason::DataLost
                 | Reason::ClockSkew
                 | Reason::ClockDrift
                 | Reason::Recreated

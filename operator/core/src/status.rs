@@ -183,7 +183,7 @@ fn carried_out(input: &StatusInput<'_>) -> bool {
     let done = |action: &Action| {
         input.done.iter().any(|(done, _)| done == action)
             || match action {
-                Action::Create { .. } => true,
+                Action::Create { .. } | Action::Mark { .. } => true,
                 Action::Update { id, .. } | Action::Stop { id, .. } | Action::Remove { id, .. } => {
                     beside(id)
                 }

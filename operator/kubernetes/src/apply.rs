@@ -96,6 +96,7 @@ impl Applier {
             Action::RemoveVolume { volume, .. } => self.remove_claim(cluster, volume).await?,
             Action::RecordLedger(_)
             | Action::ForgetLedger
+            | Action::Mark { .. }
             | Action::DropFinalizer
             | Action::PrepareDirectory { .. } => {
                 return Err(PlatformError::new(

@@ -16,7 +16,8 @@ use crate::client_tls;
 use crate::etcd;
 use crate::http::{Answer, failure, grpc_empty, request};
 use crate::kafka;
-use crate::s3;
+use crate::marks;
+use crate::s3::{self, Asked};
 use crate::sessions::count_sessions;
 use crate::tls;
 
@@ -67,6 +68,10 @@ pub enum Question {
         /// Addresses that count; all when empty.
         addresses: Vec<String>,
     },
+    /// etcd: what mark does it bear?
+    EtcdMark,
+    /// S3: is the bucket there, and what mark does it bear?
+    BucketMark(S3Access),
     /// Milvus proxy: gRPC `GetVersion`.
     GrpcVersion {
         /// How the proxy speaks.
@@ -157,10 +162,12 @@ async fn ask_unbounded(
         }
         Question::S3Bucket { access, tls } => {
             let connection = unproved(connection, host, *tls).await?;
-            let (host, path) = s3::signed(&authority, access, *tls)?;
+            let (host, path) = s3::signed(&authority, access, *tls, Asked::Get(s3::OBJECT))?;
             let answer = request(connection, &host, http::Method::GET, &path, None).await?;
             s3::judge(&authority, &answer)
         }
+        Question::EtcdMark => marks::of_etcd(connection, &authority).await,
+        Question::BucketMark(access) => marks::of_bucket(connection, &authority, access).await,
         Question::ZookeeperMode => zookeeper(connection, &authority).await,
         Question::BrokerHealth => {
             let path = "/admin/v2/brokers/health?topicVersion=V2";

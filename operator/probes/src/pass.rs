@@ -239,7 +239,44 @@ fn questions(
         }
     }
     asked.extend(sessions(addressing, desired, observed));
+    if ways.processes {
+        asked.extend(stores(addressing, desired, observed));
+    }
     asked
+}
+
+/// What each store of the cluster's own holds of it, asked of the first member that answers.
+fn stores(addressing: Addressing, desired: &Desired, observed: &Observed) -> Vec<Asked> {
+    let stores = desired.stores.iter();
+    let asked = stores.filter_map(|(component, store)| {
+        let port = store.port;
+        let hosts = member_hosts(addressing, desired, observed, *component);
+        let mut askable = hosts.map(|host| (host, port));
+        let (host, port) = askable.next()?;
+        Some(Asked {
+            id: ProbeId::store(*component),
+            host,
+            port,
+            others: askable.collect(),
+            question: match &store.bucket {
+                None => Question::EtcdMark,
+                Some(access) => Question::BucketMark(access.clone()),
+            },
+            outside: false,
+            external: false,
+        })
+    });
+    asked.collect()
+}
+
+/// The hosts of the members of a component that run, in order.
+pub(crate) fn member_hosts(
+    addressing: Addressing,
+    desired: &Desired,
+    observed: &Observed,
+    component: Component,
+) -> impl Iterator<Item = String> {
+    running(observed, component).map(move |key| addressing.host(&desired.cluster.key, key))
 }
 
 /// Who is asked for one workload: the name in the [`ProbeId`] and the host.
@@ -361,9 +398,11 @@ fn sessions(addressing: Addressing, desired: &Desired, observed: &Observed) -> O
     let mut askable: VecDeque<(String, u16)> = match &probe.target {
         ProbeTarget::External(addresses) => addresses.iter().filter_map(|a| split(a)).collect(),
         ProbeTarget::Host(host) => [(host.clone(), *port)].into(),
-        ProbeTarget::EachMember | ProbeTarget::EachInstance => running(observed, Component::Etcd)
-            .map(|member| (addressing.host(&desired.cluster.key, member), *port))
-            .collect(),
+        ProbeTarget::EachMember | ProbeTarget::EachInstance => {
+            member_hosts(addressing, desired, observed, Component::Etcd)
+                .map(|host| (host, *port))
+                .collect()
+        }
     };
     let (host, port) = askable.pop_front()?;
     let question = Question::Sessions {

@@ -1,10 +1,10 @@
-//! One signed request to an S3 service: does it know these keys? What they may do is for the service's own policies, and not
-//! judged here. Pure.
+//! Signed requests to an S3 service: does it know these keys, and is the bucket there? What the keys may do is for the service's
+//! own policies, and not judged here. Pure.
 
 use std::time::Duration;
 
-use milvus_core::probe::{ProbeDetail, ProbeFailure, ProbeFailureKind, S3Access};
-use rusty_s3::actions::{GetObject, S3Action};
+use milvus_core::probe::{ProbeDetail, ProbeFailure, ProbeFailureKind, S3Access, StoreSeen};
+use rusty_s3::actions::{GetObject, PutObject, S3Action};
 use rusty_s3::{Bucket, Credentials, UrlStyle};
 
 use crate::http::{Answer, failure};
@@ -14,18 +14,28 @@ const VALID: Duration = Duration::from_secs(300);
 /// Where no region is given: what MinIO and clients of S3 take for granted.
 const REGION: &str = "us-east-1";
 /// What is asked for. Nobody makes it: the answer is that it is not there.
-const OBJECT: &str = "asked-by-milvus-operator";
+pub(crate) const OBJECT: &str = "asked-by-milvus-operator";
 /// Error codes of a service that does not know an access key, or knows another secret for it
 /// (docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
 const UNKNOWN_KEYS: [&str; 2] = ["InvalidAccessKeyId", "SignatureDoesNotMatch"];
 /// The service's clock and ours are apart: it takes no signature of ours.
 const CLOCKS: &str = "RequestTimeTooSkewed";
 
+/// What is asked of an object of the bucket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked {
+    /// Its content.
+    Get(&'static str),
+    /// To be written.
+    Put(&'static str),
+}
+
 /// `Host` header and path of a signed request. The signature is in the path, which is never shown.
 pub(crate) fn signed(
     authority: &str,
     access: &S3Access,
     tls: bool,
+    asked: Asked,
 ) -> Result<(String, String), ProbeFailure> {
     let wrong = |problem: String| {
         let message = format!("{authority}: no request can be made of it: {problem}");
@@ -39,7 +49,10 @@ pub(crate) fn signed(
     let bucket = Bucket::new(endpoint, UrlStyle::Path, access.bucket.clone(), region)
         .map_err(|e| wrong(e.to_string()))?;
     let keys = Credentials::new(access.keys.user.0.clone(), access.keys.password.0.clone());
-    let url = GetObject::new(&bucket, Some(&keys), OBJECT).sign(VALID);
+    let url = match asked {
+        Asked::Get(object) => GetObject::new(&bucket, Some(&keys), object).sign(VALID),
+        Asked::Put(object) => PutObject::new(&bucket, Some(&keys), object).sign(VALID),
+    };
     // As it was signed: without the port where that is the scheme's own.
     let host = match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
@@ -50,7 +63,8 @@ pub(crate) fn signed(
     Ok((host, format!("{}?{query}", url.path())))
 }
 
-/// What an answer says of the keys.
+/// What an answer says of the keys and of the bucket. That there is none is for the planner to judge: Milvus makes it when it
+/// starts for the first time.
 pub(crate) fn judge(authority: &str, answer: &Answer) -> Result<ProbeDetail, ProbeFailure> {
     let code = code(&answer.body);
     let code = code.as_deref().unwrap_or_default();
@@ -66,11 +80,20 @@ pub(crate) fn judge(authority: &str, answer: &Answer) -> Result<ProbeDetail, Pro
         let message = format!("{authority}: answers {} {code}", answer.status);
         return Err(failure(ProbeFailureKind::NotReady, message));
     }
-    // No such object or bucket, or no right to look: Milvus makes the ones, and may not need the other.
+    // Where there is no right to look, nothing is known of the bucket; Milvus may not need that right.
+    let store = match (answer.status, code) {
+        (404, "NoSuchBucket") => Some(StoreSeen::default()),
+        (404, "NoSuchKey") | (200, _) => Some(StoreSeen {
+            there: true,
+            mark: None,
+        }),
+        _ => None,
+    };
     let said = if code.is_empty() { "answers" } else { code };
     Ok(ProbeDetail {
         note: said.to_owned(),
         clock_ahead: answer.clock_ahead(),
+        store,
         ..ProbeDetail::default()
     })
 }
@@ -113,7 +136,8 @@ mod tests {
 
     #[test]
     fn the_host_is_the_one_that_is_signed() {
-        let (host, path) = signed("s3.example.org:9000", &access(), false).expect("a request");
+        let (host, path) =
+            signed("s3.example.org:9000", &access(), false, Asked::Get(OBJECT)).expect("a request");
         assert_eq!(host, "s3.example.org:9000");
         assert!(
             path.starts_with("/milvus/asked-by-milvus-operator?"),
@@ -123,10 +147,12 @@ mod tests {
         assert!(!path.contains("something-long"), "{path}");
         for (port, tls) in [(80, false), (443, true)] {
             let authority = format!("s3.example.org:{port}");
-            let (host, _) = signed(&authority, &access(), tls).expect("a request");
+            let (host, _) =
+                signed(&authority, &access(), tls, Asked::Get(OBJECT)).expect("a request");
             assert_eq!(host, "s3.example.org");
         }
-        let (host, _) = signed("s3.example.org:80", &access(), true).expect("a request");
+        let (host, _) =
+            signed("s3.example.org:80", &access(), true, Asked::Get(OBJECT)).expect("a request");
         assert_eq!(host, "s3.example.org:80");
     }
 
@@ -143,6 +169,7 @@ mod tests {
                     times: None,
                 },
             )
+            .map(|detail| detail.store.map(|store| store.there))
             .map_err(|f| f.kind)
         };
         assert_eq!(
@@ -158,14 +185,14 @@ mod tests {
             Err(ProbeFailureKind::NotReady)
         );
         assert_eq!(judge(503, "SlowDown"), Err(ProbeFailureKind::NotReady));
-        for fine in [
-            (200, ""),
-            (404, "NoSuchKey"),
-            (404, "NoSuchBucket"),
-            (403, "AccessDenied"),
-            (301, "PermanentRedirect"),
+        for (status, code, there) in [
+            (200, "", Some(true)),
+            (404, "NoSuchKey", Some(true)),
+            (404, "NoSuchBucket", Some(false)),
+            (403, "AccessDenied", None),
+            (301, "PermanentRedirect", None),
         ] {
-            assert!(judge(fine.0, fine.1).is_ok(), "{fine:?}");
+            assert_eq!(judge(status, code), Ok(there), "{status} {code}");
         }
     }
 

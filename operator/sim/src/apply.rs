@@ -147,13 +147,19 @@ impl World {
                 if gone {
                     self.homes.remove(volume);
                     self.made_for.remove(volume);
+                    self.data.empty(volume);
                     self.deleted_volumes.push((node.clone(), volume.clone()));
                 }
                 Ok(gone)
             }
-            Action::RecordLedger(_) | Action::ForgetLedger | Action::DropFinalizer => Err(
-                PlatformError::new(Class::Bug, "write", "not the platform's to do"),
-            ),
+            Action::RecordLedger(_)
+            | Action::ForgetLedger
+            | Action::Mark { .. }
+            | Action::DropFinalizer => Err(PlatformError::new(
+                Class::Bug,
+                "write",
+                "not the platform's to do",
+            )),
         }
     }
 

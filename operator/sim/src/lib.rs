@@ -16,6 +16,7 @@ pub mod scenario;
 mod seat;
 mod store;
 mod tasks;
+mod volumes;
 mod world;
 
 pub use faults::{Fault, Faults};

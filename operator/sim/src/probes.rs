@@ -13,7 +13,7 @@ use crate::tasks::{Task, TaskState};
 use crate::world::World;
 
 impl World {
-    fn up(&self, uid: &str, component: Component) -> Vec<&Task> {
+    pub(crate) fn up(&self, uid: &str, component: Component) -> Vec<&Task> {
         self.tasks
             .iter()
             .filter(|t| {
@@ -132,6 +132,11 @@ impl World {
                     Some(task) => self.answer(uid, task).map(|()| ProbeDetail::default()),
                 };
                 tell(ProbeId::target(workload.component, target), outcome);
+            }
+        }
+        for component in desired.stores.keys() {
+            if let Some(seen) = self.stored(uid, *component).filter(|_| path) {
+                tell(ProbeId::store(*component), Ok(seen));
             }
         }
         for (component, probe) in &desired.external {

@@ -12,10 +12,11 @@ use milvus_core::desired::Desired;
 use milvus_core::names::ClusterKey;
 use milvus_core::observed::Observed;
 use milvus_core::plan::{DeletionInput, PlanInput};
-use milvus_core::probe::{ProbeId, ProbeResult};
+use milvus_core::probe::{ProbeFailure, ProbeId, ProbeResult};
 use milvus_core::validate::GeneratedSecretKind;
 use milvus_operator::{Clock, Credentials, GatherError, Judge, Seams, Wire};
-use milvus_probes::{ProbeMemory, Ways};
+use milvus_platform::Dial;
+use milvus_probes::{Marking, ProbeMemory, Ways};
 use tokio::time::Instant;
 
 use crate::store::Store;
@@ -134,6 +135,17 @@ impl Wire for Seat {
     ) -> BoxFuture<'a, BTreeMap<ProbeId, ProbeResult>> {
         let answers = self.lock().world.probe(desired, observed);
         async move { answers }.boxed()
+    }
+
+    fn mark<'a>(
+        &'a self,
+        _: &'a dyn Dial,
+        marking: &'a Marking<'a>,
+    ) -> BoxFuture<'a, Result<(), ProbeFailure>> {
+        let uid = &marking.desired.cluster.uid;
+        let world = &mut self.lock().world;
+        let marked = world.mark(uid, marking.component, marking.text);
+        async move { marked }.boxed()
     }
 }
 

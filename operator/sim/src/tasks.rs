@@ -500,7 +500,7 @@ impl World {
         task.next = next;
     }
 
-    fn end(&mut self, index: usize, state: TaskState) {
+    pub(crate) fn end(&mut self, index: usize, state: TaskState) {
         let now = self.now;
         self.pause(index, &state);
         let task = &mut self.tasks[index];
@@ -576,8 +576,12 @@ impl World {
         } else if task.native.job {
             self.metadata_written += 1;
             self.end(index, TaskState::Complete);
+        } else if let Some(code) = self.refuses_its_volume(task) {
+            let message = format!("task: non-zero exit ({code})");
+            self.end(index, TaskState::Failed(message));
         } else if self.finds_its_likes(task) {
             self.tasks[index].lived = true;
+            self.begins(task);
         }
     }
 

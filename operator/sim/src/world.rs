@@ -15,6 +15,7 @@ use rand::{Rng, SeedableRng};
 use crate::faults::Faults;
 use crate::render::Native;
 use crate::tasks::Task;
+use crate::volumes::Data;
 
 /// What the simulated platform can honour: what Swarm can.
 pub const CAPABILITIES: Capabilities = Capabilities {
@@ -168,6 +169,8 @@ pub struct World {
     pub(crate) seen: BTreeMap<ObjectId, u64>,
     /// Directories that exist, by node.
     pub(crate) directories: BTreeSet<(String, String)>,
+    /// What is on volumes.
+    pub(crate) data: Data,
     /// When each slot last ended by itself.
     pub(crate) ended: BTreeMap<(ObjectId, u64), Timestamp>,
 }
@@ -223,6 +226,7 @@ impl World {
             looks: Vec::new(),
             seen: BTreeMap::new(),
             directories: BTreeSet::new(),
+            data: Data::default(),
             ended: BTreeMap::new(),
         }
     }

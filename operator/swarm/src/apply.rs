@@ -80,13 +80,14 @@ impl Applier {
                 };
                 self.node_task(cluster, node, task).await
             }
-            Action::RecordLedger(_) | Action::ForgetLedger | Action::DropFinalizer => {
-                Err(PlatformError::new(
-                    Class::Bug,
-                    "apply",
-                    "the ledger and the resource are not the platform's",
-                ))
-            }
+            Action::RecordLedger(_)
+            | Action::ForgetLedger
+            | Action::Mark { .. }
+            | Action::DropFinalizer => Err(PlatformError::new(
+                Class::Bug,
+                "apply",
+                "the ledger, the resource and what is in a store are not the platform's",
+            )),
         }
     }
 

@@ -7,7 +7,7 @@
 use jiff::SignedDuration;
 
 use crate::action::{Action, Notice, RemoveCause, WaitingOn};
-use crate::component::WorkloadKey;
+use crate::component::{Component, WorkloadKey};
 use crate::components::rule_field;
 use crate::desired::Shape;
 use crate::observed::{
@@ -163,6 +163,12 @@ fn resume(
             },
         };
         draft.wait(component, on);
+        return;
+    }
+    let lost = |c: &Component| view.readiness.get(c).is_some_and(|r| r.lost);
+    if object.workload.requires.iter().any(lost) {
+        let lacking = view.lacking(object.workload);
+        draft.wait(component, WaitingOn::Dependencies(lacking));
         return;
     }
     let difference = observed.difference.clone().unwrap_or(Difference {

@@ -454,10 +454,17 @@ fn close(input: &DeletionInput<'_>, ledger: &Ledger, abandoned: bool, draft: &mu
         .filter(|(component, _)| alive(**component))
         .map(|(component, done)| (*component, *done))
         .collect();
+    let stores = ledger.stores.iter();
+    let stores = stores
+        .filter(|(component, _)| alive(**component))
+        .map(|(component, known)| (*component, known.clone()))
+        .collect();
     draft.actions.push(Action::RecordLedger(Box::new(Ledger {
         owner_uid: String::new(),
         members: kept,
         bootstrapped,
+        stores,
+        accepted_losses: BTreeSet::new(),
         retained,
         last_good: None,
         ..ledger.clone()

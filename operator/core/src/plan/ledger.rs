@@ -3,7 +3,7 @@
 use crate::action::Action;
 use crate::component::Component;
 use crate::ledger::Ledger;
-use crate::plan::{View, readiness};
+use crate::plan::{View, readiness, stores};
 
 /// Components whose first life is written down.
 const MILESTONES: [Component; 5] = [
@@ -36,5 +36,6 @@ fn with_milestones(view: &View<'_>) -> Ledger {
             wanted.bootstrapped.insert(component, true);
         }
     }
+    stores::record(view, &mut wanted);
     wanted
 }

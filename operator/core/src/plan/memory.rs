@@ -138,6 +138,7 @@ impl Memory {
                 | Action::ForgetLedger
                 | Action::Update { .. }
                 | Action::Stop { .. }
+                | Action::Mark { .. }
                 | Action::DropFinalizer => {}
             }
         }

@@ -111,7 +111,12 @@ pub(super) fn lost_for_good(view: &View<'_>, component: Component) -> bool {
                 .all(|key| health(w, *key, view.input.observed) != Health::Unknown)
         })
         .unwrap_or(false);
-    !view.ready(component) && unready.is_some_and(|since| lasts(view, *since, LOST_QUORUM)) && asked
+    // One that has lost its data has its quorum all the same.
+    let lost = view.readiness.get(&component).is_some_and(|r| r.lost);
+    !view.ready(component)
+        && !lost
+        && unready.is_some_and(|since| lasts(view, *since, LOST_QUORUM))
+        && asked
 }
 
 fn lasts(view: &View<'_>, since: Timestamp, limit: Duration) -> bool {

@@ -7,6 +7,7 @@ use crate::desired::{Desired, Shape, Workload};
 use crate::ledger::Ledger;
 use crate::observed::{Availability, Instance, InstanceState, NodeState, Observed, Owner};
 use crate::place;
+use crate::plan::stores;
 use crate::probe::{Probe, ProbeFailureKind, ProbeId, ProbeKind, ProbeTarget};
 
 /// How one component stands.
@@ -30,6 +31,8 @@ pub struct Readiness {
     pub detail: String,
     /// Somebody else runs it.
     pub external: bool,
+    /// It answers, and does not hold the data of this cluster any more: not ready for those who need it.
+    pub lost: bool,
 }
 
 /// What is known of one member or one group of instances.
@@ -57,6 +60,15 @@ pub fn judge(
     }
     for (component, probe) in &desired.external {
         all.insert(*component, of_external(*component, probe, observed));
+    }
+    for (component, lacks) in stores::lost(desired, observed, ledger) {
+        if let Some(found) = all.get_mut(&component) {
+            found.ready = false;
+            found.full = false;
+            found.enough = false;
+            found.detail = lacks;
+            found.lost = true;
+        }
     }
     all
 }
@@ -171,6 +183,7 @@ fn of_workload(workload: &Workload, observed: &Observed, ledger: &Ledger) -> Rea
             lacking.join("; ")
         },
         external: false,
+        lost: false,
     }
 }
 
@@ -192,6 +205,7 @@ fn of_job(component: Component, observed: &Observed, ledger: &Ledger) -> Readine
             "has not finished".to_owned()
         },
         external: false,
+        lost: false,
     }
 }
 
@@ -232,6 +246,7 @@ fn of_external(component: Component, probe: &Probe, observed: &Observed) -> Read
             lacking.join("; ")
         },
         external: true,
+        lost: false,
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) struct Scene {
     pub(crate) memory: Memory,
     pub(crate) resource: milvus_crds::MilvusCluster,
     pub(crate) capabilities: Capabilities,
+    pub(crate) accepted: BTreeSet<String>,
 }
 
 const SAMPLE: &str = include_str!("../../../../deploy/samples/reference.yaml");
@@ -86,6 +87,7 @@ impl Scene {
             memory: Memory::default(),
             resource,
             capabilities,
+            accepted: BTreeSet::new(),
         }
     }
 
@@ -225,6 +227,7 @@ impl Scene {
             capabilities,
             now: now(),
             memory: &self.memory,
+            accepted: &self.accepted,
         }
     }
 }
@@ -300,5 +303,6 @@ mod edges;
 mod leaving;
 mod shared;
 mod steps;
+mod stores;
 mod systems;
 mod turns;

@@ -9,19 +9,20 @@ use crate::components::resource_name;
 use crate::desired::{Shape, Workload};
 use crate::observed::{Deleting, Instance, InstanceState, Topology};
 use crate::plan::readiness::{self, Health, instances};
-use crate::plan::{Draft, View, WorkloadObject, start};
+use crate::plan::{Draft, View, WorkloadObject, start, stores};
 use crate::probe::ProbeFailureKind;
 use crate::reasons::Reason;
 
 pub(super) fn explain(view: &View<'_>, draft: &mut Draft) {
     nodes(view, draft);
+    stores::explain(view, draft);
     for object in view.workload_objects() {
         if view.ours(object.id).is_some() && !start::done(view, &object) {
             workload(view, &object, draft);
         }
     }
     for (component, readiness) in &view.readiness {
-        if readiness.external && !readiness.ready {
+        if readiness.external && !readiness.ready && !readiness.lost {
             draft.wait(
                 *component,
                 WaitingOn::Answer {

@@ -135,6 +135,7 @@ fn dependencies(facts: &Facts<'_>) -> Option<Verdict> {
         return None;
     }
     let plan = facts.input.plan?;
+    let lost = loses_data(facts);
     let lacking: Vec<String> = plan
         .readiness
         .iter()
@@ -144,12 +145,18 @@ fn dependencies(facts: &Facts<'_>) -> Option<Verdict> {
     Some(if lacking.is_empty() {
         verdict("True", Reason::AllReady, "every dependency answers")
     } else {
-        verdict(
-            "False",
-            Reason::WaitingForDependencies,
-            words::shorten(&lacking),
-        )
+        let reason = match lost {
+            true => Reason::DataLost,
+            false => Reason::WaitingForDependencies,
+        };
+        verdict("False", reason, words::shorten(&lacking))
     })
+}
+
+/// Whether a store has lost what the cluster kept in it.
+fn loses_data(facts: &Facts<'_>) -> bool {
+    let plan = facts.input.plan.iter();
+    plan.flat_map(|p| p.readiness.values()).any(|r| r.lost)
 }
 
 fn ready(facts: &Facts<'_>) -> Verdict {
@@ -183,7 +190,9 @@ fn ready(facts: &Facts<'_>) -> Verdict {
         };
         return verdict("True", Reason::AllReady, message);
     }
-    let reason = if facts.was_ready {
+    let reason = if loses_data(facts) {
+        Reason::DataLost
+    } else if facts.was_ready {
         Reason::NotReady
     } else {
         Reason::Starting

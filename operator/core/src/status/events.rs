@@ -120,6 +120,7 @@ fn done(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
             | Action::ForgetLedger
             | Action::PrepareDirectory { .. }
             | Action::RemoveVolume { .. }
+            | Action::Mark { .. }
             | Action::DropFinalizer => {}
         }
         if let Some(remark) = &outcome.remark {
@@ -309,6 +310,7 @@ fn touched(facts: &Facts<'_>, component: Component) -> bool {
         | Action::RemoveVolume { .. }
         | Action::RecordLedger(_)
         | Action::ForgetLedger
+        | Action::Mark { .. }
         | Action::DropFinalizer => false,
     })
 }
