@@ -8,6 +8,7 @@
 mod change;
 mod cleanup;
 mod deletion;
+mod emptied;
 mod ledger;
 mod memory;
 mod ownership;

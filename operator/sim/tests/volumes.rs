@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use milvus_core::component::{Component, WorkloadKey};
 use milvus_crds::Phase;
-use milvus_sim::Options;
-use milvus_sim::scenario::{DEMO, MINIMAL, Sim};
+use milvus_sim::scenario::{DEMO, MINIMAL, REFERENCE, Sim};
+use milvus_sim::{Options, TaskState};
 
 const LONG: Duration = Duration::from_secs(300);
 const ANNOTATION: &str = "operator.milvus.io/accept-data-loss";
@@ -175,4 +175,30 @@ fn a_cluster_of_an_older_operator_is_marked_as_it_is() {
     assert_eq!(sim.store.ledger.as_ref().unwrap().stores.len(), 2);
     assert_eq!(milvus(&sim), running);
     sim.rests(5).unwrap();
+}
+
+/// One of several has lost its volume: it is refused by the others, who serve on, and its volume is named as the likely cause.
+#[test]
+fn a_member_that_is_refused_by_the_others_names_its_volume() {
+    for (name, code) in [("etcd-0", 1), ("bookkeeper-1", 2)] {
+        for kubernetes in [false, true] {
+            let mut sim = up(REFERENCE, kubernetes);
+            sim.world.lose_volumes(member(name));
+            sim.run(Duration::from_secs(60));
+            let tasks = sim.world.tasks.iter().filter(|t| t.key == member(name));
+            let states: Vec<&TaskState> = tasks.map(|t| &t.state).collect();
+            let refused = TaskState::Failed(format!("task: non-zero exit ({code})"));
+            assert!(states.contains(&&refused), "{states:?}");
+            let (status, reason, message) = sim.condition("Degraded").unwrap();
+            assert_eq!(
+                (status.as_str(), reason.as_str()),
+                ("True", "InstanceFailed")
+            );
+            let entry = sim.store.ledger.as_ref().unwrap().members[name].clone();
+            let volume = format!("it is likely that volume {}", entry.places()[0]);
+            assert!(message.contains(&volume), "{message}");
+            assert_eq!(sim.condition("Ready").unwrap().0, "True");
+            sim.sound().unwrap();
+        }
+    }
 }

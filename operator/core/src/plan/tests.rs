@@ -300,6 +300,7 @@ fn names(plan: &Plan) -> Vec<String> {
 }
 
 mod edges;
+mod emptied;
 mod leaving;
 mod shared;
 mod steps;

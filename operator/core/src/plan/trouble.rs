@@ -9,7 +9,7 @@ use crate::components::resource_name;
 use crate::desired::{Shape, Workload};
 use crate::observed::{Deleting, Instance, InstanceState, Topology};
 use crate::plan::readiness::{self, Health, instances};
-use crate::plan::{Draft, View, WorkloadObject, start, stores};
+use crate::plan::{Draft, View, WorkloadObject, emptied, start, stores};
 use crate::probe::ProbeFailureKind;
 use crate::reasons::Reason;
 
@@ -150,8 +150,10 @@ fn workload(view: &View<'_>, object: &WorkloadObject<'_>, draft: &mut Draft) {
         Health::NotReady | Health::Down | Health::Unknown => {
             let detail = detail(view, object);
             // It runs now, but has it ended by itself just before?
-            if let Some(cause) = telling(view, key).and_then(|i| cause(object.workload, i)) {
-                note(view, object, &cause, draft);
+            let ended = telling(view, key);
+            if let Some((cause, ended)) = ended.and_then(|i| Some((cause(object.workload, i)?, i)))
+            {
+                note(view, object, &cause, ended, draft);
             }
             draft.wait(
                 key.component,
@@ -248,7 +250,7 @@ fn absent(
         },
     };
     draft.wait(component, on);
-    note(view, object, &cause, draft);
+    note(view, object, &cause, instance, draft);
 }
 
 /// Whether an earlier process of a workload has still to end.
@@ -296,12 +298,23 @@ pub(super) fn unconfirmed(instance: &Instance, deleting: &Deleting) -> String {
     )
 }
 
-fn note(view: &View<'_>, object: &WorkloadObject<'_>, cause: &Cause, draft: &mut Draft) {
+fn note(
+    view: &View<'_>,
+    object: &WorkloadObject<'_>,
+    cause: &Cause,
+    ended: &Instance,
+    draft: &mut Draft,
+) {
     let key = object.key;
     let on = places(view, key, cause, object.workload);
+    let mut message = format!("{key}{on}: {}", cause.message);
+    if let Some(likely) = emptied::likely(view, object, ended) {
+        message.push_str("; ");
+        message.push_str(&likely);
+    }
     draft.note(Notice {
         reason: cause.reason,
-        message: format!("{key}{on}: {}", cause.message),
+        message,
         field: (!cause.field.is_empty()).then(|| cause.field.clone()),
     });
 }
