@@ -88,21 +88,14 @@ pub fn check(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
     wrong
 }
 
-/// Processes that are made or replaced although a store that they need has lost their data.
+/// What is made or changed although a store that it needs has lost its data: processes could start on that.
 fn connects_to_emptied(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
     let lost = stores::lost(input.desired, input.observed, input.ledger);
-    let starts = plan.actions.iter().filter_map(|action| match action {
-        Action::Create { id, .. } => Some(id),
-        Action::Update { id, .. } => {
-            let stopped = |id| {
-                let object = input.observed.objects.get(id);
-                object.is_some_and(|o| o.replicas == Some(0))
-            };
-            (stopped(id) || !ended(action, input).is_empty()).then_some(id)
-        }
+    let touched = plan.actions.iter().filter_map(|action| match action {
+        Action::Create { id, .. } | Action::Update { id, .. } => Some(id),
         _ => None,
     });
-    let keys = starts.filter_map(|id| input.outline.get(id)?.workload);
+    let keys = touched.filter_map(|id| input.outline.get(id)?.workload);
     let needs = keys.filter_map(|key| Some((key, workload(input, key.component)?)));
     needs
         .filter_map(|(key, workload)| {

@@ -40,6 +40,14 @@ pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
             continue;
         }
         stalled(object, observed, draft);
+        if (observed.difference.is_some() || stopped(object, observed))
+            && stands_on_lost(view, object)
+        {
+            draft.changing.insert(object.key);
+            let lacking = view.lacking(object.workload);
+            draft.wait(object.key.component, WaitingOn::Dependencies(lacking));
+            continue;
+        }
         let whole = observed
             .difference
             .as_ref()
@@ -104,6 +112,12 @@ pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
     whole::change(view, &objects, &together, active, draft);
 }
 
+/// Whether a workload needs a store that has lost its data: every change of it may start a process on that.
+fn stands_on_lost(view: &View<'_>, object: &WorkloadObject<'_>) -> bool {
+    let lost = |c: &Component| view.readiness.get(c).is_some_and(|r| r.lost);
+    object.workload.requires.iter().any(lost)
+}
+
 /// The rule that keeps a member that runs off the node that has its data.
 fn unmet_rule(view: &View<'_>, object: &WorkloadObject<'_>) -> Option<String> {
     object.key.ordinal.filter(|_| view.may_run(object.key))?;
@@ -163,12 +177,6 @@ fn resume(
             },
         };
         draft.wait(component, on);
-        return;
-    }
-    let lost = |c: &Component| view.readiness.get(c).is_some_and(|r| r.lost);
-    if object.workload.requires.iter().any(lost) {
-        let lacking = view.lacking(object.workload);
-        draft.wait(component, WaitingOn::Dependencies(lacking));
         return;
     }
     let difference = observed.difference.clone().unwrap_or(Difference {

@@ -112,6 +112,15 @@ fn no_role_is_made_or_changed_on_an_emptied_store() {
         seen(&mut scene, store, store == Component::Etcd, None);
         scene.differs("querynode", true);
         waits_for(&scene, Component::QueryNode, store);
+        // Scaled to nothing by hand, or to more: processes would start.
+        for (replicas, restarts) in [(0, false), (1, false), (0, true)] {
+            let mut scene = marked();
+            seen(&mut scene, store, store == Component::Etcd, None);
+            scene.differs("querynode", restarts);
+            let found = scene.observed.objects.get_mut(&service("querynode"));
+            found.unwrap().replicas = Some(replicas);
+            waits_for(&scene, Component::QueryNode, store);
+        }
         let mut scene = marked();
         seen(&mut scene, store, store == Component::Etcd, None);
         scene.observed.objects.remove(&service("proxy"));
