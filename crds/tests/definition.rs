@@ -70,7 +70,7 @@ fn the_committed_files_are_what_the_types_say() {
         let file = fs::read_to_string(&path).unwrap_or_default();
         assert!(
             file == *text,
-            "{} is out of date; run the tests once with UPDATE_CRDS=1",
+            "{} is out of date; run make regen",
             path.display()
         );
     }

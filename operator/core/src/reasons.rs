@@ -1,6 +1,8 @@
 //! Every reason that conditions and events carry, in one list. People write alerts on these words: they do not change.
 //! Pure.
 
+pub mod guide;
+
 /// A machine-readable reason in CamelCase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
