@@ -73,6 +73,22 @@ bench: ## Compare with a hand-written stack and print speed and cost (RUNS=5)
 bench-kubernetes: ## Speed and cost on Kubernetes at 1, 10 and 100 resources (15 minutes)
 	@tests/bench/kubernetes.sh
 
-.PHONY: crds
-crds: ## Write the CustomResourceDefinitions anew from the types
-	UPDATE_CRDS=1 $(CARGO) test --locked --package milvus-crds --quiet
+.PHONY: suite
+suite: export TIMES := $(TIMES)
+suite: ## One suite on real parts: make suite SUITE=swarm (needs root, 24 GiB; installs what is missing)
+	@case " $(SUITES) " in *" $${SUITE:-} "*) ;; *) echo "make suite: SUITE is one of: $(SUITES)" >&2; exit 2 ;; esac
+	mkdir -p target; rm -f $(TIMES); code=0
+	$(TESTBED)/run.sh "$$SUITE" || code=$$?
+	$(TESTBED)/times.py report; exit $$code
+
+.PHONY: doc
+doc: ## Build the documentation of the crates, without warnings
+	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+
+.PHONY: regen
+regen: ## Write all generated files anew: definitions, manifests, rights, docs/api.md, docs/troubleshooting.md (needs Go for Helm)
+	@UPDATE_CRDS=1 $(CARGO) test --locked --workspace --test definition --quiet
+	export UPDATE_DOCS=1 UPDATE_MANIFESTS=1
+	$(CARGO) test --locked --workspace --test reference --test rights --quiet
+	$(CARGO) test --locked --workspace --lib --quiet -- the_committed_page the_stack_file
+	MILVUS_TEST_HELM=$$($(TESTBED)/kubernetes/build.sh helm) $(CARGO) test --locked --workspace --test chart --quiet -- the_plain_manifests
