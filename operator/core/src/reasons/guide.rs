@@ -103,7 +103,7 @@ pub const TROUBLE: &[Guide] = &[
     guide(
         Reason::ForeignObject,
         "An object that does not belong to this cluster has a name that the cluster needs. It is left alone.",
-        "A service, network, config or volume that was made by hand or by another tool.",
+        "A service, network, config or volume that was created manually or by another tool.",
         "Remove or rename the object, or give the cluster another name.",
     ),
     guide(
@@ -192,7 +192,7 @@ pub const TROUBLE: &[Guide] = &[
     ),
     guide(
         Reason::LoginNotChecked,
-        "A login at an external service works or not; the operator cannot tell.",
+        "A login at an external service works or not; the operator cannot check it.",
         "The Secret has no `ca.pem`, so the operator does not send user and password; or this Milvus takes no `ca.pem`.",
         "Add `ca.pem` to the Secret to have the login checked. Otherwise nothing: the cluster is not degraded by this.",
     ),
@@ -205,7 +205,7 @@ pub const TROUBLE: &[Guide] = &[
     guide(
         Reason::MembersDiffer,
         "A system lists other members than the cluster has, or its members do not agree with each other.",
-        "A member was added by hand, a member of ZooKeeper serves alone, or its data are of an earlier time.",
+        "A member was added manually, a member of ZooKeeper serves alone, or its data are of an earlier time.",
         "Follow the message: it names the member, and for etcd the command that removes it.",
     ),
     guide(
@@ -288,7 +288,7 @@ pub const PROGRESS: &[Guide] = &[
     guide(
         Reason::NotReady,
         "Something that was ready does not answer, or the platform reports that a rollout does not go on.",
-        "A process hangs, restarts or cannot be reached; a Deployment was paused by hand.",
+        "A process hangs, restarts or cannot be reached; a Deployment was paused manually.",
         "Look at the component that the message names: its log, its node, its memory.",
     ),
     guide(

@@ -9,7 +9,7 @@ const HEAD: &str = "\
 # Troubleshooting
 
 Every reason that conditions and events of a MilvusCluster carry. Start with `kubectl describe mvc NAME`: the condition `Accepted` says whether the
-resource is acted on, `Degraded` what is wrong, `Progressing` what is waited for, and the events tell how it came to this. Reasons do not change
+resource is acted on, `Degraded` what is wrong, `Progressing` what is waited for, and the events show how it came to this. Reasons do not change
 between versions, so alerts may match them.
 ";
 
