@@ -37,7 +37,7 @@ image: build ## Build the images milvus-operator:dev and milvus-gateway in the e
 	@if [ -z "$${DOCKER_HOST:-}" ]; then $(TESTBED)/packages.sh; $(TESTBED)/engine.sh up; export "$$($(TESTBED)/engine.sh env)"; fi; deploy/image.sh
 
 .PHONY: check
-check: ## The quick loop: format, lints, unit tests, goldens, simulator
+check: ## The quick loop: format, lints, unit tests, goldens, simulator, names in documents
 	@$(TESTBED)/compiled.sh restore || true
 	@$(TIMED) format $(CARGO) fmt --all --check
 	@$(TIMED) lints $(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings

@@ -7,6 +7,8 @@ mod commands;
 mod context;
 mod controller;
 mod definition;
+#[cfg(test)]
+mod documents;
 mod execute;
 mod gather;
 mod keys;

@@ -37,6 +37,15 @@ fn the_stack_file_is_what_install_makes() {
     let printed = compose(&args.service(args.image.clone(), None, 1));
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/swarm/milvus-operator.yaml");
+    if std::env::var_os("UPDATE_MANIFESTS").is_some() {
+        let file = std::fs::read_to_string(&path).expect("deploy/swarm/milvus-operator.yaml");
+        let comment: String = file
+            .lines()
+            .filter(|line| line.starts_with('#'))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        std::fs::write(&path, format!("{comment}\n{}\n", printed.trim())).expect("write");
+    }
     let file = std::fs::read_to_string(&path).expect("deploy/swarm/milvus-operator.yaml");
     let (comment, body): (Vec<&str>, Vec<&str>) =
         file.lines().partition(|line| line.starts_with('#'));
@@ -44,7 +53,8 @@ fn the_stack_file_is_what_install_makes() {
     assert_eq!(
         body.join("\n").trim(),
         printed.trim(),
-        "write it anew with: milvus-operator install swarm --dry-run (and keep the comment)"
+        "{} is out of date; run make regen",
+        path.display()
     );
 }
 
