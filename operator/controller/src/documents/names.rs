@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::cli::Cli;
 
 /// Flags of other programs that the documents name by themselves.
-const OF_OTHER_PROGRAMS: [&str; 1] = ["cascade"];
+const OF_OTHER_PROGRAMS: [&str; 2] = ["cascade", "initial-cluster-token"];
 /// Folders of the repository: what begins with one of them is a file of ours.
 const FOLDERS: [&str; 6] = [
     "charts/",
