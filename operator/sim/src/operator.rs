@@ -1,23 +1,28 @@
 //! Lives of the operator: the pass that ships, over a world and a store in memory. It may be killed after any write.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use milvus_core::action::Action;
 use milvus_core::names::ClusterKey;
+use milvus_core::observed::Touches;
+use milvus_crds::MilvusCluster;
 use milvus_operator::{
     Context, Home, Ledgers, Memory, Metrics, Namespaces, PASS_INTERVAL, Resources, SecretVersions,
     Turns,
 };
 use milvus_probes::ExternalAnswers;
+use rand::Rng;
 use tokio::runtime::Runtime;
 
 use crate::render::Native;
 use crate::seat::Seat;
-use crate::store::Store;
+use crate::store::{Lag, Store};
 use crate::world::World;
 
 /// Where no resource is, the next look comes after this.
@@ -32,14 +37,71 @@ thread_local! {
 #[derive(Default)]
 pub struct Operator {
     life: Option<Life>,
+    /// Another has taken its place, and it has not ended yet.
+    superseded: bool,
 }
 
 /// What there is between the start of an operator and its end.
 struct Life {
     seat: Seat,
     context: Context<Seat, Seat>,
+    workers: BTreeMap<ClusterKey, Worker>,
+}
+
+/// What looks after one cluster.
+#[derive(Clone)]
+struct Worker {
     memory: Memory<Native>,
     failures: u32,
+    /// What the watches showed to the pass before.
+    shown: Option<Shown>,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            memory: Memory::of(String::new()),
+            failures: 0,
+            shown: None,
+        }
+    }
+}
+
+/// What the watches show.
+#[derive(Clone)]
+struct Shown {
+    resource: MilvusCluster,
+    ledger: Option<String>,
+    secrets: BTreeMap<(String, String), String>,
+}
+
+impl Shown {
+    /// What there is.
+    fn of(store: &Store) -> Option<Self> {
+        Some(Self {
+            resource: store.resource.clone()?,
+            ledger: store.ledger_version(),
+            secrets: store.secret_versions(),
+        })
+    }
+
+    /// Where a watch is behind, it shows what it showed before.
+    fn behind(self, before: Option<Self>, lag: Lag, rng: &mut impl Rng) -> Self {
+        let mut lags = |percent| percent > 0 && rng.random_range(0..100) < percent;
+        let lags = (lags(lag.resource), lags(lag.ledger), lags(lag.secrets));
+        let Some(before) = before else {
+            return self;
+        };
+        Self {
+            resource: if lags.0 {
+                before.resource
+            } else {
+                self.resource
+            },
+            ledger: if lags.1 { before.ledger } else { self.ledger },
+            secrets: if lags.2 { before.secrets } else { self.secrets },
+        }
+    }
 }
 
 /// What came of one pass.
@@ -61,11 +123,13 @@ impl Clone for Operator {
             Some(Life {
                 context: context(&seat)?,
                 seat,
-                memory: life.memory.clone(),
-                failures: life.failures,
+                workers: life.workers.clone(),
             })
         });
-        Self { life }
+        Self {
+            life,
+            superseded: self.superseded,
+        }
     }
 }
 
@@ -99,22 +163,17 @@ impl Life {
         Some(Self {
             context: context(&seat)?,
             seat,
-            memory: Memory::of(String::new()),
-            failures: 0,
+            workers: BTreeMap::new(),
         })
     }
 
     /// One pass; `None` when the operator was killed in it.
-    async fn pass(&mut self, resource: Arc<milvus_crds::MilvusCluster>) -> Option<PassReport> {
-        let meta = &resource.metadata;
-        let key = ClusterKey::new(
-            meta.namespace.clone().unwrap_or_default(),
-            meta.name.clone().unwrap_or_default(),
-        );
+    async fn pass(&mut self, key: ClusterKey, resource: Arc<MilvusCluster>) -> Option<PassReport> {
         self.context.resources.put(key.clone(), resource.clone());
+        let worker = self.workers.entry(key.clone()).or_default();
         let mut turn = self.context.turns.pass().await;
-        let pass =
-            milvus_operator::pass(&self.context, &key, resource, &mut self.memory, &mut turn);
+        let memory = &mut worker.memory;
+        let pass = milvus_operator::pass(&self.context, &key, resource, memory, &mut turn);
         let mut pass = pin!(pass);
         let result = std::future::poll_fn(|cx| match pass.as_mut().poll(cx) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
@@ -124,17 +183,17 @@ impl Life {
         .await?;
         Some(match result {
             Ok(next) => {
-                self.failures = 0;
+                worker.failures = 0;
                 PassReport {
                     next: next.max(PASS_INTERVAL),
                     ..PassReport::default()
                 }
             }
             Err(error) => {
-                self.failures += 1;
+                worker.failures += 1;
                 PassReport {
                     failure: Some(error.to_string()),
-                    next: error.pause(self.failures),
+                    next: error.pause(worker.failures),
                     ..PassReport::default()
                 }
             }
@@ -142,15 +201,34 @@ impl Life {
     }
 }
 
+/// Whether only the operator that leads may do it: something that runs, or data, is gone after it.
+fn takes_down(action: &Action) -> bool {
+    match action {
+        Action::Update { difference, .. } => difference.touches != Touches::Nothing,
+        Action::Stop { .. } | Action::Remove { .. } | Action::RemoveVolume { .. } => true,
+        Action::RecordLedger(_)
+        | Action::ForgetLedger
+        | Action::Create { .. }
+        | Action::PrepareDirectory { .. }
+        | Action::Mark { .. }
+        | Action::DropFinalizer => false,
+    }
+}
+
 impl Operator {
-    /// One pass over the one resource.
+    /// Another operator has taken over. From now on this one takes nothing down and writes no ledger, whatever it had begun.
+    pub fn supersede(&mut self) {
+        self.superseded = true;
+    }
+
+    /// One pass over the resource of a store. Those of other stores are known to it from their own passes.
     pub fn pass(&mut self, world: &mut World, store: &mut Store) -> PassReport {
         store.mirror();
         let resting = PassReport {
             next: REST,
             ..PassReport::default()
         };
-        let Some(resource) = store.resource.clone() else {
+        let Some(shown) = Shown::of(store) else {
             return resting;
         };
         if self.life.is_none() {
@@ -159,15 +237,28 @@ impl Operator {
         let Some(life) = &mut self.life else {
             return resting;
         };
-        // The watches show what there is; what they lack is a fault of its own.
-        life.context.secrets.replace(None, store.secret_versions());
-        let key = milvus_core::validate::identity(&resource).key;
-        life.context
-            .resources
-            .show_ledger(&key, store.ledger_version());
+        let key = milvus_core::validate::identity(&shown.resource).key;
+        let worker = life.workers.entry(key.clone()).or_default();
+        let shown = shown.behind(worker.shown.take(), store.lag, &mut world.rng);
+        worker.shown = Some(shown.clone());
+        life.context.secrets.replace(None, shown.secrets);
+        life.context.resources.show_ledger(&key, shown.ledger);
+        let (written, recorded) = (world.writes.len(), store.ledger_writes);
         life.seat.swap(world, store);
-        let report = block_on(life.pass(Arc::new(resource)));
+        life.seat.lock().leads = !self.superseded;
+        let report = block_on(life.pass(key, Arc::new(shown.resource)));
         life.seat.swap(world, store);
+        if self.superseded {
+            let acts = world.writes.iter().skip(written);
+            let acts = acts.map(|write| &write.action).filter(|a| takes_down(a));
+            let acts: Vec<String> = acts.map(|action| format!("{action:?}")).collect();
+            if !acts.is_empty() || store.ledger_writes != recorded {
+                let wrote = store.ledger_writes - recorded;
+                world.violations.push(format!(
+                    "an operator that was superseded wrote {wrote} ledgers and did {acts:?}"
+                ));
+            }
+        }
         report.flatten().unwrap_or(PassReport {
             crashed: true,
             ..PassReport::default()

@@ -11,7 +11,7 @@ use milvus_crds::{MilvusCluster, Phase};
 
 use crate::faults::Faults;
 use crate::operator::Operator;
-use crate::store::Store;
+use crate::store::{Lag, Store};
 use crate::world::{Options, World};
 
 /// The reference shape: two of every worker, four coordinators, etcd, MinIO and Pulsar that survive a lost node.
@@ -33,6 +33,10 @@ pub struct Sim {
     pub store: Store,
     /// The operator.
     pub operator: Operator,
+    /// Operators that it has superseded, and that have not ended yet.
+    pub superseded: Vec<Operator>,
+    /// The stores of other clusters in the same world, which the same operator looks after.
+    pub neighbours: Vec<Store>,
     /// Times that the operator was killed.
     pub crashes: u32,
     uid: u32,
@@ -45,6 +49,8 @@ impl Sim {
             world: World::new(options),
             store: Store::default(),
             operator: Operator::default(),
+            superseded: Vec::new(),
+            neighbours: Vec::new(),
             crashes: 0,
             uid: 0,
         };
@@ -91,12 +97,29 @@ impl Sim {
         }
     }
 
+    /// Applies the resource of another cluster. What this says and does is about the first one until [`Sim::turn_to`].
+    pub fn apply_beside(&mut self, yaml: &str) {
+        let first = std::mem::take(&mut self.store);
+        self.apply(yaml);
+        let beside = std::mem::replace(&mut self.store, first);
+        self.neighbours.push(beside);
+    }
+
+    /// Turns to another cluster: it and the one before change places.
+    pub fn turn_to(&mut self, neighbour: usize) {
+        if let Some(store) = self.neighbours.get_mut(neighbour) {
+            std::mem::swap(&mut self.store, store);
+        }
+    }
+
     /// Asks for the deletion of the resource.
     pub fn delete(&mut self) {
         let now = self.world.now;
         if let Some(resource) = &mut self.store.resource {
             resource.metadata.deletion_timestamp = Some(Time(now));
         }
+        // What holds it up is a finalizer, or nothing.
+        self.store.collect();
     }
 
     /// The name of a service of the cluster.
@@ -114,9 +137,27 @@ impl Sim {
         self.world.forget_looks();
     }
 
+    /// Another operator takes over, and the one before it goes on for a while.
+    pub fn supersede(&mut self) {
+        let mut old = std::mem::take(&mut self.operator);
+        old.supersede();
+        self.superseded.push(old);
+        self.world.forget_looks();
+    }
+
     /// One pass and the time until the next.
     pub fn step(&mut self) {
-        let report = self.operator.pass(&mut self.world, &mut self.store);
+        let (world, store) = (&mut self.world, &mut self.store);
+        self.superseded
+            .retain_mut(|old| !old.pass(world, store).crashed);
+        let mut report = self.operator.pass(&mut self.world, &mut self.store);
+        for store in &mut self.neighbours {
+            if !report.crashed {
+                let beside = self.operator.pass(&mut self.world, store);
+                report.crashed = beside.crashed;
+                report.next = report.next.min(beside.next);
+            }
+        }
         if report.crashed {
             self.crashes += 1;
             self.restart();
@@ -197,6 +238,11 @@ impl Sim {
         for _ in 0..passes {
             self.step();
         }
+        let ready = self.condition("Ready").is_some_and(|c| c.0 == "True");
+        let wrong = crate::records::at_rest(&self.world, &self.store);
+        if ready && !wrong.is_empty() {
+            return Err(format!("not as it should be at rest: {}", wrong.join("; ")));
+        }
         if self.writes() == before && self.world.next_id == started {
             Ok(())
         } else {
@@ -242,9 +288,11 @@ impl Sim {
             .collect()
     }
 
-    /// Stops all chance faults.
+    /// Stops all chance faults, and ends operators that were superseded.
     pub fn calm(&mut self) {
         self.world.faults = Faults::default();
+        self.store.lag = Lag::default();
+        self.superseded.clear();
     }
 
     /// What must never happen and did.

@@ -14,7 +14,7 @@ use milvus_core::observed::Observed;
 use milvus_core::plan::{DeletionInput, PlanInput};
 use milvus_core::probe::{ProbeFailure, ProbeId, ProbeResult};
 use milvus_core::validate::GeneratedSecretKind;
-use milvus_operator::{Clock, Credentials, GatherError, Judge, Seams, Wire};
+use milvus_operator::{Clock, Credentials, Fence, GatherError, Judge, Seams, Wire};
 use milvus_platform::Dial;
 use milvus_probes::{Marking, ProbeMemory, Ways};
 use tokio::time::Instant;
@@ -30,6 +30,8 @@ pub(crate) struct Seated {
     pub(crate) desired: Option<Desired>,
     /// The operator has been killed.
     pub(crate) dead: bool,
+    /// It leads, as far as the store knows.
+    pub(crate) leads: bool,
 }
 
 /// A seat. Its clones are the same one.
@@ -51,6 +53,7 @@ impl Seat {
             store: Store::default(),
             desired: None,
             dead: false,
+            leads: true,
         };
         Self {
             seated: Arc::new(Mutex::new(seated)),
@@ -107,7 +110,7 @@ impl Seat {
             wire: Arc::new(self.clone()),
             credentials: Arc::new(Given),
             judge: Some(Arc::new(self.clone())),
-            fence: None,
+            fence: Some(Arc::new(self.clone())),
         }
     }
 }
@@ -146,6 +149,14 @@ impl Wire for Seat {
         let world = &mut self.lock().world;
         let marked = world.mark(uid, marking.component, marking.text);
         async move { marked }.boxed()
+    }
+}
+
+impl Fence for Seat {
+    fn confirm(&self) -> BoxFuture<'_, Result<(), String>> {
+        let leads = self.lock().leads;
+        let answer = leads.then_some(()).ok_or("another operator leads");
+        async move { answer.map_err(str::to_owned) }.boxed()
     }
 }
 

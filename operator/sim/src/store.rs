@@ -22,6 +22,17 @@ const KEY: &str = "ledger.json";
 /// Annotation that gives up nodes.
 const ABANDON_NODE: &str = "operator.milvus.io/abandon-node";
 
+/// How often a pass finds a watch behind: it shows what it showed to the pass before. In percent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lag {
+    /// The watch of resources.
+    pub resource: u32,
+    /// That of ledgers.
+    pub ledger: u32,
+    /// That of Secrets.
+    pub secrets: u32,
+}
+
 /// What outlives the operator: the resource, the ledger, Secrets.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
@@ -43,6 +54,8 @@ pub struct Store {
     pub orphan: bool,
     /// Nodes given up by annotation.
     pub abandoned: BTreeSet<String>,
+    /// How far its watches are behind.
+    pub lag: Lag,
     /// Moves with every write.
     version: u64,
     /// Version of the ledger.
@@ -110,10 +123,25 @@ impl Store {
         Some(object)
     }
 
-    fn keep_ledger(&mut self, object: &ConfigMap) -> Result<(), kube::Error> {
+    /// Another client writes a Secret of this name; whether there is one.
+    pub fn edit_secret(&mut self, name: &str, edit: impl FnOnce(&mut Secret)) -> bool {
+        let version = self.next().to_string();
+        let Some(secret) = self.secrets.get_mut(name) else {
+            return false;
+        };
+        edit(secret);
+        secret.metadata.resource_version = Some(version);
+        true
+    }
+
+    fn keep_ledger(&mut self, world: &mut World, object: &ConfigMap) -> Result<(), kube::Error> {
         let text = object.data.as_ref().and_then(|data| data.get(KEY));
         let text = text.map(String::as_str).unwrap_or_default();
-        self.ledger = Some(serde_json::from_str(text).map_err(kube::Error::SerdeError)?);
+        let ledger: Ledger = serde_json::from_str(text).map_err(kube::Error::SerdeError)?;
+        if let Some(old) = &self.ledger {
+            crate::records::ledger(world, old, &ledger);
+        }
+        self.ledger = Some(ledger);
         self.ledger_seen = self.ledger.clone();
         self.ledger_version = self.next();
         self.ledger_writes += 1;
@@ -121,7 +149,7 @@ impl Store {
     }
 
     /// The resource goes with its last finalizer, and what it owns goes with it.
-    fn collect(&mut self) {
+    pub(crate) fn collect(&mut self) {
         let gone = self.resource.as_ref().is_some_and(|resource| {
             let finalizers = resource.finalizers();
             resource.meta().deletion_timestamp.is_some()
@@ -212,7 +240,10 @@ impl ResourceStore for Seat {
                 }
                 _ => return Err(refusal(404, "NotFound")),
             }
-            if let Some(desired) = &seated.desired {
+            // One that was superseded carries nothing out: what it says of the last generation stands.
+            if seated.leads
+                && let Some(desired) = &seated.desired
+            {
                 crate::oracle::honest(&mut seated.world, desired, status);
             }
             Ok(())
@@ -312,7 +343,7 @@ impl ResourceStore for Seat {
             if seated.store.ledger.is_some() {
                 return Err(refusal(409, "AlreadyExists"));
             }
-            seated.store.keep_ledger(object)?;
+            seated.store.keep_ledger(&mut seated.world, object)?;
             let stored = seated.store.ledger_map(namespace, &object.name_any());
             stored.ok_or_else(|| refusal(404, "NotFound"))
         })
@@ -338,7 +369,7 @@ impl ResourceStore for Seat {
             {
                 return Err(conflict());
             }
-            store.keep_ledger(object)?;
+            store.keep_ledger(&mut seated.world, object)?;
             let stored = store.ledger_map(namespace, &object.name_any());
             stored.ok_or_else(|| refusal(404, "NotFound"))
         })
