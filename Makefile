@@ -45,9 +45,10 @@ check: ## The quick loop: format, lints, unit tests, goldens, simulator, names i
 	@$(TIMED) 'unit tests, goldens, simulator' $(CARGO) test $(QUICK)
 
 .PHONY: sim
-sim: ## Random lives of simulated clusters, run by the operator that ships (CASES=200 of each kind)
-	@SIM_CASES=$${CASES:-200} $(CARGO) test --locked --package milvus-sim --profile sim --quiet
-	@echo "sim: $${CASES:-200} random lives of each kind, and every fixed scenario: no promise was broken"
+sim: ## Random lives of simulated clusters, run by the operator that ships (CASES=200 of each kind, from SEED on)
+	@export SIM_CASES=$${CASES:-200} $${SEED:+SIM_SEED=$$SEED}
+	$(CARGO) test --locked --package milvus-sim --profile sim --quiet
+	@echo "sim: the lives above, and every fixed scenario: no promise was broken"
 
 .PHONY: test
 test: export TIMES := $(TIMES)
