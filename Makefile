@@ -40,6 +40,7 @@ image: build ## Build the images milvus-operator:dev and milvus-gateway in the e
 check: ## The quick loop: format, lints, unit tests, goldens, simulator, names in documents
 	@$(TESTBED)/compiled.sh restore || true
 	@$(TIMED) format $(CARGO) fmt --all --check
+	@$(TIMED) 'planted bugs apply' tests/museum/museum.py check
 	@$(TIMED) lints $(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
 	@$(TIMED) 'build of tests' $(CARGO) test $(QUICK) --no-run
 	@$(TIMED) 'unit tests, goldens, simulator' $(CARGO) test $(QUICK)
@@ -50,6 +51,10 @@ sim: ## Random lives of simulated clusters, run by the operator that ships (CASE
 	$(CARGO) test --locked --package milvus-sim --profile sim --quiet
 	@echo "sim: the lives above, and every fixed scenario: no promise was broken"
 
+.PHONY: museum
+museum: ## Build the operator with planted bugs and see that the simulator catches every one (BUGS="name ...": only those)
+	@tests/museum/museum.py run $${BUGS:-}
+
 .PHONY: test
 test: export TIMES := $(TIMES)
 test: ## Everything: check, then the suites on real parts (needs root, 24 GiB; installs what is missing)
@@ -59,9 +64,10 @@ test: ## Everything: check, then the suites on real parts (needs root, 24 GiB; i
 
 .PHONY: drills
 drills: export TIMES := $(TIMES)
-drills: ## What is exhaustive and not needed at every change: CASES=2000 random lives, the raw wire, long tests on real parts
+drills: ## What is exhaustive and not needed at every change: CASES=2000 random lives, planted bugs, the raw wire, long tests on real parts
 	@mkdir -p target; rm -f $(TIMES); failed=0
 	$(TIMED) simulator $(MAKE) --no-print-directory sim CASES=$${CASES:-2000} || failed=1
+	$(TIMED) 'planted bugs' $(MAKE) --no-print-directory museum || failed=1
 	FUZZ_CASES=$${FUZZ_CASES:-100000} $(TIMED) 'raw wire of the API server' $(CARGO) test --locked --workspace --test hostile --quiet || failed=1
 	$(TESTBED)/run.sh --drills $(SUITES) || failed=1
 	$(TESTBED)/times.py report; exit $$failed
