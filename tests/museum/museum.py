@@ -34,6 +34,8 @@ TREE = ROOT / "target/museum"
 SWITCH = "operator/core/src/lib.rs"
 # Seconds that a test may take: a bug that makes it go on without an end is caught by nothing.
 LIMIT = int(os.environ.get("MUSEUM_LIMIT", "900"))
+# The version of the workspace in its manifest, and of its packages in the lock file.
+VERSION = rb'((?:\[workspace\.package\]|name = "milvus-[a-z]+")\nversion = "[^"]+)"'
 CODE = """
 
 extern crate self as milvus_core;
@@ -150,10 +152,6 @@ def planted(all_bugs):
     return changed
 
 
-def version():
-    return re.search(r'\[workspace\.package\]\s+version = "([^"]+)"', read(ROOT / "Cargo.toml"))[1]
-
-
 def copy(changed):
     """Brings the copy of the sources up to date. What is as it was keeps its time, so that it is not built again."""
     switch = ROOT / SWITCH
@@ -165,7 +163,7 @@ def copy(changed):
         content = changed[source].encode() if source in changed else source.read_bytes()
         if name in ("Cargo.toml", "Cargo.lock"):
             # Of another version, so that nothing built of the copy is taken for what was built of the sources themselves.
-            content = content.replace(f'version = "{version()}"\n'.encode(), f'version = "{version()}-museum"\n'.encode())
+            content = re.sub(VERSION, rb'\1-museum"', content)
         if not target.exists() or target.read_bytes() != content:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
