@@ -2,6 +2,8 @@
 //! others are done all the same, unless the platform does not answer. Nothing is taken down after an old look, nor by an
 //! operator that leads no more. Makes no choices.
 
+mod gate;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -9,12 +11,12 @@ use milvus_core::action::{Action, Outcome, Plan};
 use milvus_core::component::Component;
 use milvus_core::ledger::Ledger;
 use milvus_core::names::{ClusterRef, member_of_directory};
-use milvus_core::observed::Touches;
 use milvus_core::outline::ObjectId;
 use milvus_crds::MilvusCluster;
 use milvus_platform::{Backend, Class, PlatformError, Rendered};
 use tokio::time::Instant;
 
+use self::gate::{Gate, Passage};
 use crate::context::Context;
 use crate::ledger_store::LedgerError;
 use crate::marks::{self, Stores};
@@ -23,11 +25,6 @@ use crate::resource_store::ResourceStore;
 
 /// For one action.
 const ACTION_TIMEOUT: Duration = Duration::from_secs(40);
-
-/// After a look of this age nothing is taken down any more.
-const LOOK_AGE: Duration = Duration::from_secs(5);
-/// An answer that this operator leads holds for so long.
-const CONFIRMED_FOR: Duration = Duration::from_secs(1);
 
 /// What came of a plan.
 pub(crate) struct Executed {
@@ -98,34 +95,27 @@ pub(crate) async fn execute<B: Backend, S: ResourceStore>(
     };
     let (mut made, mut making) = (0, Duration::ZERO);
     let mut ended = Ended::default();
-    let mut confirmed: Option<Instant> = None;
+    let mut gate = Gate::new(basis.looked);
     for action in &plan.actions {
         if ended.concerns(action, rendered) {
             executed.complete = false;
             continue;
         }
-        let started = context.seams.clock.instant();
-        let old = started.saturating_duration_since(basis.looked) >= LOOK_AGE;
-        if old && takes_down(action) {
-            // What the others are doing may have changed meanwhile: the next pass looks again.
-            tracing::debug!(cluster = %cluster.key, "{}: not done after an old look", describe(action));
-            executed.complete = false;
-            break;
-        }
-        let fresh =
-            confirmed.is_some_and(|at| started.saturating_duration_since(at) < CONFIRMED_FOR);
-        if guarded(action)
-            && !fresh
-            && let Some(fence) = &context.seams.fence
-        {
-            if let Err(why) = fence.confirm().await {
+        match gate.passage(&context.seams, action).await {
+            Passage::Open => {}
+            Passage::OldLook => {
+                tracing::debug!(cluster = %cluster.key, "{}: not done after an old look", describe(action));
+                executed.complete = false;
+                break;
+            }
+            Passage::NotLeading(why) => {
                 let error = PlatformError::new(Class::Transient, describe(action), why);
                 executed.failed = Some((action.clone(), error));
                 executed.complete = false;
                 break;
             }
-            confirmed = Some(context.seams.clock.instant());
         }
+        let started = context.seams.clock.instant();
         let result = one(context, cluster, resource, action, &basis).await;
         let took = context
             .seams
@@ -199,25 +189,6 @@ fn on_a_node(action: &Action) -> bool {
         action,
         Action::PrepareDirectory { .. } | Action::RemoveVolume { .. }
     )
-}
-
-/// Whether something that runs, or data, is gone after it.
-fn takes_down(action: &Action) -> bool {
-    match action {
-        Action::Update { difference, .. } => difference.touches != Touches::Nothing,
-        Action::Stop { .. } | Action::Remove { .. } | Action::RemoveVolume { .. } => true,
-        Action::RecordLedger(_)
-        | Action::ForgetLedger
-        | Action::Create { .. }
-        | Action::PrepareDirectory { .. }
-        | Action::Mark { .. }
-        | Action::DropFinalizer => false,
-    }
-}
-
-/// Whether only the operator that leads may do it.
-fn guarded(action: &Action) -> bool {
-    takes_down(action) || matches!(action, Action::RecordLedger(_) | Action::ForgetLedger)
 }
 
 /// What is refused for so many objects of a kind in a pass is not asked for the rest of them: a policy is against the kind.
@@ -398,7 +369,7 @@ pub(crate) fn describe(action: &Action) -> String {
         Action::RecordLedger(_) => "record the ledger".to_owned(),
         Action::ForgetLedger => "forget the ledger".to_owned(),
         Action::Create { id, .. } => format!("create {id}"),
-        Action::Update { id, difference } => {
+        Action::Update { id, difference, .. } => {
             format!("update {id} ({})", difference.fields.join(", "))
         }
         Action::Stop { id, .. } => format!("stop {id}"),
@@ -418,7 +389,7 @@ pub(crate) fn describe(action: &Action) -> String {
 mod tests {
     use milvus_core::component::WorkloadKey;
     use milvus_core::names::ClusterKey;
-    use milvus_core::observed::{Difference, DifferenceCause};
+    use milvus_core::observed::{Difference, DifferenceCause, Touches};
     use milvus_core::outline::{ObjectClass, ObjectOutline, Outline, Revision};
 
     use super::*;
@@ -452,9 +423,10 @@ mod tests {
         }
     }
 
-    fn update(name: &str, restarts: bool) -> Action {
+    pub(super) fn update(name: &str, restarts: bool) -> Action {
         Action::Update {
             id: id(name),
+            seen: None,
             difference: Difference {
                 cause: DifferenceCause::Spec,
                 fields: Vec::new(),
@@ -491,14 +463,6 @@ mod tests {
         ended.add(&update("config", false), Some(&rendered));
         assert!(ended.concerns(&update("proxy", true), Some(&rendered)));
         assert!(!ended.concerns(&update("etcd-0", true), Some(&rendered)));
-    }
-
-    #[test]
-    fn only_what_takes_something_down_needs_a_fresh_look() {
-        assert!(takes_down(&update("proxy", true)));
-        assert!(!takes_down(&update("proxy", false)));
-        assert!(guarded(&Action::ForgetLedger) && !takes_down(&Action::ForgetLedger));
-        assert!(!guarded(&Action::DropFinalizer));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::component::{Component, WorkloadKey};
 use crate::ledger::Ledger;
-use crate::observed::{Difference, Observed};
+use crate::observed::{Difference, Observed, ObservedObject, SeenVersion};
 use crate::outline::{ObjectClass, ObjectId, Outline};
 use crate::plan::Readiness;
 use crate::reasons::Reason;
@@ -90,6 +90,8 @@ pub enum Action {
     Update {
         /// Which.
         id: ObjectId,
+        /// The version of it that this was decided for.
+        seen: Option<SeenVersion>,
         /// What differs and why.
         difference: Difference,
     },
@@ -97,6 +99,8 @@ pub enum Action {
     Stop {
         /// Which.
         id: ObjectId,
+        /// The version of it that this was decided for.
+        seen: Option<SeenVersion>,
         /// Why.
         reason: String,
     },
@@ -106,6 +110,8 @@ pub enum Action {
         id: ObjectId,
         /// The native id seen in this pass.
         native_id: String,
+        /// The version of it that this was decided for.
+        seen: Option<SeenVersion>,
         /// Why.
         cause: RemoveCause,
     },
@@ -139,6 +145,34 @@ pub enum Action {
 }
 
 impl Action {
+    /// Brings an object that was seen to its rendering.
+    pub fn update(id: &ObjectId, object: &ObservedObject, difference: &Difference) -> Self {
+        Action::Update {
+            id: id.clone(),
+            seen: object.version,
+            difference: difference.clone(),
+        }
+    }
+
+    /// Asks an object that was seen for zero instances.
+    pub fn stop(id: &ObjectId, object: &ObservedObject, reason: String) -> Self {
+        Action::Stop {
+            id: id.clone(),
+            seen: object.version,
+            reason,
+        }
+    }
+
+    /// Removes an object that was seen.
+    pub fn remove(id: &ObjectId, object: &ObservedObject, cause: RemoveCause) -> Self {
+        Action::Remove {
+            id: id.clone(),
+            native_id: object.native_id.clone(),
+            seen: object.version,
+            cause,
+        }
+    }
+
     /// Whether it is about an object that goes beside workloads: when it fails, everything else can still be done.
     pub fn is_ancillary(&self, outline: &Outline) -> bool {
         let id = match self {

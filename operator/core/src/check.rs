@@ -7,7 +7,7 @@ use crate::action::{Action, Plan};
 use crate::component::{Component, WorkloadKey};
 use crate::desired::{Shape, Workload};
 use crate::effects;
-use crate::observed::{Instance, InstanceState, Node, Owner, Touches};
+use crate::observed::{Instance, InstanceState, Node, Observed, Owner, SeenVersion, Touches};
 use crate::outline::ObjectId;
 use crate::place;
 use crate::plan::readiness::{self, Health};
@@ -44,7 +44,8 @@ pub fn check(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
                 }
                 created.insert(id.clone());
             }
-            Action::Update { id, .. } | Action::Stop { id, .. } => {
+            Action::Update { id, seen, .. } | Action::Stop { id, seen, .. } => {
+                wrong.extend(unseen_version(id, *seen, input.observed));
                 if owner(id) != Some(&Owner::Ours) {
                     wrong.push(format!("changes {id}, which is not ours"));
                 }
@@ -58,7 +59,13 @@ pub fn check(plan: &Plan, input: &PlanInput<'_>) -> Vec<String> {
                     wrong.push(format!("respecifies {id} while a process of {key} may run"));
                 }
             }
-            Action::Remove { id, native_id, .. } => {
+            Action::Remove {
+                id,
+                native_id,
+                seen,
+                ..
+            } => {
+                wrong.extend(unseen_version(id, *seen, input.observed));
                 removal(id, native_id, input.observed, &mut wrong);
             }
             Action::RemoveVolume { volume, node, .. } => {
@@ -129,7 +136,13 @@ pub fn check_deletion(plan: &Plan, input: &DeletionInput<'_>) -> Vec<String> {
         .any(|o| o.owner != Owner::Foreign);
     for action in &plan.actions {
         match action {
-            Action::Remove { id, native_id, .. } => {
+            Action::Remove {
+                id,
+                native_id,
+                seen,
+                ..
+            } => {
+                wrong.extend(unseen_version(id, *seen, input.observed));
                 removal(id, native_id, input.observed, &mut wrong);
             }
             Action::RemoveVolume { volume, node, .. } => {
@@ -189,12 +202,13 @@ fn ledger_alone(plan: &Plan) -> Vec<String> {
     }
 }
 
-fn removal(
-    id: &ObjectId,
-    native_id: &str,
-    observed: &crate::observed::Observed,
-    wrong: &mut Vec<String>,
-) {
+/// What is wrong with acting on this version of an object: it is not the one that the plan was made for.
+fn unseen_version(id: &ObjectId, seen: Option<SeenVersion>, observed: &Observed) -> Option<String> {
+    let object = observed.objects.get(id)?;
+    (object.version != seen).then(|| format!("acts on a version of {id} that was not seen"))
+}
+
+fn removal(id: &ObjectId, native_id: &str, observed: &Observed, wrong: &mut Vec<String>) {
     match observed.objects.get(id) {
         Some(object) if object.owner == Owner::Foreign => {
             wrong.push(format!("removes {id}, which is somebody else's"));
@@ -208,7 +222,7 @@ fn removal(
 fn ended<'a>(action: &Action, input: &PlanInput<'a>) -> Vec<&'a Instance> {
     let (id, touches) = match action {
         Action::Stop { id, .. } => (id, Touches::Process),
-        Action::Update { id, difference } => (id, difference.touches),
+        Action::Update { id, difference, .. } => (id, difference.touches),
         _ => return Vec::new(),
     };
     let key = input.outline.get(id).and_then(|o| o.workload);
@@ -332,7 +346,7 @@ fn left_running(plan: &Plan, input: &PlanInput<'_>, component: Component) -> Vec
 /// whatever the others do.
 fn rollout_harms(action: &Action, input: &PlanInput<'_>) -> Option<String> {
     let id = match action {
-        Action::Update { id, difference } if difference.touches > Touches::Placement => id,
+        Action::Update { id, difference, .. } if difference.touches > Touches::Placement => id,
         _ => return None,
     };
     let key = input.outline.get(id)?.workload?;

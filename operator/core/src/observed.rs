@@ -29,6 +29,8 @@ pub struct Observed {
 pub struct ObservedObject {
     /// The platform's id: deletions go by this, never by name.
     pub native_id: String,
+    /// Its version at this look; `None` where the platform keeps none (a Swarm's networks, what is known by name alone).
+    pub version: Option<SeenVersion>,
     /// Whose it is.
     pub owner: Owner,
     /// Order class, as far as known.
@@ -52,6 +54,12 @@ pub struct ObservedObject {
     /// current, or its processes are refused.
     pub update_stalled: Option<String>,
 }
+
+/// The version that an object had when it was looked at: a Swarm's `Version.Index`, a `resourceVersion` of Kubernetes. An act
+/// on the object carries it, and is a conflict where the object has another one by then: what was decided rests on what was
+/// seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SeenVersion(pub u64);
 
 /// Whose an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use kube::core::{ApiResource, ObjectMeta};
 use kube::{Client, ResourceExt};
 use milvus_core::action::{Action, Outcome};
 use milvus_core::names::ClusterRef;
+use milvus_core::observed::SeenVersion;
 use milvus_core::outline::ObjectId;
 use milvus_platform::{Class, PlatformError, Rendered};
 use serde_json::{Value, json};
@@ -90,9 +91,14 @@ impl Applier {
     ) -> Result<Outcome, PlatformError> {
         let wrote = match action {
             Action::Create { id, .. } => self.create(cluster, id, rendered).await?,
-            Action::Update { id, .. } => self.update(cluster, id, rendered).await?,
-            Action::Stop { id, .. } => self.stop(cluster, id).await?,
-            Action::Remove { id, native_id, .. } => self.remove(cluster, id, native_id).await?,
+            Action::Update { id, seen, .. } => self.update(cluster, id, *seen, rendered).await?,
+            Action::Stop { id, seen, .. } => self.stop(cluster, id, *seen).await?,
+            Action::Remove {
+                id,
+                native_id,
+                seen,
+                ..
+            } => self.remove(cluster, id, native_id, *seen).await?,
             Action::RemoveVolume { volume, .. } => self.remove_claim(cluster, volume).await?,
             Action::RecordLedger(_)
             | Action::ForgetLedger
@@ -136,9 +142,7 @@ impl Applier {
                 spec.insert("replicas".to_owned(), last.into());
             }
         }
-        if let Some(Value::Object(metadata)) = new.get_mut("metadata") {
-            metadata.insert("resourceVersion".to_owned(), NOBODY_S_VERSION.into());
-        }
+        bear_version(&mut new, NOBODY_S_VERSION);
         match self.patch(&api, id, kind, &new, Why::New).await {
             Err(error) if error.class == Class::Conflict => {}
             Err(error) => return Err(error),
@@ -198,57 +202,87 @@ impl Applier {
         Ok(())
     }
 
-    /// Applies what was rendered and takes fields back from whoever changed them. Tells whether that changed anything.
+    /// The version and the number of pods that are known of an object. A conflict where anything but its status was changed after
+    /// it was looked at, or where it is not there any more.
+    fn as_seen(
+        &self,
+        cluster: &ClusterRef,
+        kind: Kind,
+        id: &ObjectId,
+        seen: Option<SeenVersion>,
+    ) -> Result<(Option<u64>, Option<u32>), PlatformError> {
+        let conflict =
+            |why: String| PlatformError::new(Class::Conflict, format!("change {id}"), why);
+        self.cache.with(&cluster.key, |known| {
+            let Some(object) = known.objects.get(&(kind, id.name.clone())) else {
+                return Err(conflict("it is not there any more".to_owned()));
+            };
+            let now = object.content.map(SeenVersion);
+            match (seen, now) {
+                (Some(seen), Some(now)) if seen != now => Err(conflict(format!(
+                    "it was changed after it was looked at (version {} then, {} now); it is looked at again",
+                    seen.0, now.0
+                ))),
+                _ => Ok((object.version, object.state.replicas)),
+            }
+        })
+    }
+
+    /// Applies what was rendered, on the version that was seen, and takes fields back from whoever changed them. Tells whether
+    /// that changed anything.
     async fn update(
         &self,
         cluster: &ClusterRef,
         id: &ObjectId,
+        seen: Option<SeenVersion>,
         rendered: Option<&Rendered<Native>>,
     ) -> Result<bool, PlatformError> {
         let kind = kind(id)?;
         let native = native(id, rendered)?;
         let api = self.api(cluster, kind);
-        let (known, replicas) = self.cache.with(&cluster.key, |known| {
-            let object = known.objects.get(&(kind, id.name.clone()));
-            object.map_or((None, None), |o| (o.version, o.state.replicas))
-        });
+        let (known, replicas) = self.as_seen(cluster, kind, id, seen)?;
         if kind == Kind::StatefulSet {
             let from = replicas.unwrap_or(0);
             self.claims_are_ours(cluster, id, native, from).await?;
         }
+        // The version that the next write goes on from.
+        let mut last = known;
         if kind == Kind::Deployment && native.object.pointer("/spec/replicas").is_none() {
-            self.let_go_of_replicas(cluster, id, replicas, &api).await?;
+            let letting = self.let_go_of_replicas(cluster, id, (known, replicas), &api);
+            last = letting.await?.or(last);
         }
-        self.make_room(cluster, id, native, &api).await?;
-        let version = self
-            .patch(&api, id, kind, &native.object, Why::Differs)
-            .await?;
+        last = self.make_room(cluster, id, native, &api).await?.or(last);
+        let mut object = native.object.clone();
+        if let Some(last) = last {
+            bear_version(&mut object, &last.to_string());
+        }
+        let version = self.patch(&api, id, kind, &object, Why::Differs).await?;
         self.cache.judge_answer(&cluster.key, id, native, version);
         Ok(version.is_none() || version != known)
     }
 
     /// Asks for no pods of an object, as it was last seen; everything else of it stays. Its claims stay too.
-    async fn stop(&self, cluster: &ClusterRef, id: &ObjectId) -> Result<bool, PlatformError> {
+    async fn stop(
+        &self,
+        cluster: &ClusterRef,
+        id: &ObjectId,
+        seen: Option<SeenVersion>,
+    ) -> Result<bool, PlatformError> {
         let kind = kind(id)?;
-        let (known, replicas) = self.cache.with(&cluster.key, |known| {
+        let stopped = self.cache.with(&cluster.key, |known| {
             let object = known.objects.get(&(kind, id.name.clone()));
-            object.map_or((None, None), |o| (o.version, o.state.replicas))
+            object.is_some_and(|o| o.state.replicas == Some(0))
         });
-        if replicas == Some(0) {
+        if stopped {
             return Ok(false);
         }
+        let (known, _) = self.as_seen(cluster, kind, id, seen)?;
         let operation = format!("stop the pods of {id}");
-        let Some(version) = known else {
-            return Err(PlatformError::new(
-                Class::Conflict,
-                operation,
-                "it is not there any more",
-            ));
-        };
-        let patch = Patch::Merge(json!({
-            "metadata": {"resourceVersion": version.to_string()},
-            "spec": {"replicas": 0},
-        }));
+        let mut stopped = json!({"metadata": {}, "spec": {"replicas": 0}});
+        if let Some(known) = known {
+            bear_version(&mut stopped, &known.to_string());
+        }
+        let patch = Patch::Merge(stopped);
         let params = PatchParams {
             field_manager: Some(labels::OPERATOR.to_owned()),
             ..PatchParams::default()
@@ -260,24 +294,27 @@ impl Applier {
         Ok(true)
     }
 
-    /// Keeps the number of pods as it is when the next apply does not have it any more.
+    /// Keeps the number of pods as it is when the next apply does not have it any more. Gives the version of what it wrote.
     async fn let_go_of_replicas(
         &self,
         cluster: &ClusterRef,
         id: &ObjectId,
-        replicas: Option<u32>,
+        (version, replicas): (Option<u64>, Option<u32>),
         api: &Api<Unstructured>,
-    ) -> Result<(), PlatformError> {
+    ) -> Result<Option<u64>, PlatformError> {
         let operation = format!("let go of the replicas of {id}");
         let owners: Api<Deployment> = Api::namespaced(self.client.clone(), &cluster.key.namespace);
         let metadata = call(&operation, owners.get_metadata_opt(&id.name)).await?;
         let held = metadata.is_some_and(|m| holds_replicas(&m.metadata));
         // One is the default, and a role that was switched off (where no autoscaler begins) is to be switched on.
         let Some(replicas) = replicas.filter(|replicas| held && *replicas > 1) else {
-            return Ok(());
+            return Ok(None);
         };
-        let number = json!({"apiVersion": Kind::Deployment.api_version(), "kind": Kind::Deployment.name(),
+        let mut number = json!({"apiVersion": Kind::Deployment.api_version(), "kind": Kind::Deployment.name(),
             "metadata": {"name": id.name}, "spec": {"replicas": replicas}});
+        if let Some(version) = version {
+            bear_version(&mut number, &version.to_string());
+        }
         let params = PatchParams {
             field_manager: Some(INTERIM.to_owned()),
             ..PatchParams::default()
@@ -289,11 +326,12 @@ impl Applier {
         .await
         {
             Ok(object) => {
+                let version = crate::cache::version(&object);
                 self.cache.put(Kind::Deployment, object);
-                Ok(())
+                Ok(version)
             }
-            // Somebody has set another number meanwhile, and so owns it.
-            Err(error) if error.class == Class::Conflict => Ok(()),
+            // Another manager has set another number meanwhile, and so owns it.
+            Err(error) if error.class == Class::Conflict => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -332,20 +370,20 @@ impl Applier {
     }
 
     /// Turns elements of lists that somebody else put where ours belong into ours again: beside them the API server would
-    /// refuse ours for having the same name.
+    /// refuse ours for having the same name. Gives the version of what it wrote.
     async fn make_room(
         &self,
         cluster: &ClusterRef,
         id: &ObjectId,
         native: &Native,
         api: &Api<Unstructured>,
-    ) -> Result<(), PlatformError> {
+    ) -> Result<Option<u64>, PlatformError> {
         let patch = self.cache.with(&cluster.key, |known| {
             let object = known.objects.get(&(native.kind, id.name.clone()))?;
             drift::make_room(native, object)
         });
         let Some(patch) = patch else {
-            return Ok(());
+            return Ok(None);
         };
         let params = PatchParams {
             field_manager: Some(labels::OPERATOR.to_owned()),
@@ -357,8 +395,9 @@ impl Applier {
         let patch = Patch::Json::<()>(patch);
         let request = api.patch(&id.name, &params, &patch);
         let object = call(&operation, request).await?;
+        let version = version(&object);
         self.cache.put(native.kind, object);
-        Ok(())
+        Ok(version)
     }
 
     /// Looks whether objects of somebody else still stand in the way.
@@ -383,13 +422,21 @@ impl Applier {
         cluster: &ClusterRef,
         id: &ObjectId,
         uid: &str,
+        seen: Option<SeenVersion>,
     ) -> Result<bool, PlatformError> {
         let kind = kind(id)?;
+        let there = self.cache.with(&cluster.key, |known| {
+            known.objects.contains_key(&(kind, id.name.clone()))
+        });
+        let known = match there {
+            true => self.as_seen(cluster, kind, id, seen)?.0,
+            false => None,
+        };
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),
             preconditions: Some(Preconditions {
                 uid: Some(uid.to_owned()),
-                resource_version: None,
+                resource_version: known.map(|version| version.to_string()),
             }),
             ..DeleteParams::default()
         };
@@ -454,6 +501,13 @@ impl Applier {
         })
         .await?;
         Ok(true)
+    }
+}
+
+/// Makes a write one on this version of the object: a conflict where it has another by then.
+fn bear_version(object: &mut Value, version: &str) {
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        metadata.insert("resourceVersion".to_owned(), version.into());
     }
 }
 

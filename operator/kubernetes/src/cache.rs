@@ -28,6 +28,9 @@ const IN_THE_WAY: Duration = Duration::from_secs(10);
 pub(crate) struct Object {
     pub(crate) uid: String,
     pub(crate) version: Option<u64>,
+    /// The version since which nothing but its status has changed: status is written all the time, and what is decided of an
+    /// object rests on the rest of it.
+    pub(crate) content: Option<u64>,
     /// When it was last heard of.
     heard: Instant,
     /// uid of the resource that owns it.
@@ -134,7 +137,9 @@ impl Known {
         let news = !same || old.state != object.state;
         let judged = old.judged.take().filter(|_| same);
         let kept = old.kept.take().filter(|_| same);
+        let content = if same { old.content } else { object.content };
         *old = Object {
+            content,
             judged,
             kept,
             ..object

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::names::ClusterRef;
 use milvus_core::observed::{
-    Deleting, Instance, InstanceState, Observed, ObservedObject, Owner, Topology,
+    Deleting, Instance, InstanceState, Observed, ObservedObject, Owner, SeenVersion, Topology,
 };
 use milvus_core::outline::{ObjectClass, ObjectId, Revision};
 use milvus_platform::Rendered;
@@ -167,6 +167,7 @@ fn look(
         });
     ObservedObject {
         native_id: object.uid.clone(),
+        version: object.content.map(SeenVersion),
         owner,
         class: class(kind),
         workload: (class(kind) == ObjectClass::Workload)
@@ -187,6 +188,7 @@ fn look(
 fn in_the_way(id: &ObjectId) -> ObservedObject {
     ObservedObject {
         native_id: String::new(),
+        version: None,
         owner: Owner::Foreign,
         class: Kind::from_name(id.kind).map_or(ObjectClass::Ancillary, class),
         workload: None,

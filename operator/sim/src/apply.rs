@@ -3,6 +3,7 @@
 
 use milvus_core::action::{Action, Outcome};
 use milvus_core::names::ClusterRef;
+use milvus_core::observed::SeenVersion;
 use milvus_core::outline::ObjectId;
 use milvus_platform::{Class, PlatformError, Rendered};
 use rand::Rng;
@@ -97,14 +98,11 @@ impl World {
                 self.objects.insert(id.clone(), object);
                 Ok(true)
             }
-            Action::Update { id, .. } => {
+            Action::Update { id, seen, .. } => {
                 let native = native(id)?;
                 let references = self.resolve(id, &native)?;
-                let seen = self.seen.get(id).copied();
                 let object = self.owned(id, cluster)?;
-                if Some(object.version) != seen {
-                    return Err(conflict(id, "update out of sequence"));
-                }
+                is_as_seen(id, object, *seen)?;
                 object.revision = revision(&native);
                 object.replicas = native.replicas;
                 object.native = native;
@@ -113,12 +111,9 @@ impl World {
                 object.paused = None;
                 Ok(true)
             }
-            Action::Stop { id, .. } => {
-                let seen = self.seen.get(id).copied();
+            Action::Stop { id, seen, .. } => {
                 let object = self.owned(id, cluster)?;
-                if Some(object.version) != seen {
-                    return Err(conflict(id, "update out of sequence"));
-                }
+                is_as_seen(id, object, *seen)?;
                 if object.replicas == Some(0) {
                     return Ok(false);
                 }
@@ -127,7 +122,12 @@ impl World {
                 object.paused = None;
                 Ok(true)
             }
-            Action::Remove { id, native_id, .. } => self.remove(id, native_id),
+            Action::Remove {
+                id,
+                native_id,
+                seen,
+                ..
+            } => self.remove(id, native_id, *seen),
             Action::PrepareDirectory {
                 node,
                 base,
@@ -163,9 +163,15 @@ impl World {
         }
     }
 
-    fn remove(&mut self, id: &ObjectId, native_id: &str) -> Result<bool, PlatformError> {
+    fn remove(
+        &mut self,
+        id: &ObjectId,
+        native_id: &str,
+        seen: Option<SeenVersion>,
+    ) -> Result<bool, PlatformError> {
         match self.objects.get(id) {
             Some(object) if object.native_id == native_id => {
+                is_as_seen(id, object, seen)?;
                 if object.uid.is_none() {
                     self.violations
                         .push(format!("{id} of somebody else was removed"));
@@ -219,6 +225,19 @@ impl World {
                 "the node does not answer",
             ))
         }
+    }
+}
+
+/// A conflict where the object has changed since it was looked at.
+fn is_as_seen(
+    id: &ObjectId,
+    object: &Object,
+    seen: Option<SeenVersion>,
+) -> Result<(), PlatformError> {
+    if Some(SeenVersion(object.version)) == seen {
+        Ok(())
+    } else {
+        Err(conflict(id, "update out of sequence"))
     }
 }
 

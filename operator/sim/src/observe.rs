@@ -6,7 +6,8 @@ use jiff::SignedDuration;
 use milvus_core::component::WorkloadKey;
 use milvus_core::names::{ClusterKey, ClusterRef};
 use milvus_core::observed::{
-    Difference, DifferenceCause, Instance, InstanceState, Observed, ObservedObject, Owner, Touches,
+    Difference, DifferenceCause, Instance, InstanceState, Observed, ObservedObject, Owner,
+    SeenVersion, Touches,
 };
 use milvus_core::outline::{ObjectClass, ObjectId, Revision};
 use milvus_core::rebuild::Standing;
@@ -35,12 +36,7 @@ impl World {
             ));
         }
         let look = self.look(cluster, rendered);
-        let versions: std::collections::BTreeMap<ObjectId, u64> = self
-            .objects
-            .iter()
-            .map(|(id, o)| (id.clone(), o.version))
-            .collect();
-        self.looks.push((self.now, look.clone(), versions.clone()));
+        self.looks.push((self.now, look.clone()));
         let keep = self.now - SignedDuration::from_secs(3);
         self.looks.retain(|(at, ..)| *at >= keep);
         if self.rng.random_range(0..100) < self.faults.stale {
@@ -48,14 +44,12 @@ impl World {
             // What was shown once is not unseen again: Swarm reads where it writes (the leader's store), and a watch of
             // Kubernetes lags but does not go back.
             self.looks.drain(..pick);
-            if let Some((_, look, seen)) = self.looks.first().cloned() {
-                self.seen = seen;
+            if let Some((_, look)) = self.looks.first().cloned() {
                 return Ok(look);
             }
         }
         let before = self.looks.len().saturating_sub(1);
         self.looks.drain(..before);
-        self.seen = versions;
         Ok(look)
     }
 
@@ -169,6 +163,7 @@ impl World {
             difference.or_else(|| (ours && updating && object.paused.is_some()).then(stopped));
         ObservedObject {
             native_id: object.native_id.clone(),
+            version: Some(SeenVersion(object.version)),
             owner,
             class: object.native.class,
             workload: object.native.workload,

@@ -164,9 +164,7 @@ pub struct World {
     /// Resources that were asked to take over what was made for others, by uid.
     pub adopting: BTreeSet<String>,
     /// Earlier looks, for stale reads.
-    pub(crate) looks: Vec<(Timestamp, Observed, BTreeMap<ObjectId, u64>)>,
-    /// Versions as of the last look: what updates are conditioned on.
-    pub(crate) seen: BTreeMap<ObjectId, u64>,
+    pub(crate) looks: Vec<(Timestamp, Observed)>,
     /// Directories that exist, by node.
     pub(crate) directories: BTreeSet<(String, String)>,
     /// What is on volumes.
@@ -224,7 +222,6 @@ impl World {
             made_for: BTreeMap::new(),
             adopting: BTreeSet::new(),
             looks: Vec::new(),
-            seen: BTreeMap::new(),
             directories: BTreeSet::new(),
             data: Data::default(),
             ended: BTreeMap::new(),

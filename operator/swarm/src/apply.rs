@@ -8,12 +8,12 @@ use futures::try_join;
 use jiff::Timestamp;
 use milvus_core::action::{Action, Outcome};
 use milvus_core::names::ClusterRef;
-use milvus_core::observed::{DifferenceCause, Owner};
+use milvus_core::observed::{DifferenceCause, Owner, SeenVersion};
 use milvus_core::outline::ObjectId;
 use milvus_platform::{Class, PlatformError, Rendered};
 use serde_json::{Value, json};
 
-use crate::api::wire::{Network, Service};
+use crate::api::wire::{Network, ObjectVersion, Service};
 use crate::api::{ApiError, Engine, FileKind};
 use crate::drift;
 use crate::labels::{self, Labels};
@@ -46,8 +46,19 @@ impl Applier {
     ) -> Result<Outcome, PlatformError> {
         match action {
             Action::Create { id, .. } => self.create(cluster, id, native(rendered, id)?).await,
-            Action::Update { id, difference } => match native(rendered, id)? {
-                Native::Service(wanted) => self.update(cluster, id, wanted, difference.cause).await,
+            Action::Update {
+                id,
+                seen,
+                difference,
+            } => match native(rendered, id)? {
+                Native::Service(wanted) => {
+                    let target = Target {
+                        cluster,
+                        id,
+                        seen: *seen,
+                    };
+                    self.update(target, wanted, difference.cause).await
+                }
                 Native::Network(_) | Native::Config(_) | Native::Secret(_) => {
                     Err(PlatformError::new(
                         Class::Bug,
@@ -56,8 +67,30 @@ impl Applier {
                     ))
                 }
             },
-            Action::Stop { id, .. } => self.stop(cluster, id).await,
-            Action::Remove { id, native_id, .. } => self.remove(cluster, id, native_id).await,
+            Action::Stop { id, seen, .. } => {
+                self.stop(Target {
+                    cluster,
+                    id,
+                    seen: *seen,
+                })
+                .await
+            }
+            Action::Remove {
+                id,
+                native_id,
+                seen,
+                ..
+            } => {
+                self.remove(
+                    Target {
+                        cluster,
+                        id,
+                        seen: *seen,
+                    },
+                    native_id,
+                )
+                .await
+            }
             Action::PrepareDirectory {
                 node,
                 base,
@@ -206,11 +239,11 @@ impl Applier {
 
     async fn update(
         &self,
-        cluster: &ClusterRef,
-        id: &ObjectId,
+        target: Target<'_>,
         wanted: &ServiceObject,
         cause: DifferenceCause,
     ) -> Result<Outcome, PlatformError> {
+        let Target { cluster, id, .. } = target;
         let found = self.own_service("update", cluster, id, &id.name).await?;
         let look = observe::look(&self.engine, cluster).await?;
         let references = observe::references(&look.networks, &look.configs, &look.secrets);
@@ -218,6 +251,7 @@ impl Applier {
         if !resumes && drift::service(wanted, &found, &references).is_none() {
             return Ok(done(false, None));
         }
+        target.is_as_seen("update", found.version)?;
         let mut spec = self.with_ids(cluster, wanted).await?;
         carry_over(&mut spec, &found);
         let answer = self
@@ -227,7 +261,8 @@ impl Applier {
         Ok(done(true, remark(answer.warnings)))
     }
 
-    async fn stop(&self, cluster: &ClusterRef, id: &ObjectId) -> Result<Outcome, PlatformError> {
+    async fn stop(&self, target: Target<'_>) -> Result<Outcome, PlatformError> {
+        let Target { cluster, id, .. } = target;
         let found = self.own_service("stop", cluster, id, &id.name).await?;
         let mut spec = found.spec.clone();
         match spec
@@ -244,6 +279,7 @@ impl Applier {
                 ));
             }
         };
+        target.is_as_seen("stop", found.version)?;
         let answer = self
             .engine
             .update_service(&found.id, found.version.index, &spec, None)
@@ -268,24 +304,20 @@ impl Applier {
         }
     }
 
-    async fn remove(
-        &self,
-        cluster: &ClusterRef,
-        id: &ObjectId,
-        native_id: &str,
-    ) -> Result<Outcome, PlatformError> {
+    async fn remove(&self, target: Target<'_>, native_id: &str) -> Result<Outcome, PlatformError> {
+        let Target { cluster, id, .. } = target;
         let engine = &self.engine;
-        let (name, all) = match id.kind {
+        let (name, all, version) = match id.kind {
             SERVICE => match engine.service(native_id).await? {
-                Some(found) => (found.name().to_owned(), found.labels()),
+                Some(found) => (found.name().to_owned(), found.labels(), Some(found.version)),
                 None => return Ok(done(false, None)),
             },
             NETWORK => match self.surely_network(native_id).await? {
-                Some(found) => (found.name, found.labels),
+                Some(found) => (found.name, found.labels, None),
                 None => return Ok(done(false, None)),
             },
             kind => match engine.file(file_kind(kind), native_id).await? {
-                Some(found) => (found.spec.name, found.spec.labels),
+                Some(found) => (found.spec.name, found.spec.labels, Some(found.version)),
                 None => return Ok(done(false, None)),
             },
         };
@@ -298,6 +330,9 @@ impl Applier {
         }
         if labels::owner_of(&all, cluster) == Owner::Foreign {
             return Err(not_ours("remove", id, &Owner::Foreign));
+        }
+        if let Some(version) = version {
+            target.is_as_seen("remove", version)?;
         }
         let mut tries = 0;
         loop {
@@ -375,6 +410,32 @@ impl Applier {
             )
         })?;
         Ok(spec)
+    }
+}
+
+/// What is acted on, as the plan saw it.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    cluster: &'a ClusterRef,
+    id: &'a ObjectId,
+    seen: Option<SeenVersion>,
+}
+
+impl Target<'_> {
+    /// A conflict where the object has changed since it was looked at: another look may lead to another plan.
+    fn is_as_seen(&self, verb: &str, now: ObjectVersion) -> Result<(), PlatformError> {
+        let now = observe::seen(now);
+        match self.seen {
+            Some(seen) if seen != now => Err(PlatformError::new(
+                Class::Conflict,
+                format!("{verb} {}", self.id),
+                format!(
+                    "it was changed after it was looked at (version {} then, {} now); it is looked at again",
+                    seen.0, now.0
+                ),
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -491,6 +552,32 @@ fn done(wrote: bool, remark: Option<String>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_act_is_on_the_version_that_was_seen() {
+        let cluster = ClusterRef {
+            key: milvus_core::names::ClusterKey::new("default", "demo"),
+            uid: "uid".to_owned(),
+            generation: 1,
+        };
+        let id = ObjectId::new(SERVICE, "demo_etcd-0");
+        let on = |seen: Option<u64>, index| {
+            let seen = seen.map(SeenVersion);
+            let target = Target {
+                cluster: &cluster,
+                id: &id,
+                seen,
+            };
+            target.is_as_seen("stop", ObjectVersion { index })
+        };
+        assert!(on(Some(7), 7).is_ok() && on(None, 8).is_ok());
+        let refused = on(Some(7), 8).unwrap_err();
+        assert_eq!(refused.class, Class::Conflict);
+        assert_eq!(
+            refused.to_string(),
+            "stop service demo_etcd-0: it was changed after it was looked at (version 7 then, 8 now); it is looked at again"
+        );
+    }
 
     #[test]
     fn ids_are_filled_in_and_missing_ones_named() {

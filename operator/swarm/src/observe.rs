@@ -8,7 +8,7 @@ use milvus_core::component::WorkloadKey;
 use milvus_core::names::ClusterRef;
 use milvus_core::observed::{
     Availability, Difference, DifferenceCause, Instance, InstanceState, Node, NodeState, Observed,
-    ObservedObject, Owner, Topology, Touches,
+    ObservedObject, Owner, SeenVersion, Topology, Touches,
 };
 use milvus_core::outline::{ObjectClass, ObjectId, Revision};
 use milvus_platform::Rendered;
@@ -135,6 +135,7 @@ pub fn interpret(
         let status = service.update_status.clone().unwrap_or_default();
         let object = ObservedObject {
             native_id: service.id.clone(),
+            version: Some(seen(service.version)),
             class: if helper {
                 ObjectClass::Ancillary
             } else {
@@ -179,7 +180,7 @@ pub fn interpret(
             id,
             ObservedObject {
                 difference,
-                ..prerequisite(&network.id, owner, in_use)
+                ..prerequisite(&network.id, None, owner, in_use)
             },
         );
     }
@@ -189,7 +190,10 @@ pub fn interpret(
             let owner = labels::owner_of(&file.spec.labels, cluster);
             if relevant(&id, &owner) {
                 let in_use = used.contains(file.id.as_str());
-                objects.insert(id, prerequisite(&file.id, owner, in_use));
+                objects.insert(
+                    id,
+                    prerequisite(&file.id, Some(seen(file.version)), owner, in_use),
+                );
             }
         }
     }
@@ -244,9 +248,20 @@ fn is_wanted(task: &Task) -> bool {
     )
 }
 
-fn prerequisite(native_id: &str, owner: Owner, in_use: bool) -> ObservedObject {
+/// A version in the planner's words.
+pub(crate) fn seen(version: wire::ObjectVersion) -> SeenVersion {
+    SeenVersion(version.index)
+}
+
+fn prerequisite(
+    native_id: &str,
+    version: Option<SeenVersion>,
+    owner: Owner,
+    in_use: bool,
+) -> ObservedObject {
     ObservedObject {
         native_id: native_id.to_owned(),
+        version,
         owner,
         class: ObjectClass::Prerequisite,
         workload: None,

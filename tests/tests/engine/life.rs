@@ -156,10 +156,8 @@ async fn a_cluster_comes_up_is_put_right_and_goes() {
     // A member is stopped, seen gone, and comes back by an update.
     let member = WorkloadKey::member(Component::Etcd, 1);
     let id = service(&rendered, member);
-    let stop = Action::Stop {
-        id: id.clone(),
-        reason: "test".to_owned(),
-    };
+    let observed = bed.backend.observe(&me, Some(&rendered)).await.unwrap();
+    let stop = Action::stop(&id, &observed.objects[&id], "test".to_owned());
     assert!(
         bed.backend
             .apply(&me, &stop, Some(&rendered))
@@ -182,6 +180,22 @@ async fn a_cluster_comes_up_is_put_right_and_goes() {
         })
         .await;
     assert_eq!(observed.objects[&id].replicas, Some(0));
+    // What was decided after a look is not done to an object that has changed since.
+    let object = &observed.objects[&id];
+    let old = Action::update(&id, object, object.difference.as_ref().unwrap());
+    bed.docker(&[
+        "service",
+        "update",
+        "-d",
+        "--label-add",
+        "mine=yes",
+        &id.name,
+    ]);
+    let late = bed.backend.apply(&me, &old, Some(&rendered)).await;
+    let late = late.unwrap_err();
+    assert_eq!(late.class, Class::Conflict);
+    assert!(late.message.contains("after it was looked at"), "{late}");
+    let observed = bed.backend.observe(&me, Some(&rendered)).await.unwrap();
     assert!(bed.update(&rendered, &id, &observed).await.unwrap());
     bed.wait(&rendered, "member back", |o| quiet(o) && up(o))
         .await;
@@ -252,11 +266,7 @@ async fn objects_of_others_are_left_alone() {
         id: id.clone(),
         cause: CreateCause::New,
     };
-    let remove = Action::Remove {
-        id: id.clone(),
-        native_id: object.native_id.clone(),
-        cause: RemoveCause::Unwanted,
-    };
+    let remove = Action::remove(&id, &object, RemoveCause::Unwanted);
     let created = bed.backend.apply(&me, &create, Some(&rendered)).await;
     let removed = bed.backend.apply(&me, &remove, Some(&rendered)).await;
     let still = bed.docker(&[

@@ -23,6 +23,7 @@ const JOB_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 
 pub(super) struct Candidate<'a> {
     pub(super) object: WorkloadObject<'a>,
+    pub(super) observed: &'a ObservedObject,
     pub(super) difference: &'a Difference,
 }
 
@@ -75,15 +76,15 @@ pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
                 if difference.touches <= Touches::Placement
                     && view.ended(object, difference).is_empty() =>
             {
-                draft.actions.push(Action::Update {
-                    id: object.id.clone(),
-                    difference: difference.clone(),
-                });
+                draft
+                    .actions
+                    .push(Action::update(object.id, observed, difference));
             }
             Some(difference) => {
                 draft.changing.insert(object.key);
                 let candidate = Candidate {
                     object: *object,
+                    observed,
                     difference,
                 };
                 if let Some(node) = view.node_down(object.key) {
@@ -185,10 +186,9 @@ fn resume(
         touches: Touches::Nothing,
         in_place: true,
     });
-    draft.actions.push(Action::Update {
-        id: object.id.clone(),
-        difference,
-    });
+    draft
+        .actions
+        .push(Action::update(object.id, observed, &difference));
 }
 
 /// A job cannot be changed in place: every change would run it again. An unfinished one is made anew, and so is one that has
@@ -203,11 +203,9 @@ fn job(view: &View<'_>, object: &WorkloadObject<'_>, observed: &ObservedObject, 
     let differs = |d: &Difference| d.touches != Touches::Nothing;
     if observed.difference.as_ref().is_some_and(differs) || given_up(view, object) {
         draft.changing.insert(object.key);
-        draft.actions.push(Action::Remove {
-            id: object.id.clone(),
-            native_id: observed.native_id.clone(),
-            cause: RemoveCause::Replace,
-        });
+        draft
+            .actions
+            .push(Action::remove(object.id, observed, RemoveCause::Replace));
     }
 }
 
@@ -267,13 +265,14 @@ fn started(view: &View<'_>, candidate: &Candidate<'_>, draft: &mut Draft) -> boo
         return false;
     }
     if view.overlaps(object) && view.may_run(object.key) {
-        draft.actions.push(Action::Stop {
-            id: object.id.clone(),
-            reason: format!(
+        draft.actions.push(Action::stop(
+            object.id,
+            candidate.observed,
+            format!(
                 "to change {} without two processes on its data",
                 candidate.difference.fields.join(", ")
             ),
-        });
+        ));
         draft.wait(
             object.key.component,
             WaitingOn::MemberStop {
@@ -281,10 +280,11 @@ fn started(view: &View<'_>, candidate: &Candidate<'_>, draft: &mut Draft) -> boo
             },
         );
     } else {
-        draft.actions.push(Action::Update {
-            id: object.id.clone(),
-            difference: candidate.difference.clone(),
-        });
+        draft.actions.push(Action::update(
+            object.id,
+            candidate.observed,
+            candidate.difference,
+        ));
     }
     true
 }

@@ -27,10 +27,6 @@ pub(super) fn remove(view: &View<'_>, draft: &mut Draft) {
         } else {
             RemoveCause::Unwanted
         };
-        draft.actions.push(Action::Remove {
-            id: id.clone(),
-            native_id: object.native_id.clone(),
-            cause,
-        });
+        draft.actions.push(Action::remove(id, object, cause));
     }
 }

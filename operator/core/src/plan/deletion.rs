@@ -166,11 +166,9 @@ fn processes(input: &DeletionInput<'_>, draft: &mut Draft) -> bool {
     };
     for (component, id, object) in objects {
         if wave(component) == now {
-            draft.actions.push(Action::Remove {
-                id: id.clone(),
-                native_id: object.native_id.clone(),
-                cause: RemoveCause::Deleted,
-            });
+            draft
+                .actions
+                .push(Action::remove(id, object, RemoveCause::Deleted));
         }
     }
     let instances = u32::try_from(alive.len()).unwrap_or(u32::MAX);
@@ -243,11 +241,9 @@ fn leftovers(input: &DeletionInput<'_>, draft: &mut Draft) -> bool {
             if object.in_use {
                 continue; // by somebody else's object: said below, and looked at again
             }
-            draft.actions.push(Action::Remove {
-                id: id.clone(),
-                native_id: object.native_id.clone(),
-                cause: RemoveCause::Deleted,
-            });
+            draft
+                .actions
+                .push(Action::remove(id, object, RemoveCause::Deleted));
         }
     }
     if left && draft.actions.is_empty() {

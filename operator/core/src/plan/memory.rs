@@ -102,7 +102,7 @@ impl Memory {
         self.follow(now, observed);
         for action in done {
             match action {
-                Action::Update { id, difference }
+                Action::Update { id, difference, .. }
                     if difference.cause == DifferenceCause::Stalled =>
                 {
                     let times = self.resumed.get(id).map_or(0, |r| r.times) + 1;
@@ -147,7 +147,9 @@ impl Memory {
             !whole || plan.changing.iter().any(|key| key.component == *component)
         });
         let changed = done.iter().filter_map(|action| match action {
-            Action::Update { id, difference } if difference.touches != Touches::Nothing => Some(id),
+            Action::Update { id, difference, .. } if difference.touches != Touches::Nothing => {
+                Some(id)
+            }
             Action::Stop { id, .. } => Some(id),
             _ => None,
         });

@@ -44,11 +44,9 @@ pub(super) fn predecessors(view: &View<'_>, draft: &mut Draft) {
             if is_workload != workloads || (!is_workload && object.in_use) {
                 continue;
             }
-            draft.actions.push(Action::Remove {
-                id: id.clone(),
-                native_id: object.native_id.clone(),
-                cause: RemoveCause::Unwanted,
-            });
+            draft
+                .actions
+                .push(Action::remove(id, object, RemoveCause::Unwanted));
         }
     }
 }

@@ -38,10 +38,7 @@ fn put_right(view: &View<'_>, id: &ObjectId, draft: &mut Draft) {
     };
     let mutable = view.input.outline.get(id).is_some_and(|o| o.mutable);
     if mutable || difference.in_place {
-        draft.actions.push(Action::Update {
-            id: id.clone(),
-            difference: difference.clone(),
-        });
+        draft.actions.push(Action::update(id, object, difference));
     } else if object.in_use {
         draft.note(Notice {
             reason: Reason::ImmutableField,
@@ -52,11 +49,9 @@ fn put_right(view: &View<'_>, id: &ObjectId, draft: &mut Draft) {
             field: None,
         });
     } else {
-        draft.actions.push(Action::Remove {
-            id: id.clone(),
-            native_id: object.native_id.clone(),
-            cause: RemoveCause::Replace,
-        });
+        draft
+            .actions
+            .push(Action::remove(id, object, RemoveCause::Replace));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::facts::Facts;
 use crate::names::ClusterRef;
 use crate::observed::{
     Availability, Difference, DifferenceCause, Instance, InstanceState, NodeState, ObservedObject,
-    Topology, Touches,
+    SeenVersion, Topology, Touches,
 };
 use crate::outline::Revision;
 use crate::probe::{ProbeDetail, ProbeFailure, ProbeFailureKind, ProbeId, ProbeResult};
@@ -270,9 +270,13 @@ fn outline(desired: &Desired, capabilities: &Capabilities) -> Outline {
     outline
 }
 
+/// The version of every object of a scene.
+const SEEN: SeenVersion = SeenVersion(7);
+
 fn object(outline: &ObjectOutline) -> ObservedObject {
     ObservedObject {
         native_id: "id".to_owned(),
+        version: Some(SEEN),
         owner: Owner::Ours,
         class: outline.class,
         workload: outline.workload,

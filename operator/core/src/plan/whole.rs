@@ -75,20 +75,22 @@ pub(super) fn change(
     for candidate in together {
         let object = &candidate.object;
         if view.may_run(object.key) {
-            draft.actions.push(Action::Stop {
-                id: object.id.clone(),
-                reason: format!(
+            draft.actions.push(Action::stop(
+                object.id,
+                candidate.observed,
+                format!(
                     "to change {} in all members together",
                     candidate.difference.fields.join(", ")
                 ),
-            });
+            ));
             let workload = object.key;
             draft.wait(component, WaitingOn::MemberStop { workload });
         } else {
-            draft.actions.push(Action::Update {
-                id: object.id.clone(),
-                difference: candidate.difference.clone(),
-            });
+            draft.actions.push(Action::update(
+                object.id,
+                candidate.observed,
+                candidate.difference,
+            ));
         }
     }
 }

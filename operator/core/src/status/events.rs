@@ -95,10 +95,10 @@ fn done(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
                 let by_kind = removed.entry(why(*cause)).or_default();
                 by_kind.entry(id.kind).or_default().push(&id.name);
             }
-            Action::Update { id, difference } if outcome.wrote => {
+            Action::Update { id, difference, .. } if outcome.wrote => {
                 events.push(updated(id, difference.cause, &difference.fields));
             }
-            Action::Stop { id, reason } if outcome.wrote => {
+            Action::Stop { id, reason, .. } if outcome.wrote => {
                 events.push(event(
                     Reason::Updating,
                     "Update",

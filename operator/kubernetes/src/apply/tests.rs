@@ -7,7 +7,7 @@ use std::thread;
 use milvus_core::action::CreateCause;
 use milvus_core::component::{Component, WorkloadKey};
 use milvus_core::names::ClusterKey;
-use milvus_core::observed::{Difference, DifferenceCause};
+use milvus_core::observed::{Difference, DifferenceCause, SeenVersion};
 use milvus_core::outline::{ObjectClass, ObjectOutline, Revision};
 use serde_json::json;
 
@@ -136,6 +136,7 @@ fn put(applier: &Applier, kind: Kind, object: Value) {
 fn update(id: &ObjectId) -> Action {
     Action::Update {
         id: id.clone(),
+        seen: None,
         difference: Difference {
             cause: DifferenceCause::EditedByHand,
             fields: Vec::new(),
@@ -336,6 +337,7 @@ async fn a_set_is_stopped_as_it_was_seen() {
     put(&applier, kind, live(kind, "5", "h1", &spec(kind, "a", 4)));
     let stop = Action::Stop {
         id: id.clone(),
+        seen: Some(SeenVersion(5)),
         reason: String::new(),
     };
     let outcome = applier
@@ -352,4 +354,82 @@ async fn a_set_is_stopped_as_it_was_seen() {
         .await
         .expect("an end");
     assert!(!again.wrote, "it asks for none already");
+}
+
+/// What was decided of an object rests on what was seen of it: each act bears the version, and is refused before anything is
+/// asked where the object has another content by then. Its status changes all the time, and that is no reason.
+#[tokio::test]
+async fn acts_are_on_the_version_that_was_seen() {
+    let kind = Kind::StatefulSet;
+    let ours = spec(kind, "a", 3);
+    let (id, wanted) = rendered(kind, "h2", &ours);
+    let removed = json!({"kind": "Status", "apiVersion": "v1", "status": "Success"});
+    let (client, questions) = server(vec![
+        (200, live(kind, "9", "h2", &ours)),
+        (200, removed.clone()),
+    ]);
+    let applier = applier(client);
+    let acts = |seen| {
+        let remove = Action::Remove {
+            id: id.clone(),
+            native_id: "u1".to_owned(),
+            seen,
+            cause: milvus_core::action::RemoveCause::Unwanted,
+        };
+        let stop = Action::Stop {
+            id: id.clone(),
+            seen,
+            reason: String::new(),
+        };
+        let Action::Update { id, difference, .. } = update(&id) else {
+            unreachable!("an update");
+        };
+        let update = Action::Update {
+            id,
+            seen,
+            difference,
+        };
+        (update, stop, remove)
+    };
+    put(&applier, kind, live(kind, "5", "h1", &ours));
+    let mut status = live(kind, "6", "h1", &ours);
+    status["status"] = json!({"replicas": 3});
+    put(&applier, kind, status);
+    let version = |applier: &Applier| {
+        applier.cache.with(&cluster().key, |known| {
+            observe(&cluster(), None, known, Timestamp::UNIX_EPOCH).objects[&id].version
+        })
+    };
+    assert_eq!(version(&applier), Some(SeenVersion(5)));
+    let (change, ..) = acts(version(&applier));
+    let apply = |action: Action| {
+        let (applier, wanted) = (applier.clone(), wanted.clone());
+        async move { applier.apply(&cluster(), &action, Some(&wanted)).await }
+    };
+    // The claims of members that are there are not asked for.
+    apply(change).await.expect("an update");
+    let (_, content) = questions.recv().expect("a question");
+    assert_eq!(content["metadata"]["resourceVersion"], "6");
+    // By now another hand was at it.
+    let mut edited = live(kind, "12", "h2", &ours);
+    edited["metadata"]["annotations"]["touched"] = json!("yes");
+    put(&applier, kind, edited);
+    let (update, stop, remove) = acts(Some(SeenVersion(9)));
+    for stale in [update, stop, remove] {
+        let refused = apply(stale).await.expect_err("another version");
+        assert_eq!(refused.class, Class::Conflict);
+        assert!(
+            refused.message.contains("version 9 then, 12 now"),
+            "{refused}"
+        );
+    }
+    let (.., remove) = acts(version(&applier));
+    apply(remove).await.expect("a removal");
+    let (question, content) = questions.recv().expect("a question");
+    assert!(question.starts_with("DELETE "), "{question}");
+    assert_eq!(
+        content["preconditions"],
+        json!({"uid": "u1", "resourceVersion": "12"})
+    );
+    assert!(questions.recv().is_err(), "nothing else was asked");
 }

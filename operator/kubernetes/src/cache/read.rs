@@ -109,6 +109,7 @@ pub(super) fn read_object(kind: Kind, mut object: Unstructured) -> Option<Object
     let read = Object {
         uid: metadata.uid.clone()?,
         version,
+        content: version,
         heard: Instant::now(),
         owner,
         component,

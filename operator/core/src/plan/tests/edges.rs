@@ -233,14 +233,26 @@ fn the_check_finds_what_no_plan_may_hold() {
     let input = scene.input(&capabilities);
     let stop = |name: &str| Action::Stop {
         id: service(name),
+        seen: Some(SEEN),
         reason: String::new(),
     };
-    let bad: [(Vec<Action>, &str); 6] = [
+    let blind = |seen| Action::Stop {
+        id: service("etcd-0"),
+        seen,
+        reason: String::new(),
+    };
+    let bad: [(Vec<Action>, &str); 8] = [
+        (vec![blind(None)], "etcd-0 that was not seen"),
+        (
+            vec![blind(Some(SeenVersion(6)))],
+            "etcd-0 that was not seen",
+        ),
         (vec![stop("etcd-0"), stop("etcd-1")], "2 members of etcd"),
         (
             vec![Action::Remove {
                 id: service("proxy"),
                 native_id: "id".to_owned(),
+                seen: Some(SEEN),
                 cause: RemoveCause::Unwanted,
             }],
             "somebody else's",
@@ -249,6 +261,7 @@ fn the_check_finds_what_no_plan_may_hold() {
             vec![Action::Remove {
                 id: service("etcd-0"),
                 native_id: "another".to_owned(),
+                seen: Some(SEEN),
                 cause: RemoveCause::Unwanted,
             }],
             "not seen",

@@ -114,6 +114,7 @@ fn the_check_judges_a_change_of_placement_by_its_effect() {
     let mut plan = scene.plan();
     let updates = ["etcd-0", "etcd-1", "etcd-2"].map(|name| Action::Update {
         id: service(name),
+        seen: Some(SEEN),
         difference: scene.observed.objects[&service(name)]
             .difference
             .clone()
@@ -139,6 +140,7 @@ fn the_check_finds_roles_that_go_down_side_by_side() {
         .clone();
     plan.actions.push(Action::Update {
         id: service("datanode"),
+        seen: Some(SEEN),
         difference: difference.unwrap(),
     });
     let wrong = check(&plan, &scene.input(&scene.capabilities));
