@@ -17,6 +17,7 @@ pub mod decode;
 mod definition;
 mod discovery;
 mod encode;
+mod guard;
 mod handlers;
 pub mod jsonpath;
 mod leadership;
@@ -48,6 +49,7 @@ mod workload;
 
 pub use auth::{Authenticator, Identity};
 pub use cache::Window;
+pub use guard::Guard;
 pub use resource::ResourceError;
 pub use server::{ApiServer, BuildError, Builder, Limits};
 pub use status::{ApiError, Cause};

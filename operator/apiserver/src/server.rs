@@ -17,6 +17,7 @@ use crate::cache::{Cache, Window};
 use crate::commit::{Committer, Decision};
 use crate::definition::Definition;
 use crate::discovery::Discovery;
+use crate::guard::Guard;
 use crate::handlers;
 use crate::load::load;
 use crate::metrics::Requests;
@@ -110,6 +111,8 @@ pub(crate) struct Shared {
     pub requests: Option<Requests>,
     pub workload: Workload,
     pub limits: Limits,
+    /// What keeps deletions off objects.
+    pub guards: Arc<[Guard]>,
     pub shutdown: CancellationToken,
 }
 
@@ -213,6 +216,7 @@ pub struct Builder {
     authenticator: Option<Authenticator>,
     product: String,
     limits: Limits,
+    guards: Vec<Guard>,
     metrics: Option<Registry>,
 }
 
@@ -250,6 +254,12 @@ impl Builder {
     /// Other limits than the usual ones.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Keeps deletions off objects that carry a finalizer.
+    pub fn guard(mut self, guard: Guard) -> Self {
+        self.guards.push(guard);
         self
     }
 
@@ -304,6 +314,7 @@ impl Builder {
             requests,
             workload: Workload::default(),
             limits: self.limits,
+            guards: self.guards.into(),
             shutdown: shutdown.clone(),
         });
         ensure_namespaces(&shared).await?;
@@ -362,6 +373,7 @@ impl ApiServer {
             authenticator: None,
             product: "embedded".into(),
             limits: Limits::default(),
+            guards: Vec::new(),
             metrics: None,
         }
     }

@@ -46,6 +46,8 @@ const EXTERNAL_FRESH: Duration = Duration::from_secs(10);
 /// Lease can still be let go.
 const DRAIN: Duration = Duration::from_secs(15);
 
+/// How long the finalizer of a ledger waits for the resources to be known.
+const RESOURCES_LISTED: Duration = Duration::from_secs(60);
 /// Between counts of clusters for the metrics.
 const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -162,8 +164,13 @@ pub(crate) async fn run<B: Backend>(
                 Err(error) => tracing::warn!(error = %crate::telemetry::chain(&error), "the watch of secrets broke; it is opened again"),
             },
             Some(event) = ledgers.next() => match event {
-                Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                Ok(Event::InitApply(object)) => {
                     ledger_shown(&context, &workers, &object, object.resource_version());
+                    tend(&context, &object, true);
+                }
+                Ok(Event::Apply(object)) => {
+                    ledger_shown(&context, &workers, &object, object.resource_version());
+                    tend(&context, &object, false);
                 }
                 Ok(Event::Delete(object)) => ledger_shown(&context, &workers, &object, None),
                 Ok(Event::Init | Event::InitDone) => {}
@@ -278,6 +285,49 @@ fn ledger_shown<B: Backend, K: ResourceExt>(
     };
     if context.resources.show_ledger(&cluster, version) {
         wake(workers, |key| *key == cluster);
+    }
+}
+
+/// What the finalizer of a ledger needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tending {
+    /// An earlier version has written it without: it is kept from now on.
+    Keep,
+    /// It is to go, and no resource is left that would let it go.
+    LetGo,
+}
+
+/// Sees to the finalizer of a ledger. One that is missing is put on where ledgers are listed, and not where it was just taken
+/// off: that is how an admin says that a ledger may go.
+fn tend<B: Backend, K: ResourceExt>(context: &Arc<Context<B>>, object: &K, listed: bool) {
+    let kept = object.finalizers().iter().any(|f| f == ledger_store::KEPT);
+    let tending = match (kept, object.meta().deletion_timestamp.is_some()) {
+        (true, true) => Tending::LetGo,
+        (false, false) if listed => Tending::Keep,
+        (true | false, _) => return,
+    };
+    let namespace = object.namespace().unwrap_or_default();
+    if let Some(cluster) = context.ledgers.cluster_of(&namespace, &object.name_any()) {
+        tokio::spawn(tended(context.clone(), cluster, tending));
+    }
+}
+
+async fn tended<B: Backend>(context: Arc<Context<B>>, cluster: ClusterKey, tending: Tending) {
+    if !context.resources.listed_within(RESOURCES_LISTED).await {
+        return;
+    }
+    let resource = context.resources.get(&cluster);
+    let goes = |r: &Arc<MilvusCluster>| r.meta().deletion_timestamp.is_some();
+    let done = match (tending, &resource) {
+        (Tending::LetGo, None) => context.ledgers.forget(&cluster).await,
+        (Tending::Keep, None) if context.ledgers.namespace().is_some() => {
+            context.ledgers.keep(&cluster).await
+        }
+        (Tending::Keep, Some(resource)) if !goes(resource) => context.ledgers.keep(&cluster).await,
+        (Tending::LetGo | Tending::Keep, _) => return,
+    };
+    if let Err(error) = done {
+        tracing::warn!(%cluster, error = %crate::telemetry::chain(&error), "the finalizer of a ledger is not as it should be");
     }
 }
 

@@ -284,6 +284,7 @@ pub(crate) async fn ledger<B: Backend, S: ResourceStore>(
         (Some(read), _) => {
             memory.ledger = Some(Some(read.ledger));
             memory.ledger_version = read.version;
+            memory.ledger_going = read.going;
             memory.ledger_lost = false;
         }
         // A ledger that is removed under a running cluster is not forgotten, because its members would be placed anew: it is

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
-use kube::api::{Api, ObjectMeta, PostParams};
+use kube::api::ObjectMeta;
+use milvus_core::action::Notice;
 use milvus_core::ledger::Ledger;
 use milvus_core::names::ClusterKey;
+use milvus_core::reasons::Reason;
 
 use crate::resource_store::ResourceStore;
 
@@ -16,6 +18,13 @@ pub(crate) const NAMESPACE: &str = "milvus-system";
 pub(crate) const MANAGED: &str = "app.kubernetes.io/managed-by=milvus-operator";
 /// Where a ledger is in its ConfigMap.
 pub(crate) const KEY: &str = "ledger.json";
+
+/// The finalizer that keeps a ledger from being deleted by accident, alone or with its namespace.
+pub(crate) const KEPT: &str = "operator.milvus.io/ledger";
+/// Why a ledger is kept, and what to do instead of deleting it.
+pub(crate) const ADVICE: &str = "a ledger tells which volumes belong to its cluster, and goes with it: delete the MilvusCluster \
+     instead; to forget the volumes of a cluster all the same, take this finalizer off first (kubectl patch configmap NAME \
+     --type merge -p '{\"metadata\":{\"finalizers\":null}}')";
 
 /// Why a ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +66,8 @@ pub(crate) struct Read {
     pub ledger: Ledger,
     /// The version of its ConfigMap.
     pub version: Option<String>,
+    /// Its deletion was asked for; the finalizer holds it.
+    pub going: bool,
 }
 
 /// Where ledgers are kept.
@@ -76,40 +87,30 @@ pub struct Ledgers<S = Client> {
     home: Home,
 }
 
-impl Ledgers {
-    /// Makes the namespace of ledgers when it is missing.
-    pub(crate) async fn ensure_namespace(&self) -> Result<(), LedgerError> {
-        if self.home == Home::Beside {
-            return Ok(());
-        }
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        if api
-            .get_opt(NAMESPACE)
-            .await
-            .map_err(LedgerError::Namespace)?
-            .is_some()
-        {
-            return Ok(());
-        }
-        let namespace = Namespace {
-            metadata: ObjectMeta {
-                name: Some(NAMESPACE.to_owned()),
-                ..ObjectMeta::default()
-            },
-            ..Namespace::default()
-        };
-        match api.create(&PostParams::default(), &namespace).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-            Err(error) => Err(LedgerError::Namespace(error)),
-        }
-    }
-}
-
 impl<S: ResourceStore> Ledgers<S> {
     /// The ledgers that are kept in `home`.
     pub fn new(client: S, home: Home) -> Self {
         Self { client, home }
+    }
+
+    /// Makes the namespace of ledgers when it is missing.
+    pub(crate) async fn ensure_namespace(&self) -> Result<(), LedgerError> {
+        match self.namespace() {
+            None => Ok(()),
+            Some(name) => {
+                let made = self.client.ensure_namespace(name).await;
+                made.map_err(LedgerError::Namespace)
+            }
+        }
+    }
+
+    /// Whether a ledger is kept from deletion. What is left of a cluster that has gone is not kept beside its claims: these go
+    /// with their namespace, which a kept ledger would hold for good.
+    fn keeps(&self, ledger: &Ledger) -> bool {
+        match self.home {
+            Home::System => true,
+            Home::Beside => !ledger.owner_uid.is_empty(),
+        }
     }
 
     /// Namespace and name of a cluster's ledger.
@@ -155,6 +156,9 @@ impl<S: ResourceStore> Ledgers<S> {
         let version = object
             .as_ref()
             .and_then(|o| o.metadata.resource_version.clone());
+        let going = object
+            .as_ref()
+            .is_some_and(|o| o.metadata.deletion_timestamp.is_some());
         let Some(text) = object.and_then(|o| o.data.and_then(|mut d| d.remove(KEY))) else {
             return Ok(None);
         };
@@ -164,7 +168,11 @@ impl<S: ResourceStore> Ledgers<S> {
             name: format!("{namespace}/{name}"),
             source,
         })?;
-        Ok(Some(Read { ledger, version }))
+        Ok(Some(Read {
+            ledger,
+            version,
+            going,
+        }))
     }
 
     /// Writes a ledger where none was found: one that has appeared since is a conflict. Gives its version.
@@ -179,14 +187,28 @@ impl<S: ResourceStore> Ledgers<S> {
             metadata: ObjectMeta {
                 name: Some(name),
                 labels: Some([(managed.0.to_owned(), managed.1.to_owned())].into()),
+                finalizers: self.keeps(ledger).then(|| vec![KEPT.to_owned()]),
                 ..ObjectMeta::default()
             },
-            data: data(ledger).map_err(|e| unwritten(cluster, e))?,
+            data: data(ledger).map_err(|e| self.unwritten(cluster, e))?,
             ..ConfigMap::default()
         };
-        let made = self.client.create_config_map(&namespace, &object).await;
+        let mut made = self.client.create_config_map(&namespace, &object).await;
+        if self.home == Home::System && matches!(&made, Err(kube::Error::Api(s)) if s.code == 404) {
+            // Its namespace was deleted while no ledger was in it.
+            self.ensure_namespace().await?;
+            made = self.client.create_config_map(&namespace, &object).await;
+        }
         made.map(|object| object.metadata.resource_version)
-            .map_err(|e| unwritten(cluster, e))
+            .map_err(|e| self.unwritten(cluster, e))
+    }
+
+    fn unwritten(&self, cluster: &ClusterKey, source: kube::Error) -> LedgerError {
+        let cluster = cluster.clone();
+        match self.home {
+            Home::Beside if namespace_goes(&source) => LedgerError::NamespaceGoes { cluster },
+            Home::Beside | Home::System => LedgerError::Write { cluster, source },
+        }
     }
 
     /// Writes a ledger over the one that was read in this version. One that was written since is a conflict: it is read again
@@ -197,14 +219,15 @@ impl<S: ResourceStore> Ledgers<S> {
         ledger: &Ledger,
         version: Option<&str>,
     ) -> Result<Option<String>, LedgerError> {
-        let failed = |e| unwritten(cluster, e);
+        let failed = |e| self.unwritten(cluster, e);
         let (namespace, name) = self.place(cluster);
         let found = self.client.config_map(&namespace, &name).await;
         let Some(object) = found.map_err(failed)? else {
             return self.create(cluster, ledger).await;
         };
         let data = data(ledger).map_err(failed)?;
-        if object.data == data {
+        let finalizers = self.finalizers(ledger, &object);
+        if object.data == data && object.metadata.finalizers == finalizers {
             return Ok(object.metadata.resource_version);
         }
         if version.is_some() && object.metadata.resource_version.as_deref() != version {
@@ -213,11 +236,40 @@ impl<S: ResourceStore> Ledgers<S> {
                 name: format!("{namespace}/{name}"),
             });
         }
-        let object = ConfigMap { data, ..object };
+        let going = object.metadata.deletion_timestamp.is_some();
+        let mut object = ConfigMap { data, ..object };
+        object.metadata.finalizers = finalizers;
         let written = self.client.replace_config_map(&namespace, &object).await;
-        written
-            .map(|object| object.metadata.resource_version)
-            .map_err(failed)
+        let written = written.map_err(failed)?;
+        if going && object.metadata.finalizers.is_none() {
+            // With its last finalizer it has gone, and what it says is still to be known.
+            return self.create(cluster, ledger).await;
+        }
+        Ok(written.metadata.resource_version)
+    }
+
+    /// The finalizers of a ledger that is written over a stored one. To one that goes none can be added.
+    fn finalizers(&self, ledger: &Ledger, stored: &ConfigMap) -> Option<Vec<String>> {
+        let mut all = stored.metadata.finalizers.clone().unwrap_or_default();
+        let going = stored.metadata.deletion_timestamp.is_some();
+        let kept = all.iter().any(|finalizer| finalizer == KEPT);
+        match self.keeps(ledger) {
+            true if !kept && !going => all.push(KEPT.to_owned()),
+            true => {}
+            false => all.retain(|finalizer| finalizer != KEPT),
+        }
+        (!all.is_empty()).then_some(all)
+    }
+
+    /// Keeps a ledger that an earlier version of the operator has written without the finalizer.
+    pub(crate) async fn keep(&self, cluster: &ClusterKey) -> Result<(), LedgerError> {
+        match self.read(cluster).await? {
+            None => Ok(()),
+            Some(read) => {
+                let version = read.version.as_deref();
+                self.write(cluster, &read.ledger, version).await.map(|_| ())
+            }
+        }
     }
 
     /// Forgets a ledger.
@@ -240,14 +292,6 @@ fn data(ledger: &Ledger) -> Result<Option<BTreeMap<String, String>>, kube::Error
     Ok(Some([(KEY.to_owned(), text)].into()))
 }
 
-fn unwritten(cluster: &ClusterKey, source: kube::Error) -> LedgerError {
-    let cluster = cluster.clone();
-    match namespace_goes(&source) {
-        true => LedgerError::NamespaceGoes { cluster },
-        false => LedgerError::Write { cluster, source },
-    }
-}
-
 /// Whether a write was refused because nothing can be made in a namespace that is being deleted.
 fn namespace_goes(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else {
@@ -260,33 +304,16 @@ fn namespace_goes(error: &kube::Error) -> bool {
             .any(|c| c.reason == "NamespaceTerminating")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_ledger_is_found_again_by_its_place() {
-        let config = kube::Config::new("http://127.0.0.1:1".parse().expect("a URL"));
-        let client = Client::try_from(config).expect("a client");
-        let key = ClusterKey::new("team-a", "demo");
-        for home in [Home::System, Home::Beside] {
-            let ledgers = Ledgers::new(client.clone(), home);
-            let (namespace, name) = ledgers.place(&key);
-            assert_eq!(ledgers.cluster_of(&namespace, &name), Some(key.clone()));
-            assert_eq!(ledgers.cluster_of("elsewhere", "other"), None);
-        }
-    }
-
-    #[test]
-    fn a_namespace_that_goes_is_told_from_other_refusals() {
-        let answer = |reason: &str| -> kube::Error {
-            let status = serde_json::json!({
-                "status": "Failure", "message": "forbidden", "reason": "Forbidden", "code": 403,
-                "details": {"name": "demo-ledger", "kind": "configmaps", "causes": [
-                    {"reason": reason, "message": "namespace d is being terminated", "field": "metadata.namespace"}]}});
-            kube::Error::Api(Box::new(serde_json::from_value(status).expect("a status")))
-        };
-        assert!(namespace_goes(&answer("NamespaceTerminating")));
-        assert!(!namespace_goes(&answer("SomethingElse")));
+/// Says why a ledger whose deletion was asked for is still there.
+pub(crate) fn held() -> Notice {
+    Notice {
+        reason: Reason::LedgerHeld,
+        message: format!(
+            "the deletion of this cluster's ledger (a ConfigMap) was asked for and is held by its finalizer {KEPT}: {ADVICE}"
+        ),
+        field: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

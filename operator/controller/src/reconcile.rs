@@ -32,6 +32,7 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::execute::{self, Basis, Executed};
 use crate::gather::{self, GatherError, SecretRead};
+use crate::ledger_store;
 use crate::marks::Stores;
 use crate::outside::Outside;
 use crate::report::{self, ReportError};
@@ -54,6 +55,8 @@ pub struct Memory<N> {
     pub(crate) ledger_shown: Option<String>,
     /// The stored ledger was removed under the cluster, and is to be recorded again from the one above.
     pub(crate) ledger_lost: bool,
+    /// The deletion of the stored ledger was asked for; it is held.
+    pub(crate) ledger_going: bool,
     /// Secrets as last read.
     pub(crate) secrets: BTreeMap<String, SecretRead>,
     /// What the planner saw before.
@@ -86,6 +89,7 @@ impl<N> Memory<N> {
             ledger_version: None,
             ledger_shown: None,
             ledger_lost: false,
+            ledger_going: false,
             secrets: BTreeMap::new(),
             plan: plan::Memory::default(),
             probes: ProbeMemory::default(),
@@ -318,6 +322,8 @@ async fn keep<B: Backend, S: ResourceStore>(
     }
     plan.add_unplaced(&wanted.unplaced, capabilities.rhythm.patient);
     plan.notices.extend(wanted.notices.iter().cloned());
+    plan.notices
+        .extend(memory.ledger_going.then(ledger_store::held));
     let credentials = gather::tunnel_credentials(&facts, &cluster.key);
     let way = context.backend.dial(cluster, &observed, &credentials);
     let cut_off = plan::cut_off(&observed.topology, &way.cut_off());

@@ -3,8 +3,8 @@
 
 use std::future::Future;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::PartialObjectMeta;
 use kube::{Client, Resource, ResourceExt};
 use milvus_core::status::EventNote;
@@ -13,6 +13,7 @@ use serde_json::json;
 
 use jiff::Timestamp;
 
+use crate::ledger_store;
 use crate::report::{self, FIELD_MANAGER};
 
 /// What a call gives, or how the API refused it.
@@ -85,7 +86,12 @@ pub trait ResourceStore: Clone + Send + Sync + 'static {
         object: &ConfigMap,
     ) -> impl Future<Output = Answer<ConfigMap>> + Send;
 
-    /// Removes a ConfigMap.
+    /// Makes a namespace when it is missing. In the simulator it never is.
+    fn ensure_namespace(&self, _name: &str) -> impl Future<Output = Answer<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Removes a ConfigMap, with the finalizer that keeps a ledger.
     fn delete_config_map(
         &self,
         namespace: &str,
@@ -181,8 +187,37 @@ impl ResourceStore for Client {
             .await
     }
 
+    async fn ensure_namespace(&self, name: &str) -> Answer<()> {
+        let api: Api<Namespace> = Api::all(self.clone());
+        if api.get_opt(name).await?.is_some() {
+            return Ok(());
+        }
+        let namespace = Namespace {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        match api.create(&PostParams::default(), &namespace).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            made => made.map(|_| ()),
+        }
+    }
+
     async fn delete_config_map(&self, namespace: &str, name: &str) -> Answer<()> {
         let api: Api<ConfigMap> = Api::namespaced(self.clone(), namespace);
+        if let Some(mut found) = api.get_opt(name).await? {
+            let finalizers = found.finalizers_mut();
+            let before = finalizers.len();
+            finalizers.retain(|finalizer| finalizer != ledger_store::KEPT);
+            if finalizers.len() < before {
+                let replaced = api.replace(name, &PostParams::default(), &found).await?;
+                if replaced.meta().deletion_timestamp.is_some() {
+                    return Ok(()); // it was only waiting for that
+                }
+            }
+        }
         let deleted = api.delete(name, &DeleteParams::default()).await;
         deleted.map(|_| ())
     }

@@ -108,6 +108,8 @@ pub enum Reason {
     ActionFailed,
     /// The placement cannot survive the loss of a node.
     PlacementAtRisk,
+    /// The deletion of the ledger was asked for while the cluster needs it, and is held.
+    LedgerHeld,
     /// The stored resource vanished without a deletion.
     ResourceVanished,
     /// Fields do not stay as they are written: the platform's admission rewrites them.
@@ -166,6 +168,7 @@ impl Reason {
                 | Reason::Unready
                 | Reason::ActionFailed
                 | Reason::PlacementAtRisk
+                | Reason::LedgerHeld
                 | Reason::ResourceVanished
                 | Reason::PlatformUnreachable
                 | Reason::NotReady

@@ -113,8 +113,8 @@ fn back_from_a_pause_it_brings_nothing_back() {
     assert!(answer.stderr.contains("NotFound"), "{}", answer.text());
 }
 
-/// The ledger of a running cluster is deleted, under the operator and while it is away: it is there again, says the same of
-/// every member, and no process is touched.
+/// The ledger of a running cluster is not deleted by accident. Where it is meant, under the operator and while it is away, it is
+/// there again, says the same of every member, and no process is touched.
 #[test]
 fn a_deleted_ledger_is_recorded_again() {
     let mut suite = suite();
@@ -147,6 +147,17 @@ fn a_deleted_ledger_is_recorded_again() {
             "-n",
             "milvus-system",
         ];
+        // Not by accident: neither by its name nor with its namespace.
+        for accident in [&delete[..], &["delete", "namespace", "milvus-system"]] {
+            let refused = suite.kubectl.try_run(accident);
+            let said = refused.stderr.contains("delete the MilvusCluster instead");
+            assert!(!refused.ok() && said, "{}", refused.text());
+        }
+        let off = r#"{"metadata":{"finalizers":null}}"#;
+        let ledger = &delete[1..];
+        suite
+            .kubectl
+            .run(&[&["patch"][..], ledger, &["--type", "merge", "-p", off]].concat());
         suite.kubectl.run(&delete);
         if restarted {
             suite.operator.kill();

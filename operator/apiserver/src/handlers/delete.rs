@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Call, decode_body, json};
 use crate::encode::ListMeta;
+use crate::guard::Guard;
 use crate::object::Name;
 use crate::resource::Flavor;
 use crate::selector::{Fields, Labels};
@@ -121,12 +122,14 @@ impl Shared {
         name: Name,
         options: DeleteOptions,
     ) -> Result<(std::sync::Arc<crate::object::Object>, bool), ApiError> {
-        let kind = resource.clone();
+        self.check_guarded_content(&resource, &name.name)?;
+        let (kind, guards) = (resource.clone(), self.guards.clone());
         let wanted = name.name.clone();
         let outcome = self
             .committer(&resource)
             .transact(resource.clone(), name, move |current, _| {
                 let current = current.ok_or_else(|| ApiError::not_found(&kind, &wanted))?;
+                Guard::check(&guards, &kind, current)?;
                 strategy::delete(&kind, current, &options)
             })
             .await?;

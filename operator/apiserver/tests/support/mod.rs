@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use milvus_apiserver::auth::{MASTERS, VIEW};
 use milvus_apiserver::pki;
 use milvus_apiserver::store::memory::MemoryStore;
-use milvus_apiserver::{ApiServer, Authenticator, Identity};
+use milvus_apiserver::{ApiServer, Authenticator, Guard, Identity};
 use tokio_util::sync::CancellationToken;
 
 /// A kind with everything that a CRD can ask of the server, in JSON.
@@ -31,6 +31,9 @@ pub struct Running {
     pub task: tokio::task::JoinHandle<()>,
 }
 
+/// A finalizer that keeps deletions off.
+pub const GUARD: &str = "test.example.io/guard";
+
 pub const VIEW_TOKEN: &str = "token-of-a-viewer";
 
 pub async fn build(store: MemoryStore) -> ApiServer {
@@ -42,6 +45,10 @@ pub async fn build(store: MemoryStore) -> ApiServer {
         .store(Arc::new(store))
         .authenticator(authenticator)
         .product("test")
+        .guard(Guard {
+            finalizer: GUARD.into(),
+            advice: "take it off first".into(),
+        })
         .build()
         .await
         .unwrap()

@@ -250,3 +250,46 @@ async fn too_much_is_refused() {
     large["metadata"]["annotations"] = json!({"a": "x".repeat(3 << 20)});
     assert_eq!(client.post(GADGETS, &large).await.code, 413);
 }
+
+/// A finalizer would only hold the object, and its namespace with it, half deleted and without a word: what is guarded is not
+/// deleted at all, by name, by list or with its namespace, until the guard is taken off.
+#[tokio::test]
+async fn what_is_guarded_is_not_deleted() {
+    let client = Client::new().await;
+    let namespace =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "records"}});
+    client.post("/api/v1/namespaces", &namespace).await;
+    let maps = "/api/v1/namespaces/records/configmaps";
+    let kept = json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "kept", "finalizers": [support::GUARD]}});
+    assert_eq!(client.post(maps, &kept).await.code, 201);
+    let why = "kept by the finalizer test.example.io/guard: take it off first";
+    for (target, message) in [
+        (
+            format!("{maps}/kept"),
+            "configmaps \"kept\" is forbidden: the finalizer test.example.io/guard keeps it: take it off first".to_owned(),
+        ),
+        (
+            maps.to_owned(),
+            "configmaps \"kept\" is forbidden: the finalizer test.example.io/guard keeps it: take it off first".to_owned(),
+        ),
+        (
+            "/api/v1/namespaces/records".to_owned(),
+            format!("namespaces \"records\" is forbidden: configmaps \"kept\" in it is {why}"),
+        ),
+    ] {
+        let answer = client.delete(&target, "").await;
+        assert_eq!((answer.code, answer.message()), (403, message));
+    }
+    let found = client.get(&format!("{maps}/kept")).await.json();
+    assert_eq!(found["metadata"]["deletionTimestamp"], json!(null));
+    let off = json!({"metadata": {"finalizers": null}});
+    let merge = "merge-patch+json";
+    let answer = client.patch(&format!("{maps}/kept"), merge, &off).await;
+    assert_eq!(answer.code, 200, "{}", answer.text);
+    assert_eq!(client.delete(&format!("{maps}/kept"), "").await.code, 200);
+    assert_eq!(
+        client.delete("/api/v1/namespaces/records", "").await.code,
+        200
+    );
+}

@@ -260,6 +260,7 @@ fn remark(reason: Reason) -> bool {
             | Reason::KeptByAdmission
             | Reason::LoginNotChecked
             | Reason::ClockDrift
+            | Reason::LedgerHeld
     )
 }
 

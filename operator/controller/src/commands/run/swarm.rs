@@ -16,7 +16,7 @@ use milvus_apiserver::seal::Sealer;
 use milvus_apiserver::store::memory::MemoryStore;
 use milvus_apiserver::store::swarm::SwarmStore;
 use milvus_apiserver::store::{Store, StoreError};
-use milvus_apiserver::{ApiServer, Authenticator, BuildError, Identity};
+use milvus_apiserver::{ApiServer, Authenticator, BuildError, Guard, Identity};
 use milvus_platform::Class;
 use milvus_probes::ExternalAnswers;
 use milvus_swarm::api::Engine;
@@ -27,7 +27,7 @@ use super::{Process, RunError, bind, pause};
 use crate::cli::{RunArgs, StoreKind};
 use crate::context::{Context, Namespaces, Resources, SecretVersions};
 use crate::keys::{self, Keys};
-use crate::ledger_store::{Home, Ledgers};
+use crate::ledger_store::{self, Home, Ledgers};
 use crate::seams::{Fence, Seams};
 use crate::turns::Turns;
 use crate::{controller, telemetry};
@@ -188,6 +188,10 @@ async fn open_api(
             .sealer(Arc::new(Sealer::new(*keys.sealing_key())?))
             .authenticator(Authenticator::new()?)
             .product("milvus-operator")
+            .guard(Guard {
+                finalizer: ledger_store::KEPT.into(),
+                advice: ledger_store::ADVICE.into(),
+            })
             .metrics(process.metrics.registry.clone())
             .build()
             .await;
