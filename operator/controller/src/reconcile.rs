@@ -23,7 +23,7 @@ use milvus_core::reasons::Reason;
 use milvus_core::rebuild::ACCEPT_DATA_LOSS;
 use milvus_core::status::Failure;
 use milvus_core::validate::Violation;
-use milvus_core::{check, desire, validate};
+use milvus_core::{abandoned, check, desire, validate};
 use milvus_crds::{MilvusCluster, MilvusClusterSpec};
 use milvus_platform::{Backend, Class, PlatformError, Rendered};
 use milvus_probes::{ProbeMemory, Ways};
@@ -40,9 +40,6 @@ use crate::resource_store::ResourceStore;
 use crate::seams::Clock;
 use crate::turns::Turn;
 use tell::{Telling, Told, reason, tell, unseen};
-
-/// Gives up a node that holds data of a deleted cluster: its name or id, several separated by commas.
-const ABANDON_NODE: &str = "operator.milvus.io/abandon-node";
 
 /// What one worker remembers between passes. Losing it costs a read or a delay, never a wrong decision.
 #[derive(Clone)]
@@ -290,6 +287,8 @@ async fn keep<B: Backend, S: ResourceStore>(
     };
     let rendered = &wanted.rendered;
     let mut observed = context.backend.observe(cluster, Some(rendered)).await?;
+    let given_up = abandoned::nodes(resource.meta().annotations.as_ref());
+    abandoned::settle(&mut observed, &given_up, facts.ledger.as_ref());
     let addresses = context.backend.endpoints(&wanted.desired, &observed);
     let looked;
     (observed.probes, looked) = ask(
@@ -492,8 +491,8 @@ async fn delete<B: Backend, S: ResourceStore>(
     gather::ledger(context, &cluster.key, memory).await?;
     let observed = context.backend.observe(cluster, None).await?;
     let looked = context.seams.clock.instant();
-    let abandoned = listed(resource, ABANDON_NODE);
     let annotations = resource.meta().annotations.as_ref();
+    let abandoned = abandoned::nodes(annotations);
     let node_is = annotations.and_then(|a| a.get(place::NODE_IS));
     let ledger = memory.ledger.clone().flatten().map(|ledger| {
         if ledger.owner_uid != cluster.uid {

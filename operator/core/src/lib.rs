@@ -5,6 +5,7 @@
 //! (platform-neutral workloads) -> a platform renders and observes -> `plan` (what is safe to do now, and what is waited
 //! for) -> `status` (what people are told).
 
+pub mod abandoned;
 pub mod action;
 pub mod capabilities;
 pub mod check;

@@ -32,13 +32,16 @@ pub use memory::{Memory, Resumed, wait_key};
 pub use readiness::Readiness;
 pub use trouble::cut_off;
 
+use crate::abandoned::{self, ABANDON_NODE};
 use crate::action::{Action, Notice, Plan, Waiting, WaitingOn};
 use crate::capabilities::{Capabilities, Rhythm};
 use crate::component::{Component, WorkloadKey};
 use crate::desired::{Desired, Workload};
 use crate::effects;
 use crate::ledger::Ledger;
-use crate::observed::{Difference, Instance, NodeState, Observed, ObservedObject, Owner};
+use crate::observed::{
+    Difference, Instance, InstanceState, NodeState, Observed, ObservedObject, Owner,
+};
 use crate::outline::{ObjectClass, ObjectId, ObjectOutline, Outline};
 use crate::place;
 use crate::reasons::Reason;
@@ -214,6 +217,32 @@ impl<'a> View<'a> {
             NodeState::Down => true,
         };
         down.then(|| node.name.clone())
+    }
+
+    /// What a member waits for while an earlier process of it may run: the process, or its node where that cannot tell of it.
+    pub(crate) fn stopping(&self, key: WorkloadKey) -> WaitingOn {
+        let input = self.input;
+        let removed = readiness::instances(input.observed, key)
+            .filter(|i| i.state == InstanceState::Lost)
+            .filter_map(|i| i.node.as_ref())
+            .find(|node| input.observed.topology.node(node).is_none());
+        if let Some(id) = removed {
+            let node = abandoned::name(id, Some(input.ledger)).unwrap_or(id);
+            return WaitingOn::Node {
+                node: node.to_owned(),
+                what: format!(
+                    "{key} may still run there, and the platform does not know the node any more: join it again, or, once the \
+                     machine is off for good, give it up with the annotation {ABANDON_NODE}={node}"
+                ),
+            };
+        }
+        match self.node_down(key) {
+            Some(node) => WaitingOn::Node {
+                node,
+                what: format!("{key} may still run there"),
+            },
+            None => WaitingOn::MemberStop { workload: key },
+        }
     }
 
     /// The node of a member when the admin's setting keeps work away from it, and that setting.

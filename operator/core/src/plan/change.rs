@@ -168,16 +168,7 @@ fn resume(
 ) {
     let component = object.key.component;
     if view.may_run(object.key) {
-        let on = match view.node_down(object.key) {
-            Some(node) => WaitingOn::Node {
-                node,
-                what: format!("{} may still run there", object.key),
-            },
-            None => WaitingOn::MemberStop {
-                workload: object.key,
-            },
-        };
-        draft.wait(component, on);
+        draft.wait(component, view.stopping(object.key));
         return;
     }
     let difference = observed.difference.clone().unwrap_or(Difference {

@@ -74,16 +74,7 @@ fn startable(view: &View<'_>, object: &WorkloadObject<'_>, draft: &mut Draft) ->
     }
     // The object is gone, but its process may not be: two processes must never share the data.
     if object.key.ordinal.is_some() && view.may_run(object.key) {
-        let on = match view.node_down(object.key) {
-            Some(node) => WaitingOn::Node {
-                node,
-                what: format!("{} may still run there", object.key),
-            },
-            None => WaitingOn::MemberStop {
-                workload: object.key,
-            },
-        };
-        draft.wait(component, on);
+        draft.wait(component, view.stopping(object.key));
         return false;
     }
     let node = view.node_down(object.key).map(|node| (node, String::new()));

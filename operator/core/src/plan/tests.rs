@@ -303,6 +303,7 @@ fn names(plan: &Plan) -> Vec<String> {
         .collect()
 }
 
+mod abandoned;
 mod edges;
 mod emptied;
 mod leaving;
