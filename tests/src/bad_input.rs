@@ -123,7 +123,7 @@ pub fn everywhere(mut standalone: impl FnMut(&str) -> Value) -> Vec<Bad> {
         ),
         bad(
             standalone("latest"),
-            "an image that does not tell its version",
+            "an image whose tag does not contain its version",
             &[("/spec/components/image", json!("milvusdb/milvus:latest"))],
             Heard::Told("Accepted", "False", &["spec.components.image", "latest"]),
         ),

@@ -72,7 +72,7 @@
 - apiGroups: ["coordination.k8s.io"]
   resources: ["leases"]
   verbs: ["create"]
-# Only the holder of the Lease works; nobody else's is touched.
+# Only the holder of the Lease works; no other Lease is touched.
 - apiGroups: ["coordination.k8s.io"]
   resources: ["leases"]
   resourceNames: ["{{ include "milvus-operator.fullname" . }}"]

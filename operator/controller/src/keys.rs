@@ -51,7 +51,7 @@ pub(crate) enum KeysError {
     )]
     SealingKeyMissing { directory: PathBuf },
     #[error(
-        "others can read {path}: run chmod 600 on it, and replace the keys if somebody may have read them"
+        "others can read {path}: run chmod 600 on it, and replace the keys if another user may have read them"
     )]
     Exposed { path: PathBuf },
     #[error("{operation} {path}")]

@@ -142,17 +142,17 @@ impl Leader {
             }
             let left = RENEW.saturating_sub(renewed.elapsed()).max(RETRY);
             let began = Instant::now();
-            let why = match tokio::time::timeout(left, self.renew()).await {
+            let (why, taken) = match tokio::time::timeout(left, self.renew()).await {
                 Ok(Ok(true)) => {
                     self.hold.renewed(began);
                     (renewed, pause) = (Instant::now(), INTERVAL);
                     continue;
                 }
-                Ok(Ok(false)) => "somebody else holds it".to_owned(),
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "no answer in time".to_owned(),
+                Ok(Ok(false)) => ("another operator holds it".to_owned(), true),
+                Ok(Err(error)) => (error.to_string(), false),
+                Err(_) => ("no answer in time".to_owned(), false),
             };
-            if renewed.elapsed() >= RENEW || why.starts_with("somebody") {
+            if renewed.elapsed() >= RENEW || taken {
                 lost.cancel();
                 let lease = format!("{}/{}", self.namespace, self.name);
                 return Err(LeaderError::Lost { lease, why });

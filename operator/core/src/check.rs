@@ -211,7 +211,7 @@ fn unseen_version(id: &ObjectId, seen: Option<SeenVersion>, observed: &Observed)
 fn removal(id: &ObjectId, native_id: &str, observed: &Observed, wrong: &mut Vec<String>) {
     match observed.objects.get(id) {
         Some(object) if object.owner == Owner::Foreign => {
-            wrong.push(format!("removes {id}, which is somebody else's"));
+            wrong.push(format!("removes {id}, which is foreign"));
         }
         Some(object) if object.native_id == native_id => {}
         _ => wrong.push(format!("removes {id} by an id that was not seen")),

@@ -27,7 +27,7 @@ pub struct MilvusVersion {
 pub enum VersionError {
     /// The image's tag does not tell.
     #[error(
-        "the tag of image {image:?} does not tell the Milvus version; set spec.components.version, for example 2.3.5"
+        "the tag of image {image:?} does not contain the Milvus version; set spec.components.version, for example 2.3.5"
     )]
     NotInTag {
         /// The reference.

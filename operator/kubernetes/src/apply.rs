@@ -161,7 +161,7 @@ impl Applier {
         };
         let why = if foreign(cluster, &found) {
             self.cache.foreign(&cluster.key, id);
-            "it belongs to somebody else"
+            "it is a foreign object"
         } else {
             // The watch does not show it, or not as ours: labels or its owner were taken off.
             self.cache.adopt(&cluster.key, kind, found);
@@ -189,7 +189,7 @@ impl Applier {
                     Class::Invalid,
                     format!("apply {id}"),
                     format!(
-                        "the claim {name} is there already and belongs to somebody else (it does not carry {}={} and {}={}): delete \
+                        "the claim {name} is there already and is foreign (it does not carry {}={} and {}={}): delete \
                          the claim if its data is not needed, or ask for fewer members or another name of this cluster",
                         labels::NAME,
                         labels::MILVUS,
@@ -477,7 +477,7 @@ impl Applier {
                 Class::Denied,
                 format!("delete claim {name}"),
                 format!(
-                    "it does not carry the labels {}={} and {}={}, so it may be somebody else's: delete it by hand if its data is \
+                    "it does not carry the labels {}={} and {}={}, so it may be foreign: delete it by hand if its data is \
                      to go",
                     labels::NAME,
                     labels::MILVUS,

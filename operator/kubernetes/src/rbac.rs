@@ -159,7 +159,7 @@ fn leading(lease: &str) -> [Right; 2] {
         right(
             Some(lease.to_owned()),
             &["get", "update"],
-            "Only the holder of the Lease works; nobody else's is touched.",
+            "Only the holder of the Lease works; no other Lease is touched.",
         ),
     ]
 }

@@ -529,7 +529,7 @@ fn not_ours(verb: &str, id: &ObjectId, owner: &Owner) -> PlatformError {
             format!("it belongs to an earlier resource of this name (uid {uid})")
         }
         Owner::Ours | Owner::Released | Owner::Foreign => {
-            "it belongs to somebody else: rename or remove it, or give the resource another name"
+            "it is a foreign object: rename or remove it, or give the resource another name"
                 .to_owned()
         }
     };

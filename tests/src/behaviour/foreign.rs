@@ -25,7 +25,7 @@ pub(super) fn in_the_way(stage: &mut dyn Stage) {
         TAKEN,
         0,
         "ForeignObject",
-        &[&role.name, "somebody else"],
+        &[&role.name, "foreign object"],
     );
     assert_eq!(said.kind, "Warning", "{said:?}");
     let named = [role.name.as_str(), "metadata.name"];

@@ -283,7 +283,7 @@ async fn objects_of_others_are_left_alone() {
     assert!(observed.instances.is_empty(), "{:?}", observed.instances);
     assert_eq!(created.unwrap_err().class, Class::Conflict);
     let message = removed.unwrap_err().to_string();
-    assert!(message.contains("somebody else"), "{message}");
+    assert!(message.contains("foreign object"), "{message}");
     assert!(!still.is_empty());
 }
 

@@ -55,7 +55,7 @@ pub(crate) enum UninstallError {
     #[error(transparent)]
     Swarm(#[from] InstallationError),
     #[error(
-        "--purge-store would forget the clusters that are there ({clusters}): nobody could repair or delete them any more; \
+        "--purge-store would forget the clusters that are there ({clusters}): they could not be repaired or deleted any more; \
          delete them first (kubectl delete milvusclusters --all -A), or add --force"
     )]
     Clusters { clusters: String },
@@ -149,7 +149,7 @@ fn what_stays(args: &SwarmArgs, present: &Present) -> String {
     let mut lines = Vec::new();
     for (cluster, services) in &present.clusters {
         lines.push(format!(
-            "cluster {cluster} ({services} services) and its volumes; nobody repairs it now"
+            "cluster {cluster} ({services} services) and its volumes; it is not repaired any more"
         ));
     }
     if !args.purge_store && !present.stored.is_empty() {

@@ -404,7 +404,7 @@ fn fixed_ports(settings: &mut Settings, draft: &mut Draft) {
                 given.left(
                     draft,
                     format!(
-                        "this port is {fixed} here; nobody outside the cluster's network needs it"
+                        "this port is {fixed} here; it is not reached from outside the cluster's network"
                     ),
                 );
             }

@@ -120,8 +120,8 @@ fn leave(input: &DeletionInput<'_>, draft: &mut Draft) {
     if matches!(draft.actions.last(), Some(Action::DropFinalizer)) {
         draft.note(Notice {
             reason: Reason::Orphaned,
-            message: "all that was made for the resource stays, as its deletion asked for: processes go on running, and nobody looks \
-                      after them"
+            message: "all that was made for the resource stays, as its deletion asked for: processes go on running, and are not \
+                      looked after any more"
                 .to_owned(),
             field: None,
         });

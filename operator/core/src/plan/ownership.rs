@@ -13,7 +13,7 @@ pub(super) fn foreign(view: &View<'_>, draft: &mut Draft) {
             draft.note(Notice {
                 reason: Reason::ForeignObject,
                 message: format!(
-                    "{id} belongs to somebody else and is left alone: remove or rename it, or name this cluster otherwise"
+                    "{id} is a foreign object and is left alone: remove or rename it, or name this cluster otherwise"
                 ),
                 field: Some("metadata.name".to_owned()),
             });
@@ -25,7 +25,7 @@ pub(super) fn foreign(view: &View<'_>, draft: &mut Draft) {
                     component,
                     WaitingOn::Answer {
                         component,
-                        detail: format!("{id} belongs to somebody else"),
+                        detail: format!("{id} is a foreign object"),
                     },
                 );
             }

@@ -132,10 +132,7 @@ fn done(facts: &Facts<'_>, events: &mut Vec<EventNote>) {
         events.push(event(Reason::Created, "Create", message));
     }
     if !recreated.is_empty() {
-        let message = format!(
-            "{} had been removed by somebody; made again",
-            list(&recreated)
-        );
+        let message = format!("{} had been removed; made again", list(&recreated));
         events.push(event(Reason::Recreated, "Repair", message));
     }
     for (why, names) in removed {

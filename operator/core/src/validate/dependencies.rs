@@ -18,7 +18,7 @@ pub(super) fn only(findings: &mut Findings, external: bool, path: &str, set: &[(
         if *set && external {
             findings.invalid(
                 format!("{path}.{field}"),
-                format!("has no meaning with {path}.external: true, which says that somebody else runs it"),
+                format!("has no meaning with {path}.external: true, by which it is not run by the operator"),
             );
         } else if *set {
             findings.invalid(

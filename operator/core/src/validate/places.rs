@@ -52,7 +52,7 @@ pub(super) fn unknown(input: &Input<'_>, cluster: &ValidatedCluster, findings: &
         Reason::RetainedData,
         "metadata.name",
         format!(
-            "the ledger of this cluster is lost, and what runs does not tell where all of its data is: {}; restore the ledger from an export{or}",
+            "the ledger of this cluster is lost, and what runs does not show where all of its data is: {}; restore the ledger from an export{or}",
             what.join(", ")
         ),
     );

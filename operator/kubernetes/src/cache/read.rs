@@ -92,7 +92,7 @@ pub(super) fn read_object(kind: Kind, mut object: Unstructured) -> Option<Object
     if kind == Kind::Deployment && state.paused(&object.data) {
         let namespace = metadata.namespace.as_deref().unwrap_or_default();
         state.stalled = Some(format!(
-            "somebody has paused its rollout; `kubectl -n {namespace} rollout resume deployment {name}` lets it go on"
+            "its rollout is paused; `kubectl -n {namespace} rollout resume deployment {name}` lets it go on"
         ));
     }
     let uses = uses(kind, &object.data);

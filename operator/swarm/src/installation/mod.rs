@@ -58,7 +58,7 @@ pub enum InstallationError {
         host: String,
     },
     /// A name of ours is taken.
-    #[error("{kind} {name} belongs to somebody else (it has no label {PART}): rename or remove it")]
+    #[error("{kind} {name} is foreign (it has no label {PART}): rename or remove it")]
     Foreign {
         /// Kind of object.
         kind: &'static str,

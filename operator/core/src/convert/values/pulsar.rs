@@ -328,7 +328,7 @@ fn security(values: &mut Block, draft: &mut Draft) {
     }
     auth.leave(
         "superUsers",
-        "nobody logs in at the Pulsar that this operator runs",
+        "the Pulsar that this operator runs has no logins",
         draft,
     );
     auth.leave_rest(draft, UNKNOWN);

@@ -255,7 +255,7 @@ fn the_check_finds_what_no_plan_may_hold() {
                 seen: Some(SEEN),
                 cause: RemoveCause::Unwanted,
             }],
-            "somebody else's",
+            "which is foreign",
         ),
         (
             vec![Action::Remove {
