@@ -171,10 +171,7 @@ pub fn interpret(
             }
             _ => None,
         };
-        let attached = look
-            .tasks
-            .iter()
-            .any(|t| state(t, Host::Up).may_run() && t.address_in(&network.name).is_some());
+        let attached = look.tasks.iter().any(|task| holds(task, network, look));
         let in_use = attached || used.contains(network.id.as_str());
         objects.insert(
             id,
@@ -204,6 +201,16 @@ pub fn interpret(
         topology: topology(&look.nodes, reserved),
         probes: BTreeMap::new(),
     }
+}
+
+/// Whether a task keeps its network from being removed. One that is not to run any more, of a node that is away, keeps none: the
+/// engine lets the network go, and never hears of the task's end where the node has joined again under another id.
+fn holds(task: &Task, network: &wire::Network, look: &Look) -> bool {
+    let node = look.nodes.iter().find(|n| n.id == task.node_id);
+    let away = !task.node_id.is_empty() && node.is_none_or(|node| host(node) == Host::Away);
+    state(task, Host::Up).may_run()
+        && (is_wanted(task) || !away)
+        && task.address_in(&network.name).is_some()
 }
 
 /// A rollout that the engine does not begin within this time it does not begin.

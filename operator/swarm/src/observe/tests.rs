@@ -111,6 +111,40 @@ fn look(old: bool, availability: &str) -> Look {
 }
 
 #[test]
+fn a_task_on_a_node_that_is_away_holds_no_network_where_it_is_not_to_run() {
+    let network: wire::Network = serde_json::from_value(json!({
+        "Id": "net1", "Name": "demo_backend", "Driver": "overlay", "Scope": "swarm",
+    }))
+    .unwrap();
+    let attached = json!([{
+        "Network": { "Spec": { "Name": "demo_backend" } }, "Addresses": ["10.0.1.5/24"],
+    }]);
+    for (desired, node, held) in [
+        ("running", "ready", true),
+        ("shutdown", "ready", true),
+        ("running", "down", true),
+        ("shutdown", "unknown", true),
+        ("remove", "down", false),
+        ("shutdown", "down", false),
+    ] {
+        let mut look = look(false, "active");
+        look.nodes[0].status.state = node.to_owned();
+        let task: Task = serde_json::from_value(json!({
+            "ID": "t1", "NodeID": "n1", "DesiredState": desired, "Status": { "State": "running" },
+            "NetworksAttachments": attached,
+        }))
+        .unwrap();
+        assert_eq!(holds(&task, &network, &look), held, "{desired} on {node}");
+        look.nodes.clear();
+        assert_eq!(
+            holds(&task, &network, &look),
+            desired == "running",
+            "{desired}"
+        );
+    }
+}
+
+#[test]
 fn a_paused_rollout_with_older_tasks_is_a_difference() {
     let written: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     let after = |look: &Look, seconds: i64| {
