@@ -45,10 +45,10 @@
 - apiGroups: [""]
   resources: ["pods"]
   verbs: ["list", "watch"]
-# Data of a deleted cluster, under deletionPolicy Delete; the labels are looked at first.
+# Data of a deleted cluster, under deletionPolicy Delete, the labels are looked at first; and data that no ledger tells of, which is never opened without being asked for (list).
 - apiGroups: [""]
   resources: ["persistentvolumeclaims"]
-  verbs: ["get", "delete"]
+  verbs: ["get", "list", "delete"]
 # The story of each MilvusCluster.
 - apiGroups: [""]
   resources: ["events"]

@@ -227,7 +227,7 @@ pub(crate) async fn facts<B: Backend, S: ResourceStore>(
         ..Facts::default()
     };
     let cluster = validate::identity(resource);
-    if capabilities.places_members && rebuild::is_due(facts.ledger.as_ref(), &cluster) {
+    if rebuild::is_due(facts.ledger.as_ref(), &cluster) {
         let standing = context.backend.standing(key).await;
         let standing = standing.map_err(GatherError::Standing)?;
         rebuild::settle(&mut facts, &cluster, &standing, capabilities);

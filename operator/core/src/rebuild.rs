@@ -1,5 +1,6 @@
 //! A ledger that is lost, made again from what stands: the services of a cluster tell where its members live and on which
-//! volumes. Without it members would be placed anew, onto empty volumes or onto those of another cluster. Pure.
+//! volumes, its StatefulSets and claims which members there are. Without it members would be placed anew, onto empty volumes
+//! or onto those of another cluster. Pure.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +21,11 @@ pub const ACCEPT_DATA_LOSS: &str = "operator.milvus.io/accept-data-loss";
 pub struct Standing {
     /// Which workload.
     pub workload: WorkloadKey,
-    /// uid of the resource that it was made for.
+    /// uid of the resource that it was made for; empty where it does not tell.
     pub uid: String,
     /// Id of the node that it is pinned to.
     pub node: Option<String>,
-    /// Named volumes that it mounts.
+    /// Named volumes that it mounts, or its claims.
     pub volumes: Vec<String>,
     /// Directories of the node that it mounts, and devices of its volumes that are such directories.
     pub paths: Vec<String>,
@@ -65,10 +66,11 @@ pub fn settle(
     standing: &[Standing],
     capabilities: &Capabilities,
 ) {
-    if !capabilities.places_members || !is_due(facts.ledger.as_ref(), cluster) {
+    if !is_due(facts.ledger.as_ref(), cluster) {
         return;
     }
-    match rebuild(cluster, facts.ledger.as_ref(), standing, &facts.topology) {
+    let stored = facts.ledger.as_ref();
+    match rebuild(cluster, stored, standing, &facts.topology, capabilities) {
         Ok(None) => facts.origin = Origin::Nothing,
         Ok(Some(ledger)) => {
             facts.origin = Origin::Rebuilt {
@@ -89,6 +91,7 @@ fn rebuild(
     stored: Option<&Ledger>,
     standing: &[Standing],
     topology: &Topology,
+    capabilities: &Capabilities,
 ) -> Result<Option<Ledger>, Vec<String>> {
     let members = || standing.iter().filter(|s| s.workload.ordinal.is_some());
     let Some(first) = members().next() else {
@@ -110,7 +113,11 @@ fn rebuild(
             ));
             continue;
         }
-        match entry(&cluster.key, member, topology) {
+        let entry = match capabilities.places_members {
+            true => entry(&cluster.key, member, topology),
+            false => Ok(claimed(member)),
+        };
+        match entry {
             Ok(entry) => {
                 ledger.members.insert(member.workload.to_string(), entry);
             }
@@ -120,15 +127,38 @@ fn rebuild(
     if !unclear.is_empty() {
         return Err(unclear);
     }
-    let epochs = || ledger.members.values().map(|entry| entry.epoch);
-    let highest = epochs().max().unwrap_or(1);
-    ledger.first_epoch = epochs().min().unwrap_or(1);
-    // Which epochs were given out to members that do not stand is not known: the next one is above all that are seen.
-    ledger.last_epoch = stored.map_or(0, |l| l.last_epoch).max(highest) + 1;
+    let given = stored.map_or(0, |l| l.last_epoch);
+    if capabilities.places_members {
+        let epochs = || ledger.members.values().map(|entry| entry.epoch);
+        let highest = epochs().max().unwrap_or(1);
+        ledger.first_epoch = epochs().min().unwrap_or(1);
+        // Which epochs were given out to members that do not stand is not known: the next one is above all that are seen.
+        ledger.last_epoch = given.max(highest) + 1;
+    } else {
+        // Names of claims tell no epoch: all members have that of the cluster, as those have that come later.
+        let epoch = given.max(1);
+        for entry in ledger.members.values_mut() {
+            entry.epoch = epoch;
+        }
+        (ledger.first_epoch, ledger.last_epoch) = (epoch, epoch);
+    }
     ledger.bootstrapped = lived(standing);
     let own = standing.iter().filter(|s| s.uid == ledger.owner_uid);
     ledger.images = pins::of_standing(own.map(|s| s.image.as_str()));
     Ok(Some(ledger))
+}
+
+/// A member whose claims carry its data, wherever it runs.
+fn claimed(member: &Standing) -> MemberEntry {
+    MemberEntry {
+        node: String::new(),
+        node_name: String::new(),
+        epoch: 1,
+        mark: None,
+        volumes: member.volumes.clone(),
+        directories: Vec::new(),
+        claim: None,
+    }
 }
 
 /// Where one member lives.
@@ -211,7 +241,7 @@ fn token(standing: &[Standing]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{swarm_capabilities, topology};
+    use crate::testing::{kubernetes_capabilities, swarm_capabilities, topology};
 
     const UID: &str = "0a1b2c3d-0000-4000-8000-000000000001";
 
@@ -314,6 +344,43 @@ mod tests {
         // Nothing stands: a new cluster.
         let new = settled(UID, &[], None);
         assert_eq!((new.ledger, new.origin), (None, Origin::Nothing));
+    }
+
+    #[test]
+    fn where_the_platform_makes_claims_a_lost_ledger_is_made_again_from_them() {
+        let claimed = |ordinal, uid: &str| Standing {
+            uid: uid.to_owned(),
+            node: None,
+            ..etcd(ordinal, "", &format!("data-demo-etcd-{ordinal}"))
+        };
+        let told = |standing: &[Standing], stored: Option<Ledger>| {
+            let mut facts = Facts {
+                ledger: stored,
+                ..Facts::default()
+            };
+            let capabilities = kubernetes_capabilities();
+            settle(&mut facts, &cluster(UID), standing, &capabilities);
+            facts
+        };
+        let facts = told(&[claimed(0, UID), claimed(1, UID)], None);
+        assert_eq!(facts.origin, Origin::Rebuilt { stored: None });
+        let ledger = facts.ledger.unwrap();
+        assert_eq!(
+            (ledger.owner_uid.as_str(), ledger.etcd_token.as_str()),
+            (UID, "older")
+        );
+        assert_eq!((ledger.first_epoch, ledger.last_epoch), (1, 1));
+        assert_eq!(ledger.members["etcd-1"].volumes, ["data-demo-etcd-1"]);
+        assert!(ledger.is_bootstrapped(Component::Etcd));
+        // What is left of a cluster that nothing tells of is nobody's, and has to be asked for.
+        let epochs = Ledger {
+            last_epoch: 7,
+            ..Ledger::default()
+        };
+        let left = told(&[claimed(0, "")], Some(epochs)).ledger.unwrap();
+        assert!(left.is_retained());
+        assert_eq!((left.members["etcd-0"].epoch, left.last_epoch), (7, 7));
+        assert_eq!(told(&[], None).origin, Origin::Nothing);
     }
 
     #[test]

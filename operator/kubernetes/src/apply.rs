@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{
-    Api, DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy, ValidationDirective,
+    Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy,
+    ValidationDirective,
 };
 use kube::core::{ApiResource, ObjectMeta};
 use kube::{Client, ResourceExt};
 use milvus_core::action::{Action, Outcome};
-use milvus_core::names::ClusterRef;
+use milvus_core::names::{ClusterKey, ClusterRef};
 use milvus_core::observed::SeenVersion;
 use milvus_core::outline::ObjectId;
 use milvus_platform::{Class, PlatformError, Rendered};
@@ -23,7 +24,7 @@ use crate::cache::{Cache, cluster_of, marked, owner_uid, version};
 use crate::render::Native;
 use crate::shapes::{Shape, Shapes};
 use crate::unstructured::Unstructured;
-use crate::{Kind, drift, error, labels};
+use crate::{Kind, drift, error, labels, standing};
 
 /// For one call.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -463,6 +464,18 @@ impl Applier {
             }
         });
         Ok(true)
+    }
+
+    /// The volume claims that were made for a cluster of this name.
+    pub(crate) async fn claims(
+        &self,
+        cluster: &ClusterKey,
+    ) -> Result<Vec<PersistentVolumeClaim>, PlatformError> {
+        let api: Api<PersistentVolumeClaim> =
+            Api::namespaced(self.client.clone(), &cluster.namespace);
+        let ours = ListParams::default().labels(&standing::selector(cluster));
+        let operation = format!("list the volume claims of {cluster}");
+        Ok(call(&operation, api.list(&ours)).await?.items)
     }
 
     /// Deletes a volume claim of a member; one that is not this cluster's is left alone.

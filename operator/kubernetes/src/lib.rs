@@ -16,6 +16,7 @@ mod observe;
 pub mod rbac;
 pub mod render;
 mod shapes;
+mod standing;
 mod unstructured;
 mod watch;
 
@@ -34,6 +35,7 @@ use milvus_core::component::Component;
 use milvus_core::desired::Desired;
 use milvus_core::names::{ClusterKey, ClusterRef};
 use milvus_core::observed::{Observed, Topology};
+use milvus_core::rebuild::Standing;
 use milvus_platform::{Backend, Change, Class, Dial, PlatformError, Rendered, TunnelCredentials};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -211,6 +213,14 @@ impl Backend for KubernetesBackend {
                 .filter_map(|(_, object)| Some((object.component?, object.state.replicas?)))
                 .collect()
         }))
+    }
+
+    async fn standing(&self, cluster: &ClusterKey) -> Result<Vec<Standing>, PlatformError> {
+        self.complete(cluster).await?;
+        let claims = self.applier.claims(cluster).await?;
+        Ok(self
+            .cache
+            .with(cluster, |known| standing::standing(cluster, known, &claims)))
     }
 
     fn offers(&self) -> u64 {

@@ -110,8 +110,8 @@ fn others() -> Vec<Right> {
         right(
             "",
             "persistentvolumeclaims",
-            &["get", "delete"],
-            "Data of a deleted cluster, under deletionPolicy Delete; the labels are looked at first.",
+            &["get", "list", "delete"],
+            "Data of a deleted cluster, under deletionPolicy Delete, the labels are looked at first; and data that no ledger tells of, which is never opened without being asked for (list).",
         ),
         right(
             "",

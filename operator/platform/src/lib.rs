@@ -80,7 +80,7 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     /// The workloads of a cluster as their own specs tell them, for whichever resource of that name they were made. Asked for
-    /// where no ledger tells of them; nothing where the platform places members itself.
+    /// where no ledger tells of them. With what stands of their data alone, where nothing else of them does.
     fn standing(
         &self,
         _cluster: &ClusterKey,

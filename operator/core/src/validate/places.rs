@@ -24,7 +24,11 @@ pub(super) fn unknown(input: &Input<'_>, cluster: &ValidatedCluster, findings: &
                 .filter(|name| !ledger.members.contains_key(name))
                 .filter(|name| !accepted.contains(name.as_str()))
                 .collect();
-            let what = missing.iter().map(|m| format!("{m} has no service"));
+            let lacks = match input.capabilities.places_members {
+                true => "service",
+                false => "claim",
+            };
+            let what = missing.iter().map(|m| format!("{m} has no {lacks}"));
             (what.collect(), Some(missing.join(",")))
         }
         // Not even a service is left; but the status tells that there were members with data.
