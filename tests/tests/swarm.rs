@@ -35,6 +35,8 @@ mod t06_full_disk;
 mod t07_loss;
 #[path = "swarm/t08_hostile.rs"]
 mod t08_hostile;
+#[path = "swarm/t08_volumes.rs"]
+mod t08_volumes;
 #[path = "swarm/t09_reference.rs"]
 mod t09_reference;
 #[path = "swarm/t10_changes.rs"]
