@@ -47,7 +47,7 @@ pub(crate) async fn leave<B: Backend, S: ResourceStore>(
     marked.map_err(|failed| {
         let class = match failed.kind {
             ProbeFailureKind::Denied | ProbeFailureKind::Other => Class::Denied,
-            // A store that comes and goes is told of by its own checks.
+            // A store that comes and goes is reported by its own checks.
             _ => Class::Conflict,
         };
         PlatformError::new(class, operation(), failed.message)

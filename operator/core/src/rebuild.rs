@@ -12,8 +12,8 @@ use crate::names::{ClusterKey, ClusterRef};
 use crate::observed::Topology;
 use crate::pins;
 
-/// Names what may go on without its data, separated by commas: members that begin on an empty volume although the ledger that told
-/// of their data is lost, and stores (or members of them) that have lost theirs.
+/// Names what may go on without its data, separated by commas: members that begin on an empty volume although the ledger with
+/// their place is lost, and stores (or members of them) that have lost theirs.
 pub const ACCEPT_DATA_LOSS: &str = "operator.milvus.io/accept-data-loss";
 
 /// The workload of a cluster as its own spec tells it.

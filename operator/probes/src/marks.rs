@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn etcd_tells_its_mark_or_that_it_has_none() {
+    async fn etcd_reports_its_mark_or_that_it_has_none() {
         let some =
             r#"{"header":{"cluster_id":"1"},"kvs":[{"key":"bQ==","value":"dWlk"}],"count":"1"}"#;
         let marked = Fake::new("200 OK", some);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bucket_tells_its_mark_or_that_it_is_gone() {
+    async fn a_bucket_reports_its_mark_or_that_it_is_gone() {
         let question = || Question::BucketMark(access());
         let marked = Fake::new("200 OK", "uid\n");
         assert_eq!(seen(&marked, question()).await, says(true, Some("uid")));
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(seen(&unmarked, question()).await, says(true, None));
         let gone = Fake::new("404 Not Found", &error("NoSuchBucket"));
         assert_eq!(seen(&gone, question()).await, says(false, None));
-        // Not told: nothing follows from it.
+        // Not answered: nothing follows from it.
         let closed = Fake::new("403 Forbidden", &error("AccessDenied"));
         assert_eq!(seen(&closed, question()).await, None);
         let busy = Fake::new("503 Service Unavailable", &error("SlowDown"));

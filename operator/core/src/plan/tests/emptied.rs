@@ -19,7 +19,7 @@ fn failed(scene: &mut Scene, name: &str, code: u8, times: u32) {
     }
 }
 
-fn told(scene: &Scene) -> String {
+fn said(scene: &Scene) -> String {
     let plan = scene.plan();
     let failed = plan.notices.into_iter();
     let failed = failed.filter(|n| n.reason == Reason::InstanceFailed);
@@ -32,7 +32,7 @@ fn a_bookie_without_its_cookie_names_its_volume() {
     let mut scene = Scene::up();
     failed(&mut scene, "bookkeeper-0", 2, 3);
     let entry = scene.ledger.members["bookkeeper-0"].clone();
-    let words = told(&scene);
+    let words = said(&scene);
     let volume = format!("volume {} on {}", entry.volumes.join(", "), entry.node_name);
     for part in [
         "task: non-zero exit (2); it is likely that",
@@ -45,7 +45,7 @@ fn a_bookie_without_its_cookie_names_its_volume() {
     // Where two bookies are all there are, no third one can take the copies.
     scene.ledger.members.remove("bookkeeper-2");
     scene.wanted = scene.ledger.clone();
-    let words = told(&scene);
+    let words = said(&scene);
     assert!(words.contains("cookie_delete bookkeeper-0:3181"), "{words}");
 }
 
@@ -53,7 +53,7 @@ fn a_bookie_without_its_cookie_names_its_volume() {
 fn a_member_that_the_other_members_of_etcd_refuse_names_its_volume() {
     let mut scene = Scene::up();
     failed(&mut scene, "etcd-1", 1, 2);
-    let words = told(&scene);
+    let words = said(&scene);
     assert!(
         words.contains("it is likely that volume reference_etcd-1-data-"),
         "{words}"
@@ -85,7 +85,7 @@ fn what_may_have_another_cause_is_not_called_a_lost_volume() {
     for (name, bend) in bends {
         let mut scene = Scene::up();
         bend(&mut scene);
-        let words = told(&scene);
+        let words = said(&scene);
         assert!(words.contains("non-zero exit"), "{name}: {words}");
         assert!(!words.contains("it is likely"), "{name}: {words}");
     }
@@ -102,5 +102,5 @@ fn where_a_platform_keeps_one_record_it_must_have_been_down_for_a_while() {
             *message = "exit code 2 (Error)".to_owned();
         }
     });
-    assert!(told(&scene).contains("it is likely"));
+    assert!(said(&scene).contains("it is likely"));
 }
