@@ -103,6 +103,8 @@ pub(super) fn apply(view: &View<'_>, draft: &mut Draft) {
                     if started(view, &candidate, draft) {
                         active.get_or_insert(object.key);
                     }
+                } else if let Some(node) = keeps_away(view, object) {
+                    draft.wait(object.key.component, node);
                 } else {
                     turns.push(candidate);
                 }
@@ -125,6 +127,15 @@ fn unmet_rule(view: &View<'_>, object: &WorkloadObject<'_>) -> Option<String> {
     let entry = view.input.ledger.member(object.key)?;
     let node = view.input.observed.topology.node(&entry.node)?;
     place::unmet(&object.workload.placement, node)
+}
+
+/// The node that has the data of a member and takes no work: what is taken down there does not come up again.
+pub(super) fn keeps_away(view: &View<'_>, object: &WorkloadObject<'_>) -> Option<WaitingOn> {
+    let (node, why) = view.node_withheld(object.key)?;
+    view.may_run(object.key).then(|| WaitingOn::Node {
+        node,
+        what: format!("it is {why}; {} is to be changed there", object.key),
+    })
 }
 
 /// Says why a member is left as it is.

@@ -5,7 +5,7 @@ use crate::action::{Action, WaitingOn};
 use crate::component::{Component, WorkloadKey};
 use crate::components;
 use crate::observed::{Difference, Touches};
-use crate::plan::change::Candidate;
+use crate::plan::change::{Candidate, keeps_away};
 use crate::plan::readiness::{Health, health};
 use crate::plan::{Draft, View, WorkloadObject, quorum, turn};
 
@@ -61,7 +61,7 @@ pub(super) fn change(
     let down = quorum::lost_for_good(view, component)
         || quorum::unborn(view, component)
         || (begun && !view.ready(component));
-    if !down && let Some(on) = gate(view, objects, first, active) {
+    if !down && let Some(on) = gate(view, objects, together, active) {
         draft.wait(component, on);
         return;
     }
@@ -98,9 +98,10 @@ pub(super) fn change(
 fn gate(
     view: &View<'_>,
     objects: &[WorkloadObject<'_>],
-    first: &Candidate<'_>,
+    together: &[Candidate<'_>],
     active: Option<WorkloadKey>,
 ) -> Option<WaitingOn> {
+    let first = together.first()?;
     let workload = first.object.key;
     let component = workload.component;
     if !view.ready(component) {
@@ -109,6 +110,10 @@ fn gate(
             component,
             detail: detail.unwrap_or_default(),
         });
+    }
+    let mut members = together.iter();
+    if let Some(on) = members.find_map(|c| keeps_away(view, &c.object)) {
+        return Some(on);
     }
     let others = objects.iter().filter(|o| o.key.component != component);
     let mut others = others.filter(|o| turn::holds(view, &first.object, o, &[]));

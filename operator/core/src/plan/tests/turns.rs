@@ -213,6 +213,40 @@ fn a_paused_node_holds_nothing_up() {
     assert_eq!(plan.changing, [key("querynode")]);
 }
 
+/// What is stopped there would not come up again until the node takes work.
+#[test]
+fn a_member_on_a_paused_node_is_not_taken_down() {
+    for name in ["etcd-0", "minio-0"] {
+        let mut scene = Scene::up();
+        let component = key(name).component;
+        for name in members(&scene, component) {
+            scene.differs(&name, true);
+        }
+        let home = scene.ledger.members[name].clone();
+        let nodes = scene.observed.topology.nodes.iter_mut();
+        for node in nodes.filter(|n| n.id == home.node) {
+            node.availability = Availability::Paused;
+        }
+        let plan = scene.plan();
+        let on = WaitingOn::Node {
+            node: home.node_name.clone(),
+            what: format!("it is paused; {name} is to be changed there"),
+        };
+        assert!(plan.waiting.iter().any(|w| w.on == on), "{plan:#?}");
+        let next = match component {
+            // The others go on in their turn; MinIO's members go together or not at all.
+            Component::Etcd => vec!["stop reference_etcd-1"],
+            _ => vec![],
+        };
+        assert_eq!(names(&plan), next, "{name}");
+        // One that does not run takes nothing away with it.
+        scene.state(name, failed());
+        let changed = format!("update reference_{name}");
+        let plan = scene.plan();
+        assert!(names(&plan).contains(&changed), "{plan:#?}");
+    }
+}
+
 #[test]
 fn a_role_without_room_is_named_and_not_waited_for_indefinitely() {
     let mut scene = Scene::up();
