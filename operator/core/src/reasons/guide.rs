@@ -96,6 +96,12 @@ pub const REFUSED: &[Guide] = &[
         "Two clusters with the same bucket and `rootPath`, or the same `etcd.rootPath`.",
         "Create this cluster with a `spec.dependencies.storage.rootPath` or a bucket of its own; for etcd leave `spec.config.etcd.rootPath` out.",
     ),
+    guide(
+        Reason::SubnetConflict,
+        "Another cluster already has a network with addresses of this range.",
+        "Two clusters on a Swarm with overlapping `spec.swarm.subnet`.",
+        "Choose ranges of its own, or leave `spec.swarm.subnet` out, which takes ranges of the Swarm's pool.",
+    ),
 ];
 
 /// Reasons of the condition `Degraded` and of warnings: what is wrong.
@@ -210,7 +216,7 @@ pub const TROUBLE: &[Guide] = &[
     ),
     guide(
         Reason::ClockSkew,
-        "The clock of a process is more than a minute from the operator's.",
+        "The clock of a process is more than five minutes from the operator's.",
         "A node without time synchronisation.",
         "Synchronise the clocks of all nodes by NTP. Object storage refuses requests at 15 minutes.",
     ),
@@ -244,6 +250,24 @@ pub const TROUBLE: &[Guide] = &[
         "A stored resource is gone without a deletion. Reserved; this version does not report it.",
         "",
         NOTHING,
+    ),
+    guide(
+        Reason::DataLost,
+        "A store does not hold what this cluster has kept in it.",
+        "Its volume was emptied or replaced, for example by `docker volume prune` on a drained node, or its bucket is gone.",
+        "Bring the volume or bucket back from a backup. To go on without it, name the store in the annotation `operator.milvus.io/accept-data-loss`.",
+    ),
+    guide(
+        Reason::LedgerHeld,
+        "The deletion of the ledger was requested while the cluster needs it, and is held.",
+        "`kubectl delete` of the cluster's ledger.",
+        "To remove the cluster, delete its MilvusCluster; the ledger is then no longer needed.",
+    ),
+    guide(
+        Reason::ClockDrift,
+        "The clock of a process is more than half a minute from the operator's.",
+        "A node without time synchronisation.",
+        "Synchronise the clocks of all nodes by NTP. The cluster is not degraded by this yet.",
     ),
 ];
 

@@ -3,7 +3,7 @@
 //! bollard makes the calls whose types hold what the engine says: removals, images, versions. The others go over the same
 //! transport with types of ours, because bollard's would lose or refuse something: addresses of tasks, specs that must be kept
 //! whole so that a partial change loses nothing, words that a newer engine may know, bodies that it writes to its log and that
-//! may be secrets. `docs/adr/bollard.md` has the list.
+//! may be secrets. `docs/adr/0007-bollard.md` has the list.
 
 pub mod error;
 pub mod host;
