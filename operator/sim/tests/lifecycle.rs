@@ -53,8 +53,8 @@ fn first_starts_need_no_crash_loop_and_then_nothing_is_written() {
             "{:?}",
             sim.world.crash_loops
         );
-        // The ledger: placement, then what came to life, each when it was seen.
-        assert!(sim.store.ledger_writes <= 6, "{}", sim.store.ledger_writes);
+        // The ledger: placement, then what came to life and the marks of the stores, each when it was seen.
+        assert!(sim.store.ledger_writes <= 7, "{}", sim.store.ledger_writes);
         let updates = sim
             .world
             .writes
