@@ -2,7 +2,8 @@
 //! it again.
 //!
 //! `SIM_CASES` is the number of lives of each kind, `SIM_SEED` the seed of the first one. Where neither is given the lives are
-//! the same in every run, so that a change is judged by what it changes; a hunt has new ones each time. `SIM_JOBS` the number of lives at a time, `SIM_SHRINK` how many shorter stories are tried of one that broke something.
+//! the same in every run, so that a change is judged by what it changes; a hunt has new ones each time. `SIM_JOBS` is the number
+//! of lives at a time, `SIM_SHRINK` how many shorter stories are tried of one that broke something.
 
 use std::collections::BTreeMap;
 use std::io::Write;
