@@ -100,9 +100,11 @@ impl Engine {
     /// Carries an image to another engine, without keeping it in between.
     pub async fn carry_image(&self, reference: &str, to: &Engine) -> Result<(), ApiError> {
         let operation = format!("carry image {reference} to the engine at {}", to.host);
-        let content = self.docker()?.export_image(reference).boxed();
+        // The engine may take as long to begin its answer as it takes to read the image.
+        let source = self.docker()?.with_timeout(CARRY_TIMEOUT);
+        let content = source.export_image(reference).boxed();
         let quiet = ImportImageOptionsBuilder::new().quiet(true).build();
-        let target = to.docker()?;
+        let target = to.docker()?.with_timeout(CARRY_TIMEOUT);
         let carried = target
             .import_image_stream(quiet, content, None)
             .try_for_each(|_| std::future::ready(Ok(())));
