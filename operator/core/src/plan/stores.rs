@@ -98,7 +98,7 @@ fn with_help(component: Component, lacks: &str, ledger: &Ledger) -> String {
         )
     } else {
         format!(
-            "annotate the resource with {ACCEPT_DATA_LOSS}={component} to go on without the data"
+            "annotate the resource with {ACCEPT_DATA_LOSS}={component} to go on with what is there: no data, or a copy that is older than the mark"
         )
     };
     let restart = match component {
@@ -128,6 +128,10 @@ pub(super) fn record(view: &View<'_>, wanted: &mut Ledger) {
         let Some(seen) = seen(component, input.observed).filter(|seen| seen.there) else {
             continue;
         };
+        // An annotation that stands while the store is whole accepts no loss that comes later.
+        if wanted.stores.contains_key(&component) && accepts(component) {
+            wanted.accepted_losses.insert(component);
+        }
         let mark = seen.mark.clone();
         if mark.is_some() || !input.desired.stores.contains_key(&component) {
             let known = KnownStore { mark };

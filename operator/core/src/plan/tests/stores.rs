@@ -205,3 +205,18 @@ fn a_loss_is_accepted_once() {
         assert!(words[0].contains("accept-data-loss=etcd"), "{words:?}");
     }
 }
+
+#[test]
+fn an_annotation_that_stood_before_accepts_no_later_loss() {
+    let mut scene = marked();
+    let token = scene.ledger.etcd_token.clone();
+    seen(&mut scene, Component::Etcd, true, Some(&token));
+    // Left from a ledger that was rebuilt, while everything was there.
+    scene.accepted = BTreeSet::from(["etcd-0".to_owned()]);
+    scene.ledger = recorded(&scene.plan());
+    scene.wanted = scene.ledger.clone();
+    assert_eq!(scene.plan().actions, []);
+    seen(&mut scene, Component::Etcd, true, None);
+    let words = lost(&scene.plan());
+    assert!(words[0].contains("remove it and set it again"), "{words:?}");
+}
