@@ -3,7 +3,6 @@
 use milvus_core::component::Component;
 use milvus_core::desired::Desired;
 use milvus_core::observed::Observed;
-use milvus_core::probe::ProbeFailureKind;
 use milvus_platform::{Backend, Class, Dial, PlatformError};
 use milvus_probes::Marking;
 
@@ -44,12 +43,7 @@ pub(crate) async fn leave<B: Backend, S: ResourceStore>(
         text,
     };
     let marked = context.seams.wire.mark(stores.inside, &marking).await;
-    marked.map_err(|failed| {
-        let class = match failed.kind {
-            ProbeFailureKind::Denied | ProbeFailureKind::Other => Class::Denied,
-            // A store that comes and goes is reported by its own checks.
-            _ => Class::Conflict,
-        };
-        PlatformError::new(class, operation(), failed.message)
-    })
+    // What ails a store is found by its own checks. A mark that is not left takes nothing from a cluster that is well: it is
+    // tried again, and the log has the reason.
+    marked.map_err(|failed| PlatformError::new(Class::Conflict, operation(), failed.message))
 }

@@ -1,6 +1,8 @@
 //! The mark of a cluster in the stores that it runs for itself: what the store holds of it, and leaving it there where the
 //! planner asks for that. Nothing else is ever written.
 
+use std::time::Duration;
+
 use base64::Engine;
 use bytes::Bytes;
 use milvus_core::capabilities::Addressing;
@@ -19,6 +21,8 @@ use crate::s3::{self, Asked};
 
 /// Longest mark that is read, in bytes.
 const LONGEST: usize = 256;
+/// For leaving a mark through one member.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// A mark that is to be left.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +59,11 @@ pub async fn mark(dial: &dyn Dial, marking: &Marking<'_>) -> Result<(), ProbeFai
         return result;
     };
     for host in pass::member_hosts(addressing, desired, observed, component) {
-        result = leave(dial, &host, store, text).await;
+        let left = tokio::time::timeout(LIMIT, leave(dial, &host, store, text)).await;
+        result = left.unwrap_or_else(|_| {
+            let message = format!("{host}: no answer in time");
+            Err(failure(ProbeFailureKind::Timeout, message))
+        });
         if result.is_ok() {
             break;
         }
