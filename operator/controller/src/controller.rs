@@ -331,6 +331,13 @@ async fn tended<B: Backend>(context: Arc<Context<B>>, cluster: ClusterKey, tendi
     }
 }
 
+/// Lets the ledger of a resource that is gone go where it is to go.
+async fn let_go<B: Backend>(context: Arc<Context<B>>, cluster: ClusterKey) {
+    if matches!(context.ledgers.read(&cluster).await, Ok(Some(read)) if read.going) {
+        tended(context, cluster, Tending::LetGo).await;
+    }
+}
+
 fn applied<B: Backend>(
     context: &Arc<Context<B>>,
     workers: &mut BTreeMap<ClusterKey, Worker>,
@@ -362,10 +369,12 @@ fn applied<B: Backend>(
 }
 
 fn deleted<B: Backend>(
-    context: &Context<B>,
+    context: &Arc<Context<B>>,
     workers: &mut BTreeMap<ClusterKey, Worker>,
     key: &ClusterKey,
 ) {
+    // Where the deletion of its ledger was asked for before its own, no event of the ledger follows any more.
+    tokio::spawn(let_go(context.clone(), key.clone()));
     if let Some(old) = context.resources.remove(key)
         && old.meta().deletion_timestamp.is_none()
     {

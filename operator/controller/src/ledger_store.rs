@@ -24,7 +24,7 @@ pub(crate) const KEPT: &str = "operator.milvus.io/ledger";
 /// Why a ledger is kept, and what to do instead of deleting it.
 pub(crate) const ADVICE: &str = "a ledger tells which volumes belong to its cluster, and goes with it: delete the MilvusCluster \
      instead; to forget the volumes of a cluster all the same, take this finalizer off first (kubectl patch configmap NAME \
-     --type merge -p '{\"metadata\":{\"finalizers\":null}}')";
+     -n NAMESPACE --type merge -p '{\"metadata\":{\"finalizers\":null}}')";
 
 /// Why a ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
