@@ -23,6 +23,8 @@ pub enum Reason {
     SecretMissing,
     /// Another cluster already uses the port on that node.
     PortConflict,
+    /// A setting by which the processes of Milvus would not find each other, or which says half of a login.
+    SettingRefused,
     /// Another cluster already keeps its data in that place of an external service.
     PrefixConflict,
     /// Another cluster already has a network with addresses of that range.
@@ -122,8 +124,8 @@ impl Reason {
         format!("{self:?}")
     }
 
-    /// Whether it is about the world around a resource (machines, other clusters, Secrets), which may change while the resource
-    /// does not.
+    /// Whether it does not end the care for a cluster that has begun: it is about the world around a resource (machines, other
+    /// clusters, Secrets), which may change while the resource does not, or about a setting that earlier versions took.
     pub const fn is_of_facts(self) -> bool {
         matches!(
             self,
@@ -132,6 +134,7 @@ impl Reason {
                 | Reason::PrefixConflict
                 | Reason::SubnetConflict
                 | Reason::SecretMissing
+                | Reason::SettingRefused
         )
     }
 
@@ -140,6 +143,7 @@ impl Reason {
         matches!(
             self,
             Reason::InvalidSpec
+                | Reason::SettingRefused
                 | Reason::NotSupportedYet
                 | Reason::UnsupportedOnPlatform
                 | Reason::ImmutableField

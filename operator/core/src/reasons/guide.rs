@@ -91,6 +91,12 @@ pub const REFUSED: &[Guide] = &[
         "Choose another port, or other nodes with `spec.swarm.gateway.constraints`.",
     ),
     guide(
+        Reason::SettingRefused,
+        "With this setting of Milvus its processes would not find each other, or a login would be half said. A new cluster, and an edit that brings it, is refused. A cluster that has begun with it is looked after as before, and this is reported.",
+        "A role's `ip`, `address` or `port`, the TLS of the client port in an environment, or one of `pulsar.authPlugin` and `pulsar.authParams`.",
+        "Remove the setting that the message names, or complete it. Other edits of a cluster that has begun with it wait for that.",
+    ),
+    guide(
         Reason::PrefixConflict,
         "Another cluster keeps its data at the same place of an external etcd or object storage. Each of the two would delete what belongs to the other.",
         "Two clusters with the same bucket and `rootPath`, or the same `etcd.rootPath`.",
@@ -255,7 +261,7 @@ pub const TROUBLE: &[Guide] = &[
         Reason::DataLost,
         "A store does not hold what this cluster has kept in it.",
         "Its volume was emptied or replaced, for example by `docker volume prune` on a drained node, or its bucket is gone.",
-        "Bring the volume or bucket back from a backup. To go on without it, name the store in the annotation `operator.milvus.io/accept-data-loss`.",
+        "Bring the volume or bucket back from a backup. To go on without it, or with a copy that is older than the mark `milvus-operator/mark` or lacks it, name the store in the annotation `operator.milvus.io/accept-data-loss`: nothing is deleted by that.",
     ),
     guide(
         Reason::LedgerHeld,

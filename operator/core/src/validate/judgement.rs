@@ -3,7 +3,7 @@
 //! meanwhile knows it too.
 //!
 //! A spec that was honoured once stays so for as long as the cluster has its ledger: machines, other clusters and Secrets that
-//! change afterwards are told of, and the cluster is looked after all the same.
+//! change afterwards, and settings that an earlier version took, are reported, and the cluster is looked after all the same.
 
 use milvus_crds::{MilvusCluster, MilvusClusterSpec};
 
@@ -48,7 +48,8 @@ pub fn judge(
 ) -> Judgement {
     let recorded = recorded(resource, facts);
     let (cluster, mut violations) = understand(resource, facts, capabilities);
-    let stands = begun(resource, facts) && violations.iter().all(|v| v.reason.is_of_facts());
+    let begun = begun(resource, facts);
+    let stands = begun && violations.iter().all(|v| v.reason.is_of_facts());
     if violations.is_empty() {
         let last = remembered.or(recorded.as_ref());
         if last != Some(&resource.spec) {
@@ -72,9 +73,9 @@ pub fn judge(
     let honoured = remembered == Some(&resource.spec)
         || recorded.as_ref() == Some(&resource.spec)
         || (remembered.is_none() && recorded.is_none() && accepts(resource));
-    if stands && honoured {
+    if begun && honoured {
         return Judgement {
-            frozen: incomplete(&violations),
+            frozen: unfit(&violations),
             cluster: Some(told(cluster, violations)),
             violations: Vec::new(),
             last_good: Some(resource.spec.clone()),
@@ -93,10 +94,9 @@ pub fn judge(
     let mut last = resource.clone();
     last.spec = spec.clone();
     let (before, of_before) = understand(&last, facts, capabilities);
-    let stood = begun(resource, facts) && of_before.iter().all(|v| v.reason.is_of_facts());
     Judgement {
-        frozen: incomplete(&of_before),
-        cluster: (of_before.is_empty() || stood).then(|| told(before, of_before)),
+        frozen: unfit(&of_before),
+        cluster: (of_before.is_empty() || begun).then(|| told(before, of_before)),
         violations,
         last_good,
     }
@@ -108,9 +108,11 @@ fn begun(resource: &MilvusCluster, facts: &Facts) -> bool {
     facts.ledger.as_ref().is_some_and(|l| l.owner_uid == own)
 }
 
-/// Whether the content of a Secret is missing: what is made from it cannot be made.
-fn incomplete(violations: &[Violation]) -> bool {
-    violations.iter().any(|v| v.reason == Reason::SecretMissing)
+/// Whether what was understood is not enough to act on: the content of a Secret is missing, or an earlier version has honoured a
+/// spec that this one does not take.
+fn unfit(violations: &[Violation]) -> bool {
+    let unfit = |v: &Violation| v.reason == Reason::SecretMissing || !v.reason.is_of_facts();
+    violations.iter().any(unfit)
 }
 
 /// A cluster that is looked after although facts are against it, with these facts as notices.

@@ -177,8 +177,18 @@ fn external_pulsar(input: &Input<'_>, findings: &mut Findings) -> Queue {
 fn pulsar_login(input: &Input<'_>, findings: &mut Findings) {
     const PLUGIN: &str = "pulsar.authPlugin";
     const PARAMETERS: &str = "pulsar.authParams";
+    let referred = |name: &str| {
+        let blocks = settings::common_environment(input.spec).into_iter();
+        let mut variables = blocks.flat_map(|(_, variables)| variables);
+        variables.any(|variable| {
+            variable.value_from.is_some()
+                && settings::of_variable(&variable.name) == settings::comparable(name)
+        })
+    };
+    // What comes from a Secret is a value, whatever it is.
     let set = |name: &str| {
-        settings::read(input.spec, name).is_some_and(|v| !matches!(v.trim(), "" | "{}"))
+        referred(name)
+            || settings::read(input.spec, name).is_some_and(|v| !matches!(v.trim(), "" | "{}"))
     };
     let field = |name: &str| settings::field(input.spec, name);
     match (set(PLUGIN), set(PARAMETERS)) {
@@ -188,11 +198,13 @@ fn pulsar_login(input: &Input<'_>, findings: &mut Findings) {
             field(PARAMETERS),
             "the operator asks Pulsar for a connection only and does not check this login; what Pulsar says of it is in the log of Milvus",
         ),
-        (true, false) => findings.invalid(
+        (true, false) => findings.refuse(
+            Reason::SettingRefused,
             field(PLUGIN),
             "it has no login to show: set spec.config.pulsar.authParams as well (for authPlugin token, token:TEXT), or remove it",
         ),
-        (false, true) => findings.invalid(
+        (false, true) => findings.refuse(
+            Reason::SettingRefused,
             field(PARAMETERS),
             "it does not say how to log in: set spec.config.pulsar.authPlugin as well, for example token, or remove it",
         ),

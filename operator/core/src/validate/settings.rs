@@ -11,6 +11,7 @@ use crate::config::milvus::{KAFKA_CA, forced};
 use crate::config::settings::{
     self, ETCD_META, ETCD_ROOT, Places, comparable, join, of_variable, says_nothing, switch, text,
 };
+use crate::reasons::Reason;
 
 pub(super) fn check(input: &Input<'_>, places: &Places, findings: &mut Findings) {
     walk(&input.spec.config, "", findings);
@@ -114,6 +115,7 @@ pub(super) struct Rule {
     name: String,
     allowed: Box<dyn Fn(&str) -> bool>,
     why: &'static str,
+    reason: Reason,
 }
 
 impl Rule {
@@ -126,7 +128,14 @@ impl Rule {
             name: name.into(),
             allowed: Box::new(allowed),
             why,
+            reason: Reason::InvalidSpec,
         }
+    }
+
+    /// For a rule that clusters of earlier versions may not keep: one that has begun is looked after all the same.
+    pub(super) fn sparing_what_runs(self) -> Self {
+        let reason = Reason::SettingRefused;
+        Self { reason, ..self }
     }
 }
 
@@ -137,13 +146,14 @@ pub(super) fn contradictions(
     findings: &mut Findings,
 ) {
     let mut rules = rules(cluster);
-    rules.extend(wiring::rules(input));
+    let wiring = wiring::rules(input).into_iter();
+    rules.extend(wiring.map(Rule::sparing_what_runs));
     let rule = |name: &str| rules.iter().find(|rule| comparable(&rule.name) == name);
     for (path, value) in settings::leaves(&input.spec.config) {
         if let Some(rule) = rule(&comparable(&path))
             && !(rule.allowed)(&text(value).unwrap_or_default())
         {
-            findings.invalid(format!("spec.config.{path}"), rule.why);
+            findings.refuse(rule.reason, format!("spec.config.{path}"), rule.why);
         }
     }
     for (path, variables) in environments(input) {
@@ -153,7 +163,8 @@ pub(super) fn contradictions(
             };
             let known = variable.value_from.is_none();
             if !known || !(rule.allowed)(variable.value.as_deref().unwrap_or_default()) {
-                findings.invalid(
+                findings.refuse(
+                    rule.reason,
                     format!("{path}[{index}]"),
                     format!(
                         "Milvus would take {} for its setting {}: {}",

@@ -96,8 +96,17 @@ fn a_login_at_a_pulsar_has_both_its_halves() {
             "spec.components.env[0]",
         ),
     ] {
-        refused(&yaml(config), &[(field, Invalid)]);
+        refused(&yaml(config), &[(field, Reason::SettingRefused)]);
     }
+    // Half of it from a Secret.
+    let referred = "config: {pulsar: {authPlugin: token}}\n  components: {env: [{name: PULSAR_AUTHPARAMS, valueFrom: {secretKeyRef: {name: login, key: params}}}]}";
+    let resource = spec(&yaml(referred));
+    let judged = validate(
+        &resource,
+        &facts_of(&resource, 4),
+        &kubernetes_capabilities(),
+    );
+    assert_eq!(judged.err().unwrap_or_default(), []);
     let none = accepted(&yaml(
         "config: {pulsar: {authPlugin: '', authParams: '{}'}}",
     ));

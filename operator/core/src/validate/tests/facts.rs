@@ -630,3 +630,56 @@ fn an_edit_that_the_facts_do_not_admit_is_refused_and_the_cluster_goes_on() {
     .note(&mut ledger);
     assert!(ledger.last_good.is_some());
 }
+
+#[test]
+fn what_an_earlier_version_took_ends_no_care() {
+    let (mut resource, facts) = placed("  mode: cluster");
+    let condition = serde_json::json!({
+        "type": "Accepted", "status": "True", "reason": "Valid", "message": "",
+        "observedGeneration": 1, "lastTransitionTime": "2026-01-02T03:04:05Z"});
+    resource.metadata.generation = Some(1);
+    resource.status =
+        serde_json::from_value(serde_json::json!({"conditions": [condition]})).unwrap();
+    // The second is not among what is spared: such a cluster is looked at, and nothing of it is changed.
+    let settings = [
+        ("queryNode", serde_json::json!({"port": 21130}), false),
+        ("metastore", serde_json::json!({"type": "tikv"}), true),
+    ];
+    for (section, setting, frozen) in settings {
+        let mut begun = resource.clone();
+        begun.spec.config.insert(section.to_owned(), setting);
+        let judged = judge(&begun, &facts, &swarm_capabilities(), None);
+        assert_eq!(
+            (judged.violations, judged.frozen),
+            (Vec::new(), frozen),
+            "{section}"
+        );
+        let notices = judged.cluster.expect(section).notices;
+        assert!(
+            notices
+                .iter()
+                .any(|n| n.field.as_deref().is_some_and(|f| f.contains(section)))
+        );
+
+        // Another edit waits until the setting is removed, and the care goes on.
+        let mut edit = begun.clone();
+        edit.metadata.generation = Some(2);
+        edit.spec
+            .config
+            .insert("log".to_owned(), serde_json::json!({"level": "debug"}));
+        let judged = judge(&edit, &facts, &swarm_capabilities(), Some(&begun.spec));
+        assert!(!judged.violations.is_empty(), "{section}");
+        assert!(
+            judged.cluster.is_some() && judged.frozen == frozen,
+            "{section}"
+        );
+
+        let mut fresh = facts.clone();
+        fresh.ledger = None;
+        let judged = judge(&begun, &fresh, &swarm_capabilities(), None);
+        assert!(
+            judged.cluster.is_none() && !judged.violations.is_empty(),
+            "{section}"
+        );
+    }
+}

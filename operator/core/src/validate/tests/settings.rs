@@ -210,7 +210,10 @@ fn what_processes_find_each_other_by_is_the_operators() {
             };
             refused(
                 &format!("  mode: cluster\n  components: {block}"),
-                &[(&format!("spec.components{role}.env[0]"), Invalid)],
+                &[(
+                    &format!("spec.components{role}.env[0]"),
+                    Reason::SettingRefused,
+                )],
             );
         }
     }
@@ -231,7 +234,8 @@ fn tls_is_set_where_the_operator_reads_it() {
         ("COMMON_SECURITY_INTERNALTLSENABLED", "true"),
         ("TLS_SERVERPEMPATH", "/milvus/tls/tls.crt"),
     ] {
-        refused(&env(name, value), &[("spec.components.env[0]", Invalid)]);
+        let refusal = ("spec.components.env[0]", Reason::SettingRefused);
+        refused(&env(name, value), &[refusal]);
     }
     accepted(&env("COMMON_SECURITY_TLSMODE", "0"));
     accepted(&env("COMMON_SECURITY_INTERNALTLSENABLED", "False"));
