@@ -117,15 +117,17 @@ pub(crate) async fn run<B: Backend>(
                         let looked = scope.as_ref().is_none_or(|scope| *scope == key.namespace);
                         if looked && !present.contains(&key) { deleted(&context, &mut workers, &key); }
                     }
-                    undefined = false;
+                    defined(&context, &readiness, &mut undefined);
                     settled(&context, &readiness, &workers, &scope, FirstList::Done);
                 }
                 Ok(Event::Apply(resource)) => {
-                    undefined = false;
+                    defined(&context, &readiness, &mut undefined);
                     applied(&context, &mut workers, key_of(&resource), resource, &shutdown);
                 }
                 Ok(Event::Delete(resource)) => deleted(&context, &mut workers, &key_of(&resource)),
                 Err(error) if definition::is_missing(&error) => {
+                    // A list that came just before the definition went may have made it ready.
+                    readiness.clear();
                     if !std::mem::replace(&mut undefined, true) { definition::tell(); }
                 }
                 Err(error) => {
@@ -194,6 +196,13 @@ pub(crate) async fn run<B: Backend>(
         tracing::warn!(
             "some passes did not end in time and are cut off; the next operator goes on with them"
         );
+    }
+}
+
+/// The definition is there: ready again, where its absence had ended that.
+fn defined<B: Backend>(context: &Context<B>, readiness: &Readiness, undefined: &mut bool) {
+    if std::mem::take(undefined) && context.resources.listed() {
+        readiness.set();
     }
 }
 
