@@ -29,7 +29,7 @@ fn labels_do_not_make_it_ours() {
     let before = look();
     room.create(&room.cluster("demo"));
     let name = "Service demo-milvus";
-    room.event("demo", 0, "ForeignObject", &[name, "somebody else"]);
+    room.event("demo", 0, "ForeignObject", &[name, "a foreign object"]);
     room.told("demo", "Degraded", "True", &[name, "metadata.name"]);
     wait::timed("all others to be made", SOON, || {
         let names = room.names("deployments", "demo");

@@ -163,7 +163,9 @@ fn a_deleted_ledger_is_recorded_again() {
             suite.operator.kill();
             suite.operator.start();
         }
-        wait::until("the ledger to be there again", SOON, || members(&suite));
+        // At the latest with the look that comes every half minute.
+        let limit = Duration::from_secs(60);
+        wait::until("the ledger to be there again", limit, || members(&suite));
         suite.ready(DEMO, START);
         assert_eq!(
             before,
