@@ -48,8 +48,7 @@ pub fn judge(
 ) -> Judgement {
     let recorded = recorded(resource, facts);
     let (cluster, mut violations) = understand(resource, facts, capabilities);
-    let begun = begun(resource, facts);
-    let stands = begun && violations.iter().all(|v| v.reason.is_of_facts());
+    let stands = begun(resource, facts) && violations.iter().all(|v| v.reason.is_of_facts());
     if violations.is_empty() {
         let last = remembered.or(recorded.as_ref());
         if last != Some(&resource.spec) {
@@ -73,9 +72,9 @@ pub fn judge(
     let honoured = remembered == Some(&resource.spec)
         || recorded.as_ref() == Some(&resource.spec)
         || (remembered.is_none() && recorded.is_none() && accepts(resource));
-    if begun && honoured {
+    if stands && honoured {
         return Judgement {
-            frozen: unfit(&violations),
+            frozen: incomplete(&violations),
             cluster: Some(told(cluster, violations)),
             violations: Vec::new(),
             last_good: Some(resource.spec.clone()),
@@ -94,9 +93,10 @@ pub fn judge(
     let mut last = resource.clone();
     last.spec = spec.clone();
     let (before, of_before) = understand(&last, facts, capabilities);
+    let stood = begun(resource, facts) && of_before.iter().all(|v| v.reason.is_of_facts());
     Judgement {
-        frozen: unfit(&of_before),
-        cluster: (of_before.is_empty() || begun).then(|| told(before, of_before)),
+        frozen: incomplete(&of_before),
+        cluster: (of_before.is_empty() || stood).then(|| told(before, of_before)),
         violations,
         last_good,
     }
@@ -108,11 +108,9 @@ fn begun(resource: &MilvusCluster, facts: &Facts) -> bool {
     facts.ledger.as_ref().is_some_and(|l| l.owner_uid == own)
 }
 
-/// Whether what was understood is not enough to act on: the content of a Secret is missing, or an earlier version has honoured a
-/// spec that this one does not take.
-fn unfit(violations: &[Violation]) -> bool {
-    let unfit = |v: &Violation| v.reason == Reason::SecretMissing || !v.reason.is_of_facts();
-    violations.iter().any(unfit)
+/// Whether the content of a Secret is missing: what is made from it cannot be made.
+fn incomplete(violations: &[Violation]) -> bool {
+    violations.iter().any(|v| v.reason == Reason::SecretMissing)
 }
 
 /// A cluster that is looked after although facts are against it, with these facts as notices.
