@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::component::{Component, WorkloadKey};
 use crate::ledger::Ledger;
-use crate::observed::{Difference, Observed, ObservedObject, SeenVersion};
+use crate::observed::{Difference, Observed, ObservedObject, SeenVersion, Touches};
 use crate::outline::{ObjectClass, ObjectId, Outline};
 use crate::plan::Readiness;
 use crate::reasons::Reason;
@@ -192,6 +192,20 @@ impl Action {
 }
 
 impl Action {
+    /// Whether something that runs, or data, is gone after it: only the operator that leads may do it, and only after a fresh look.
+    pub fn takes_down(&self) -> bool {
+        match self {
+            Action::Update { difference, .. } => difference.touches != Touches::Nothing,
+            Action::Stop { .. } | Action::Remove { .. } | Action::RemoveVolume { .. } => true,
+            Action::RecordLedger(_)
+            | Action::ForgetLedger
+            | Action::Create { .. }
+            | Action::PrepareDirectory { .. }
+            | Action::Mark { .. }
+            | Action::DropFinalizer => false,
+        }
+    }
+
     /// Whether it is work on one node: it may be started in one pass and end in another, and nothing else in its plan rests on it.
     pub fn is_errand(&self) -> bool {
         matches!(

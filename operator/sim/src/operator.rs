@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use milvus_core::action::Action;
 use milvus_core::names::ClusterKey;
-use milvus_core::observed::Touches;
+
 use milvus_crds::MilvusCluster;
 use milvus_operator::{
     Context, Home, Ledgers, Memory, Metrics, Namespaces, PASS_INTERVAL, Resources, SecretVersions,
@@ -201,20 +200,6 @@ impl Life {
     }
 }
 
-/// Whether only the operator that leads may do it: something that runs, or data, is gone after it.
-fn takes_down(action: &Action) -> bool {
-    match action {
-        Action::Update { difference, .. } => difference.touches != Touches::Nothing,
-        Action::Stop { .. } | Action::Remove { .. } | Action::RemoveVolume { .. } => true,
-        Action::RecordLedger(_)
-        | Action::ForgetLedger
-        | Action::Create { .. }
-        | Action::PrepareDirectory { .. }
-        | Action::Mark { .. }
-        | Action::DropFinalizer => false,
-    }
-}
-
 impl Operator {
     /// Another operator has taken over. From now on this one takes nothing down and writes no ledger, whatever it had begun.
     pub fn supersede(&mut self) {
@@ -250,7 +235,7 @@ impl Operator {
         life.seat.swap(world, store);
         if self.superseded {
             let acts = world.writes.iter().skip(written);
-            let acts = acts.map(|write| &write.action).filter(|a| takes_down(a));
+            let acts = acts.map(|write| &write.action).filter(|a| a.takes_down());
             let acts: Vec<String> = acts.map(|action| format!("{action:?}")).collect();
             if !acts.is_empty() || store.ledger_writes != recorded {
                 let wrote = store.ledger_writes - recorded;

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use milvus_core::action::Action;
-use milvus_core::observed::Touches;
 use tokio::time::Instant;
 
 use crate::seams::Seams;
@@ -45,7 +44,7 @@ impl Gate {
     pub(super) async fn passage(&mut self, seams: &Seams, action: &Action) -> Passage {
         let now = seams.clock.instant();
         let age = now.saturating_duration_since(self.looked);
-        if takes_down(action) && age >= LOOK_AGE {
+        if action.takes_down() && age >= LOOK_AGE {
             return Passage::OldLook;
         }
         let confirmed = self
@@ -64,23 +63,9 @@ impl Gate {
     }
 }
 
-/// Whether something that runs, or data, is gone after it.
-fn takes_down(action: &Action) -> bool {
-    match action {
-        Action::Update { difference, .. } => difference.touches != Touches::Nothing,
-        Action::Stop { .. } | Action::Remove { .. } | Action::RemoveVolume { .. } => true,
-        Action::RecordLedger(_)
-        | Action::ForgetLedger
-        | Action::Create { .. }
-        | Action::PrepareDirectory { .. }
-        | Action::Mark { .. }
-        | Action::DropFinalizer => false,
-    }
-}
-
 /// Whether only the operator that leads may do it.
 fn guarded(action: &Action) -> bool {
-    takes_down(action) || matches!(action, Action::RecordLedger(_) | Action::ForgetLedger)
+    action.takes_down() || matches!(action, Action::RecordLedger(_) | Action::ForgetLedger)
 }
 
 #[cfg(test)]
@@ -97,7 +82,7 @@ mod tests {
     use crate::execute::tests::update;
     use crate::seams::{Clock, Fence};
 
-    /// A clock that is put forward, and the word of whoever knows who leads.
+    /// A clock that is put forward, and the answer to who leads.
     struct Surroundings {
         began: Instant,
         passed: Mutex<Duration>,
