@@ -350,7 +350,7 @@ fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     (certificate, key)
 }
 
-/// A Milvus with TLS on its client port and a certificate of somebody's own: the kubelet's checks and the operator's speak TLS, it
+/// A Milvus with TLS on its client port and a certificate that the user brings: the kubelet's checks and the operator's speak TLS, it
 /// becomes Ready, and a client that trusts this certificate alone finds its rows.
 #[test]
 #[ignore = "drill: a cluster with a real node, and a Milvus, once more; two minutes"]

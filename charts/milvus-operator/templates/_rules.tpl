@@ -45,7 +45,7 @@
 - apiGroups: [""]
   resources: ["pods"]
   verbs: ["list", "watch"]
-# Data of a deleted cluster, under deletionPolicy Delete, the labels are looked at first; and data that no ledger tells of, which is never opened without being asked for (list).
+# Data of a deleted cluster, under deletionPolicy Delete, the labels are looked at first; and data that no ledger names, which is never opened without being asked for (list).
 - apiGroups: [""]
   resources: ["persistentvolumeclaims"]
   verbs: ["get", "list", "delete"]

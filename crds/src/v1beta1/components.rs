@@ -158,7 +158,7 @@ impl Components {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Component {
-    /// How many processes run this role. 0 stops the role; -1 (Kubernetes) leaves the number to whoever scales the role's
+    /// How many processes run this role. 0 stops the role; -1 (Kubernetes) leaves the number to what scales the role's
     /// Deployment, such as a HorizontalPodAutoscaler. Default: 1
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1, max = 1000))]

@@ -111,7 +111,7 @@ pub enum MsgStreamType {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = external_needs("endpoints", "name at least one etcd client address, for example etcd-0.example.org:2379"))]
 pub struct Etcd {
-    /// Use an etcd that somebody else runs, at `endpoints`. Default: false
+    /// Use an etcd that is run elsewhere, at `endpoints`. Default: false
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",
@@ -175,7 +175,7 @@ pub struct Storage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(rename = "type")]
     pub kind: Option<StorageType>,
-    /// Use a store that somebody else runs, at `endpoint`. Default: false
+    /// Use a store that is run elsewhere, at `endpoint`. Default: false
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",
@@ -250,7 +250,7 @@ pub enum StorageType {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = external_needs("endpoint", "name the address of a Pulsar broker or proxy, for example pulsar.example.org:6650"))]
 pub struct Pulsar {
-    /// Use a Pulsar that somebody else runs, at `endpoint`. Default: false
+    /// Use a Pulsar that is run elsewhere, at `endpoint`. Default: false
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",
@@ -278,7 +278,7 @@ pub struct Pulsar {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = external_needs("brokerList", "name at least one Kafka broker, for example kafka-0.example.org:9092"))]
 pub struct Kafka {
-    /// Use a Kafka that somebody else runs, at `brokerList`. Default: false
+    /// Use a Kafka that is run elsewhere, at `brokerList`. Default: false
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",
@@ -315,7 +315,7 @@ pub struct Kafka {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = external_needs("quorumBufferPools", "name at least one pool of log stores"))]
 pub struct Woodpecker {
-    /// Use log stores that somebody else runs, at `quorumBufferPools`. Default: false, the log is embedded in Milvus
+    /// Use log stores that is run elsewhere, at `quorumBufferPools`. Default: false, the log is embedded in Milvus
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",

@@ -158,7 +158,7 @@ pub struct ComponentStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DependencyStatus {
-    /// Whether somebody else runs it.
+    /// Whether it is run elsewhere.
     #[serde(
         default,
         deserialize_with = "crate::null_as_default",

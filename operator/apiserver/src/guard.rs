@@ -1,4 +1,4 @@
-//! Objects that a deletion does not reach: whoever means it takes a finalizer off first. Without a guard a finalizer would only
+//! Objects that a deletion does not reach: to delete one all the same, take its finalizer off first. Without a guard a finalizer would only
 //! hold the object, and with it its whole namespace, half deleted and for a reason that no answer gives. Reads objects and
 //! nothing else.
 

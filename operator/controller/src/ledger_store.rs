@@ -22,7 +22,7 @@ pub(crate) const KEY: &str = "ledger.json";
 /// The finalizer that keeps a ledger from being deleted by accident, alone or with its namespace.
 pub(crate) const KEPT: &str = "operator.milvus.io/ledger";
 /// Why a ledger is kept, and what to do instead of deleting it.
-pub(crate) const ADVICE: &str = "a ledger tells which volumes belong to its cluster, and goes with it: delete the MilvusCluster \
+pub(crate) const ADVICE: &str = "a ledger says which volumes belong to its cluster, and goes with it: delete the MilvusCluster \
      instead; to forget the volumes of a cluster all the same, take this finalizer off first (kubectl patch configmap NAME \
      -n NAMESPACE --type merge -p '{\"metadata\":{\"finalizers\":null}}')";
 

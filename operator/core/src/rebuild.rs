@@ -353,7 +353,7 @@ mod tests {
             node: None,
             ..etcd(ordinal, "", &format!("data-demo-etcd-{ordinal}"))
         };
-        let told = |standing: &[Standing], stored: Option<Ledger>| {
+        let settled = |standing: &[Standing], stored: Option<Ledger>| {
             let mut facts = Facts {
                 ledger: stored,
                 ..Facts::default()
@@ -362,7 +362,7 @@ mod tests {
             settle(&mut facts, &cluster(UID), standing, &capabilities);
             facts
         };
-        let facts = told(&[claimed(0, UID), claimed(1, UID)], None);
+        let facts = settled(&[claimed(0, UID), claimed(1, UID)], None);
         assert_eq!(facts.origin, Origin::Rebuilt { stored: None });
         let ledger = facts.ledger.unwrap();
         assert_eq!(
@@ -372,15 +372,15 @@ mod tests {
         assert_eq!((ledger.first_epoch, ledger.last_epoch), (1, 1));
         assert_eq!(ledger.members["etcd-1"].volumes, ["data-demo-etcd-1"]);
         assert!(ledger.is_bootstrapped(Component::Etcd));
-        // What is left of a cluster that nothing tells of is nobody's, and has to be asked for.
+        // What is left of a cluster that no record names belongs to none, and has to be asked for.
         let epochs = Ledger {
             last_epoch: 7,
             ..Ledger::default()
         };
-        let left = told(&[claimed(0, "")], Some(epochs)).ledger.unwrap();
+        let left = settled(&[claimed(0, "")], Some(epochs)).ledger.unwrap();
         assert!(left.is_retained());
         assert_eq!((left.members["etcd-0"].epoch, left.last_epoch), (7, 7));
-        assert_eq!(told(&[], None).origin, Origin::Nothing);
+        assert_eq!(settled(&[], None).origin, Origin::Nothing);
     }
 
     #[test]

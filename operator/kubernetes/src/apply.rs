@@ -229,7 +229,7 @@ impl Applier {
         })
     }
 
-    /// Applies what was rendered, on the version that was seen, and takes fields back from whoever changed them. Tells whether
+    /// Applies what was rendered, on the version that was seen, and takes fields back from the manager that changed them. Returns whether
     /// that changed anything.
     async fn update(
         &self,

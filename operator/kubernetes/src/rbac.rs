@@ -111,7 +111,7 @@ fn others() -> Vec<Right> {
             "",
             "persistentvolumeclaims",
             &["get", "list", "delete"],
-            "Data of a deleted cluster, under deletionPolicy Delete, the labels are looked at first; and data that no ledger tells of, which is never opened without being asked for (list).",
+            "Data of a deleted cluster, under deletionPolicy Delete, the labels are looked at first; and data that no ledger names, which is never opened without being asked for (list).",
         ),
         right(
             "",

@@ -144,7 +144,7 @@ mod tests {
     }
 
     /// etcd with three members, of which the first has run; and the claims that are given.
-    fn told(replicas: u32, claims: &[PersistentVolumeClaim]) -> Vec<Standing> {
+    fn of_sets(replicas: u32, claims: &[PersistentVolumeClaim]) -> Vec<Standing> {
         let cache = Cache::default();
         let labels =
             json!({"app.kubernetes.io/component": "etcd", "app.kubernetes.io/instance": "demo"});
@@ -166,14 +166,14 @@ mod tests {
 
     #[test]
     fn members_are_told_by_their_set_and_their_claims() {
-        let told = told(
+        let found = of_sets(
             2,
             &[
                 claim("data-demo-etcd-2", "etcd"),
                 claim("data-demo-minio-0", "minio"),
             ],
         );
-        let names: Vec<_> = told
+        let names: Vec<_> = found
             .iter()
             .map(|s| (s.workload.to_string(), s.uid.as_str(), s.volumes.join(",")))
             .collect();
@@ -187,7 +187,7 @@ mod tests {
                 of("minio-0", "data-demo-minio-0"),
             ]
         );
-        assert_eq!(told[0].args, ["--initial-cluster-token=t1"]);
+        assert_eq!(found[0].args, ["--initial-cluster-token=t1"]);
     }
 
     #[test]
@@ -205,9 +205,9 @@ mod tests {
             .into_iter()
             .chain([going, claim("data-demo-etcd-0", "etcd")])
             .collect();
-        let told = told(0, &claims);
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!((told[0].uid.as_str(), told[0].volumes.len()), ("", 1));
-        assert!(!told[0].started);
+        let found = of_sets(0, &claims);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].uid.as_str(), found[0].volumes.len()), ("", 1));
+        assert!(!found[0].started);
     }
 }

@@ -252,7 +252,7 @@ async fn ask_unbounded(
 }
 
 /// TLS with a service whose certificate proves nothing here: the authorities that Milvus knows are those of its image. What is sent
-/// over it could be shown to anybody: a signature for an object that nobody has, good for a few minutes.
+/// over it could be seen by any listener: a signature for an object that does not exist, good for a few minutes.
 async fn unproved(
     connection: Box<dyn Connection>,
     host: &str,

@@ -16,7 +16,7 @@ use crate::suite::{Suite, repository, suite};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The server answers somebody who has done nothing wrong, within a second.
+/// The server answers a well-behaved client, within a second.
 #[track_caller]
 fn answers(api: &Api) {
     let began = Instant::now();
@@ -35,7 +35,7 @@ fn admin(suite: &Suite) -> Api {
     Api::new(&suite.operator.kubeconfig())
 }
 
-/// A number that no clock can add, of somebody who may only read.
+/// A number that no clock can add, from a user who may only read.
 #[test]
 fn a_watch_that_lasts_for_ever_ends_nothing() {
     let mut suite = suite();
@@ -50,9 +50,9 @@ fn a_watch_that_lasts_for_ever_ends_nothing() {
     answers(&admin(&suite));
 }
 
-/// Hundreds of connections that speak TLS and then say nothing, of nobody known, and as many more as the first ones are closed.
+/// Hundreds of connections that speak TLS and then say nothing, without a certificate, and as many more as the first ones are closed.
 #[test]
-fn silent_connections_shut_out_nobody() {
+fn silent_connections_shut_no_client_out() {
     let mut suite = suite();
     let (server, api) = (Server::of(&suite.operator.kubeconfig()), admin(&suite));
     let mut silent = Vec::new();
@@ -66,9 +66,9 @@ fn silent_connections_shut_out_nobody() {
     runs(&mut suite.operator);
 }
 
-/// A body of a megabyte whose keys are all there twice, of somebody without any right, several at once.
+/// A body of a megabyte whose keys are all there twice, from a user without any right, several at once.
 #[test]
-fn a_body_of_repeated_keys_costs_nobody_else_anything() {
+fn a_body_of_repeated_keys_delays_no_other_client() {
     let mut suite = suite();
     let api = admin(&suite);
     let mut fields = String::new();

@@ -94,7 +94,7 @@ async fn the_embedded_server_deletes_no_ledger_and_no_namespace_of_ledgers() {
     refusal(maps.delete(name, &delete).await);
     let off = Patch::Merge(serde_json::json!({"metadata": {"finalizers": null}}));
     let patched = maps.patch(name, &PatchParams::default(), &off).await;
-    patched.expect("its finalizer is anybody's to take off");
+    patched.expect("any client may take its finalizer off");
     // One of an earlier version is without it as well, and is kept from then on.
     ledgers.keep(&demo()).await.expect("kept");
     refusal(maps.delete(name, &delete).await);

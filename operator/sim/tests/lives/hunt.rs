@@ -85,7 +85,7 @@ fn all(kind: &Kind, base: u64, cases: u64, aloud: bool) -> Found {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let jobs = number("SIM_JOBS").unwrap_or(cores).clamp(1, cases.max(1));
     let began = Instant::now();
-    let told = Mutex::new(began);
+    let reported = Mutex::new(began);
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
@@ -102,9 +102,9 @@ fn all(kind: &Kind, base: u64, cases: u64, aloud: bool) -> Found {
                         // Those that others have begun come to their end.
                         next.store(cases, Ordering::Relaxed);
                     }
-                    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-                    if aloud && told.elapsed() >= PROGRESS {
-                        *told = Instant::now();
+                    let mut reported = reported.lock().unwrap_or_else(PoisonError::into_inner);
+                    if aloud && reported.elapsed() >= PROGRESS {
+                        *reported = Instant::now();
                         let rate = found.done as f64 / began.elapsed().as_secs_f64();
                         say(&format!(
                             "sim: {}: {} of {cases} lives, {rate:.1} a second (seeds from {base})",
@@ -186,7 +186,7 @@ fn shortest(kind: &Kind, seed: u64, why: &str, tries: u64) -> (Life, String) {
     best
 }
 
-/// To whoever looks on: the runner of tests keeps what they print until they fail.
+/// To the terminal at once: the runner of tests keeps what they print until they fail.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
